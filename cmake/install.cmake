@@ -1,0 +1,19 @@
+# install: library, header, CMake package, pkg-config file, command, manual page, completion.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS espalier EXPORT espalier-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES include/espalier.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS espalier_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(EXPORT espalier-targets NAMESPACE espalier:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
+
+configure_package_config_file(cmake/espalier-config.cmake.in ${CMAKE_BINARY_DIR}/espalier-config.cmake
+  INSTALL_DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/espalier-config-version.cmake COMPATIBILITY SameMajorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/espalier-config.cmake ${CMAKE_BINARY_DIR}/espalier-config-version.cmake
+  DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
+
+configure_file(cmake/espalier.pc.in ${CMAKE_BINARY_DIR}/espalier.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/espalier.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES docs/espalier.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES cli/completion/espalier.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+  RENAME espalier)

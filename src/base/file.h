@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Files: mapped read-only, read line by line, written atomically. */
+#ifndef ESPI_BASE_FILE_H
+#define ESPI_BASE_FILE_H
+
+#include "base/status.h"
+
+#include <stdio.h>
+
+/* ---- reading ---------------------------------------------------------------------------------------------------- */
+
+/* A regular file mapped read-only. An empty file has bytes == 0 and a valid, unreadable data pointer. */
+struct espi_map {
+    const unsigned char *data; // (bytes)
+    size_t bytes;
+};
+
+/* Errors name the path: ESP_ERR_NOT_FOUND (no such file), ESP_ERR_IO (unreadable; a directory or device). */
+int espi_map_open(esp_context *ctx, const char *path, struct espi_map *map) ESPI_NODISCARD;
+void espi_map_close(struct espi_map *map);
+
+bool espi_path_exists(const char *path);
+bool espi_path_is_directory(const char *path);
+
+/* "directory/name" in the given buffer; ESP_ERR_LIMIT when it does not fit. */
+enum { ESPI_PATH_BYTES = 4096 };
+int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *directory, const char *name)
+    ESPI_NODISCARD;
+
+/* Lines of a stream, with the line end (LF or CRLF) removed; memory is bounded by the longest line.
+ * Zero bytes inside a line are kept. Zero-initialise apart from stream and name. */
+struct espi_lines {
+    FILE *stream;
+    const char *name; // for messages: a path or "stdin"
+    char *text;       // the current line, zero-terminated; valid until the next call
+    size_t length;
+    size_t number; // of the current line, from 1
+    size_t capacity;
+};
+
+/* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_LIMIT (line over 1 GiB), ESP_ERR_MEMORY. */
+int espi_lines_next(esp_context *ctx, struct espi_lines *lines) ESPI_NODISCARD;
+void espi_lines_clear(struct espi_lines *lines); // does not close the stream
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+/* A file that appears under its name only when it is complete: written beside it under a temporary name, fsynced,
+ * renamed. Create, write to `stream` (stdio reports errors at commit), then commit or abort; abort after commit or on a
+ * zeroed struct does nothing. */
+struct espi_output {
+    FILE *stream;
+    char path[ESPI_PATH_BYTES];
+    char temporary[ESPI_PATH_BYTES];
+};
+
+int espi_output_create(esp_context *ctx, struct espi_output *output, const char *path) ESPI_NODISCARD;
+int espi_output_commit(esp_context *ctx, struct espi_output *output) ESPI_NODISCARD;
+void espi_output_abort(struct espi_output *output);
+/* create + write + commit */
+int espi_output_write_file(esp_context *ctx, const char *path, const void *data, size_t bytes) ESPI_NODISCARD;
+
+/* A directory that appears only when it is complete: files are written into `temporary` (a sibling of `path`), which is
+ * fsynced and renamed. Creating fails (ESP_ERR_ARGUMENT) when `path` exists and is not an empty directory. Abort
+ * removes the temporary directory; after commit or on a zeroed struct it does nothing. */
+struct espi_output_dir {
+    char path[ESPI_PATH_BYTES];
+    char temporary[ESPI_PATH_BYTES];
+};
+
+int espi_output_dir_create(esp_context *ctx, struct espi_output_dir *dir, const char *path) ESPI_NODISCARD;
+int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir) ESPI_NODISCARD;
+void espi_output_dir_abort(struct espi_output_dir *dir);
+
+/* Removes a file, or a directory with everything in it; never follows links. Nothing there is no error. */
+int espi_remove_tree(esp_context *ctx, const char *path) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Heap blocks with checked sizes, growing arrays, and the arena.
+ *
+ * Sizes are (count, element size) so that no caller multiplies unchecked. All of these fail with ESP_ERR_MEMORY and the
+ * size in the context. */
+#ifndef ESPI_BASE_MEMORY_H
+#define ESPI_BASE_MEMORY_H
+
+#include "base/status.h"
+
+/* Zeroed; NULL on failure. count 0 gives a valid block. Release with free(). */
+void *espi_calloc(esp_context *ctx, size_t count, size_t size) ESPI_NODISCARD;
+
+/* 64-byte aligned, zeroed; NULL on failure. Release with free(). */
+void *espi_calloc_aligned(esp_context *ctx, size_t count, size_t size) ESPI_NODISCARD;
+
+/* Makes room for at least `needed` elements in the array at *array (a pointer to a pointer), at least doubling.
+ * *capacity is in elements. On failure the old array stays as it was. */
+int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size) ESPI_NODISCARD;
+
+/* A bump allocator for things that live and die together. Owner: the caller, zero-initialised; espi_arena_clear
+ * releases everything. Thread rule: one thread at a time. */
+struct espi_arena {
+    struct espi_arena_block *blocks;
+};
+
+/* Zeroed, 16-byte aligned; NULL on failure. */
+void *espi_arena_alloc(esp_context *ctx, struct espi_arena *arena, size_t count, size_t size) ESPI_NODISCARD;
+/* A zero-terminated copy of length bytes. */
+char *espi_arena_copy(esp_context *ctx, struct espi_arena *arena, const char *text, size_t length) ESPI_NODISCARD;
+char *espi_arena_format(esp_context *ctx, struct espi_arena *arena, const char *format, ...) ESPI_PRINTF(3, 4);
+void espi_arena_clear(struct espi_arena *arena);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Progress of long work on stderr: one line redrawn on a terminal, a plain line every few seconds otherwise. */
+#ifndef ESPI_BASE_PROGRESS_H
+#define ESPI_BASE_PROGRESS_H
+
+#include "base/status.h"
+
+#include <stdio.h>
+
+/* Zero-initialise with `.label`, `.unit`, `.total` (0: unknown) and `.stream` (NULL: silent). */
+struct espi_progress {
+    FILE *stream;
+    const char *label; // "eval"
+    const char *unit;  // "questions"
+    size_t total;
+    size_t done;
+    double started, drawn; // private
+    bool terminal, begun;  // private
+};
+
+/* Shows rate and remaining time, with `note` (may be NULL; for example "loss 1.23") behind them. Cheap to call often. */
+void espi_progress_update(struct espi_progress *progress, size_t done, const char *note);
+/* Draws the final state and ends the line. */
+void espi_progress_end(struct espi_progress *progress, const char *note);
+
+#endif

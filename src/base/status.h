@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Error texts and log lines of a context. */
+#ifndef ESPI_BASE_STATUS_H
+#define ESPI_BASE_STATUS_H
+
+#include "espalier.h"
+
+#include <stdarg.h>
+
+#define ESPI_PRINTF(format, first) __attribute__((format(printf, format, first)))
+#define ESPI_NODISCARD __attribute__((warn_unused_result))
+
+enum { ESPI_ERROR_BYTES = 1024 };
+
+struct esp_context {
+    esp_log_fn *log;
+    void *cookie;
+    char error[ESPI_ERROR_BYTES];
+};
+
+/* Keeps the formatted text as the context's last error and returns `status`, so that callers write
+ * `return espi_fail(ctx, ESP_ERR_FORMAT, "%s: ...", path);`. Context may be NULL. */
+int espi_fail(esp_context *ctx, esp_status status, const char *format, ...) ESPI_PRINTF(3, 4);
+
+/* As espi_fail, with ": " and the text of the given errno value behind it. */
+int espi_fail_errno(esp_context *ctx, esp_status status, int errnum, const char *format, ...) ESPI_PRINTF(4, 5);
+
+/* Puts "prefix: " before the text that is already there (a caller that knows the file adds its name). */
+int espi_fail_prefix(esp_context *ctx, int status, const char *format, ...) ESPI_PRINTF(3, 4);
+
+int espi_fail_memory(esp_context *ctx, size_t bytes);
+
+void espi_log(esp_context *ctx, esp_log_level level, const char *format, ...) ESPI_PRINTF(3, 4);
+
+#endif
