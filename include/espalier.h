@@ -101,8 +101,8 @@ typedef struct esp_encode_options {
     bool no_special_tokens;    /* true: neither [CLS] nor [SEP] is added */
 } esp_encode_options;
 
-#define ESP_NO_WORD UINT32_MAX  /* words[i] of a special token added by the template */
-#define ESP_NO_SEQUENCE 0xff    /* sequences[i] of such a token */
+#define ESP_NO_WORD     UINT32_MAX /* words[i] of a special token added by the template */
+#define ESP_NO_SEQUENCE 0xff       /* sequences[i] of such a token */
 
 /* The result of encoding one text or pair: one or more windows, their tokens one after another (ragged, no padding).
  * Window w holds the tokens starts[w] .. starts[w + 1] - 1.
@@ -110,18 +110,18 @@ typedef struct esp_encode_options {
  * encoding is filled without allocation; esp_encoding_clear releases them. Thread rule: one thread at a time. */
 typedef struct esp_encoding {
     size_t windows;
-    size_t tokens;          /* of all windows */
-    uint32_t *starts;       /* (windows + 1) */
-    int32_t *ids;           /* (tokens) */
-    uint8_t *type_ids;      /* (tokens) */
-    uint8_t *special;       /* (tokens) special_tokens_mask: 1 for tokens the template added */
-    uint8_t *sequences;     /* (tokens) 0 text, 1 pair, ESP_NO_SEQUENCE */
-    uint32_t *words;        /* (tokens) word number within its sequence (Hugging Face word_ids) or ESP_NO_WORD */
-    uint32_t *byte_begin;   /* (tokens) [begin, end) in bytes of the original text of its sequence; 0, 0 if special */
-    uint32_t *byte_end;     /* (tokens) */
-    uint32_t *char_begin;   /* (tokens) the same in Unicode code points */
-    uint32_t *char_end;     /* (tokens) */
-    void *workspace;        /* private to the tokenizer */
+    size_t tokens;        /* of all windows */
+    uint32_t *starts;     /* (windows + 1) */
+    int32_t *ids;         /* (tokens) */
+    uint8_t *type_ids;    /* (tokens) */
+    uint8_t *special;     /* (tokens) special_tokens_mask: 1 for tokens the template added */
+    uint8_t *sequences;   /* (tokens) 0 text, 1 pair, ESP_NO_SEQUENCE */
+    uint32_t *words;      /* (tokens) word number within its sequence (Hugging Face word_ids) or ESP_NO_WORD */
+    uint32_t *byte_begin; /* (tokens) [begin, end) in bytes of the original text of its sequence; 0, 0 if special */
+    uint32_t *byte_end;   /* (tokens) */
+    uint32_t *char_begin; /* (tokens) the same in Unicode code points */
+    uint32_t *char_end;   /* (tokens) */
+    void *workspace;      /* private to the tokenizer */
 } esp_encoding;
 
 /* Opens the tokenizer of a directory (tokenizer.json, else vocab.txt with tokenizer_config.json) or of one such file.

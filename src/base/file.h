@@ -24,8 +24,8 @@ bool espi_path_is_directory(const char *path);
 
 /* "directory/name" in the given buffer; ESP_ERR_LIMIT when it does not fit. */
 enum { ESPI_PATH_BYTES = 4096 };
-int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *directory, const char *name)
-    ESPI_NODISCARD;
+int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *directory,
+                   const char *name) ESPI_NODISCARD;
 
 /* Lines of a stream, with the line end (LF or CRLF) removed; memory is bounded by the longest line.
  * Zero bytes inside a line are kept. Zero-initialise apart from stream and name. */

@@ -22,8 +22,8 @@ struct espi_json {
 /* Parses a document; `source` must outlive it. Release with espi_json_close. Numbers that overflow, invalid UTF-8,
  * duplicate keys and trailing text are ESP_ERR_FORMAT with line and column. \u0000 in strings is allowed. */
 int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out) ESPI_NODISCARD;
-int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes, struct espi_json *out)
-    ESPI_NODISCARD;
+int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
+                        struct espi_json *out) ESPI_NODISCARD;
 void espi_json_close(struct espi_json *document);
 
 /* Member or element; the result's value is NULL when absent (or null). Parent must be an object / array for these. */
@@ -54,7 +54,8 @@ bool espi_json_has(const struct espi_json *object, const char *key);
 /* A complaint about this value: "source: path: text". */
 int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 
-/* Writes a value as one compact line with a line end (or indented, for files) with shortest exact numbers. */
+/* Writes a value as one compact line with a line end (or indented, for files): 9 digits
+ * in lines (exact for fp32), 15 in files. */
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream) ESPI_NODISCARD;
 
 #endif

@@ -7,8 +7,8 @@
 
 #include <stdarg.h>
 
-#define ESPI_PRINTF(format, first) __attribute__((format(printf, format, first)))
-#define ESPI_NODISCARD __attribute__((warn_unused_result))
+#define ESPI_PRINTF(position, first) __attribute__((format(printf, position, first)))
+#define ESPI_NODISCARD               __attribute__((warn_unused_result))
 
 enum { ESPI_ERROR_BYTES = 1024 };
 

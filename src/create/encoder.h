@@ -14,7 +14,7 @@ int espi_encoder_new(esp_context *ctx, const struct espi_config *config, const s
 
 /* The hidden state after the embeddings (layer 0) and after each layer, for tests and distillation:
  * out is (layers + 1, tokens, hidden). */
-int espi_encoder_run_layers(struct espi_engine *encoder, esp_context *ctx, const struct espi_batch *batch, float *out)
-    ESPI_NODISCARD;
+int espi_encoder_run_layers(struct espi_engine *encoder, esp_context *ctx, const struct espi_batch *batch,
+                            float *out) ESPI_NODISCARD;
 
 #endif

@@ -16,7 +16,6 @@ struct espi_batch {
 
 /* ESP_ERR_ARGUMENT that names the sequence and the value when an id or type is outside the config's range, or a
  * sequence is empty or longer than max_positions. */
-int espi_batch_check(esp_context *ctx, const struct espi_batch *batch, const struct espi_config *config)
-    ESPI_NODISCARD;
+int espi_batch_check(esp_context *ctx, const struct espi_batch *batch, const struct espi_config *config) ESPI_NODISCARD;
 
 #endif

@@ -41,7 +41,7 @@ struct espi_config {
     int32_t pad_token_id;
     bool has_pooler; // the checkpoint carries the dense + tanh pooler
 
-    size_t labels; // outputs of the head: 2 for QA, n for classification, 0 otherwise
+    size_t labels;            // outputs of the head: 2 for QA, n for classification, 0 otherwise
     const char **label_names; // (labels); "LABEL_0" … when the file names none
     enum espi_problem problem;
 

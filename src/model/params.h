@@ -65,8 +65,8 @@ struct espi_params {
 };
 
 /* Lists the tensors of a config and sizes the slab (allocated, zero, when `allocate`). */
-int espi_params_init(esp_context *ctx, const struct espi_config *config, bool allocate, struct espi_params *out)
-    ESPI_NODISCARD;
+int espi_params_init(esp_context *ctx, const struct espi_config *config, bool allocate,
+                     struct espi_params *out) ESPI_NODISCARD;
 void espi_params_clear(struct espi_params *params);
 
 /* NULL when the model has no such tensor. */

@@ -28,7 +28,7 @@ void test_scratch_remove(const char *directory);
 const char *test_write(const char *directory, const char *name, const void *data, size_t bytes);
 
 /* Asserts the status, and on success cases prints the context's error when it is not ESP_OK. */
-#define test_ok(ctx, call) test_status(ctx, call, ESP_OK, #call, __FILE__, __LINE__)
+#define test_ok(ctx, call)              test_status(ctx, call, ESP_OK, #call, __FILE__, __LINE__)
 #define test_fails(ctx, call, expected) test_status(ctx, call, expected, #call, __FILE__, __LINE__)
 void test_status(const esp_context *ctx, int status, int expected, const char *call, const char *file, int line);
 /* Asserts that the last error contains a text. */

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes, struct espi_json *out)
+{
+    *out = (struct espi_json){.source = source};
+    json_error_t error;
+    out->value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    if (out->value)
+        return ESP_OK;
+    if (json_error_code(&error) == json_error_out_of_memory)
+        return espi_fail_memory(ctx, bytes);
+    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %d, column %d: not valid JSON: %s", source, error.line,
+                     error.column, error.text);
+}
+
+int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out)
+{
+    *out = (struct espi_json){.source = path};
+    struct espi_map map;
+    int status = espi_map_open(ctx, path, &map);
+    if (status)
+        return status;
+    status = espi_json_open_text(ctx, path, (const char *)map.data, map.bytes, out);
+    espi_map_close(&map);
+    return status;
+}
+
+void espi_json_close(struct espi_json *document)
+{
+    json_decref(document->value);
+    document->value = NULL;
+}
+
+static json_t *present(json_t *value)
+{
+    return json_is_null(value) ? NULL : value;
+}
+
+struct espi_json espi_json_at(const struct espi_json *object, const char *key)
+{
+    return (struct espi_json){
+        .value = present(json_object_get(object->value, key)), .source = object->source, .parent = object, .key = key};
+}
+
+struct espi_json espi_json_item(const struct espi_json *array, size_t index)
+{
+    return (struct espi_json){.value = present(json_array_get(array->value, index)),
+                              .source = array->source,
+                              .parent = array,
+                              .index = index};
+}
+
+size_t espi_json_length(const struct espi_json *json)
+{
+    return json_is_array(json->value) ? json_array_size(json->value) : json_object_size(json->value);
+}
+
+bool espi_json_has(const struct espi_json *object, const char *key)
+{
+    return present(json_object_get(object->value, key)) != NULL;
+}
+
+/* Appends "a.b[3]" for a value inside its document; nothing for the document itself. */
+static void append_path(char *path, size_t bytes, const struct espi_json *json)
+{
+    if (!json->parent)
+        return;
+    append_path(path, bytes, json->parent);
+    size_t used = strlen(path);
+    if (json->key)
+        snprintf(path + used, bytes - used, "%s%s", used ? "." : "", json->key);
+    else
+        snprintf(path + used, bytes - used, "[%zu]", json->index);
+}
+
+int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *format, ...)
+{
+    char path[256] = "", text[ESPI_ERROR_BYTES];
+    append_path(path, sizeof path, json);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %s%s%s", json->source, path, *path ? ": " : "", text);
+}
+
+/* "found a string" … for a message; short values are shown. */
+static const char *describe(const json_t *value, char text[64])
+{
+    if (!value)
+        return "nothing";
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        snprintf(text, 64, "the string \"%.32s\"", json_string_value(value));
+        return text;
+    case JSON_INTEGER:
+        snprintf(text, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        return text;
+    case JSON_REAL:
+        snprintf(text, 64, "%.9g", json_real_value(value));
+        return text;
+    case JSON_TRUE:
+        return "true";
+    case JSON_FALSE:
+        return "false";
+    default:
+        return "null";
+    }
+}
+
+static int expected(esp_context *ctx, const struct espi_json *json, const char *what)
+{
+    char text[64];
+    return espi_json_fail(ctx, json, "expected %s, found %s", what, describe(json->value, text));
+}
+
+int espi_json_expect_object(esp_context *ctx, const struct espi_json *json)
+{
+    return json_is_object(json->value) ? ESP_OK : expected(ctx, json, "an object");
+}
+
+int espi_json_expect_array(esp_context *ctx, const struct espi_json *json)
+{
+    return json_is_array(json->value) ? ESP_OK : expected(ctx, json, "an array");
+}
+
+int espi_json_get_string(esp_context *ctx, const struct espi_json *object, const char *key, const char **out,
+                         size_t *length)
+{
+    struct espi_json member = espi_json_at(object, key);
+    if (!json_is_string(member.value))
+        return expected(ctx, &member, "a string");
+    size_t bytes = json_string_length(member.value);
+    if (length)
+        *length = bytes;
+    else if (strlen(json_string_value(member.value)) != bytes)
+        return espi_json_fail(ctx, &member, "expected a string without a zero character");
+    *out = json_string_value(member.value);
+    return ESP_OK;
+}
+
+int espi_json_get_integer(esp_context *ctx, const struct espi_json *object, const char *key, int64_t low, int64_t high,
+                          int64_t *out)
+{
+    struct espi_json member = espi_json_at(object, key);
+    char what[96];
+    snprintf(what, sizeof what, "an integer from %" PRId64 " to %" PRId64, low, high);
+    if (!json_is_integer(member.value) || json_integer_value(member.value) < low ||
+        json_integer_value(member.value) > high)
+        return expected(ctx, &member, what);
+    *out = json_integer_value(member.value);
+    return ESP_OK;
+}
+
+int espi_json_get_size(esp_context *ctx, const struct espi_json *object, const char *key, size_t low, size_t high,
+                       size_t *out)
+{
+    int64_t value;
+    int status =
+        espi_json_get_integer(ctx, object, key, (int64_t)low, high > INT64_MAX ? INT64_MAX : (int64_t)high, &value);
+    if (!status)
+        *out = (size_t)value;
+    return status;
+}
+
+int espi_json_get_number(esp_context *ctx, const struct espi_json *object, const char *key, double low, double high,
+                         double *out)
+{
+    struct espi_json member = espi_json_at(object, key);
+    double value = json_number_value(member.value);
+    char what[96];
+    snprintf(what, sizeof what, "a number from %.9g to %.9g", low, high);
+    if (!json_is_number(member.value) || !isfinite(value) || value < low || value > high)
+        return expected(ctx, &member, what);
+    *out = value;
+    return ESP_OK;
+}
+
+int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const char *key, bool *out)
+{
+    struct espi_json member = espi_json_at(object, key);
+    if (!json_is_boolean(member.value))
+        return expected(ctx, &member, "true or false");
+    *out = json_is_true(member.value);
+    return ESP_OK;
+}
+
+int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream)
+{
+    /* 9 digits are exact for the fp32 values of results; 15 give back what a person wrote in a file. */
+    size_t flags = JSON_ENCODE_ANY;
+    flags |= indent ? JSON_INDENT(2) | JSON_REAL_PRECISION(15) : JSON_COMPACT | JSON_REAL_PRECISION(9);
+    if (json_dumpf(value, stream, flags) != 0 || putc('\n', stream) == EOF)
+        return espi_fail(ctx, ESP_ERR_IO, "cannot write JSON");
+    return ESP_OK;
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/memory.h"
+
+#include "base/size.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The byte count, at least 1 so that a block of nothing is still a valid pointer; 0 when it does not fit. */
+static size_t block_bytes(size_t count, size_t size)
+{
+    size_t bytes;
+    if (!espi_size_mul(count, size, &bytes) || bytes > PTRDIFF_MAX - 4096)
+        return 0;
+    return bytes ? bytes : 1;
+}
+
+void *espi_calloc(esp_context *ctx, size_t count, size_t size)
+{
+    size_t bytes = block_bytes(count, size);
+    void *block = bytes ? calloc(1, bytes) : NULL;
+    if (!block)
+        espi_fail_memory(ctx, bytes ? bytes : SIZE_MAX);
+    return block;
+}
+
+void *espi_calloc_aligned(esp_context *ctx, size_t count, size_t size)
+{
+    size_t bytes = block_bytes(count, size);
+    void *block = bytes ? aligned_alloc(64, espi_round_up(bytes, 64)) : NULL;
+    if (!block) {
+        espi_fail_memory(ctx, bytes ? bytes : SIZE_MAX);
+        return NULL;
+    }
+    return memset(block, 0, espi_round_up(bytes, 64));
+}
+
+int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size)
+{
+    if (needed <= *capacity)
+        return ESP_OK;
+    void *old;
+    memcpy(&old, array, sizeof old);
+    size_t wanted = espi_size_max(needed, *capacity > SIZE_MAX / 2 ? needed : 2 * *capacity);
+    wanted = espi_size_max(wanted, 16);
+    size_t bytes = block_bytes(wanted, size);
+    void *grown = bytes ? realloc(old, bytes) : NULL;
+    if (!grown)
+        return espi_fail_memory(ctx, bytes ? bytes : SIZE_MAX);
+    memcpy(array, &grown, sizeof grown);
+    *capacity = wanted;
+    return ESP_OK;
+}
+
+enum { ARENA_ALIGN = 16, ARENA_BLOCK = 16 << 10 };
+
+struct espi_arena_block {
+    struct espi_arena_block *next;
+    size_t used, bytes;
+    _Alignas(ARENA_ALIGN) unsigned char data[];
+};
+
+void *espi_arena_alloc(esp_context *ctx, struct espi_arena *arena, size_t count, size_t size)
+{
+    size_t bytes = block_bytes(count, size);
+    if (!bytes) {
+        espi_fail_memory(ctx, SIZE_MAX);
+        return NULL;
+    }
+    bytes = espi_round_up(bytes, ARENA_ALIGN);
+    struct espi_arena_block *block = arena->blocks;
+    if (!block || block->bytes - block->used < bytes) {
+        size_t room = espi_size_max(bytes, ARENA_BLOCK);
+        block = calloc(1, sizeof *block + room);
+        if (!block) {
+            espi_fail_memory(ctx, sizeof *block + room);
+            return NULL;
+        }
+        block->bytes = room;
+        block->next = arena->blocks;
+        arena->blocks = block;
+    }
+    void *result = block->data + block->used;
+    block->used += bytes;
+    return result;
+}
+
+char *espi_arena_copy(esp_context *ctx, struct espi_arena *arena, const char *text, size_t length)
+{
+    char *copy = length < SIZE_MAX ? espi_arena_alloc(ctx, arena, length + 1, 1) : NULL;
+    if (copy && length)
+        memcpy(copy, text, length);
+    return copy;
+}
+
+char *espi_arena_format(esp_context *ctx, struct espi_arena *arena, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(NULL, 0, format, arguments);
+    va_end(arguments);
+    char *text = length < 0 ? NULL : espi_arena_alloc(ctx, arena, (size_t)length + 1, 1);
+    if (!text)
+        return NULL;
+    va_start(arguments, format);
+    vsnprintf(text, (size_t)length + 1, format, arguments);
+    va_end(arguments);
+    return text;
+}
+
+void espi_arena_clear(struct espi_arena *arena)
+{
+    for (struct espi_arena_block *block = arena->blocks; block;) {
+        struct espi_arena_block *next = block->next;
+        free(block);
+        block = next;
+    }
+    arena->blocks = NULL;
+}

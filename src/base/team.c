@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/team.h"
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/size.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { MAX_THREADS = 1024 };
+
+struct worker {
+    struct espi_team *team;
+    size_t number; // 1 .. size - 1; the calling thread is 0
+    pthread_t thread;
+};
+
+struct espi_team {
+    size_t size;
+    struct worker *workers; // (size - 1)
+    size_t started;
+
+    pthread_mutex_t lock;
+    pthread_cond_t work, finished;
+    unsigned long round; // grows with each loop; workers wait for a round they have not seen
+    bool stop;
+    size_t busy; // workers that have not finished the round
+
+    espi_team_fn *function;
+    void *argument;
+    size_t count;
+    _Atomic size_t next;
+};
+
+static void take_indices(struct espi_team *team, size_t thread)
+{
+    for (;;) {
+        size_t index = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
+        if (index >= team->count)
+            return;
+        team->function(team->argument, index, thread);
+    }
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct espi_team *team = worker->team;
+    unsigned long seen = 0;
+    pthread_mutex_lock(&team->lock);
+    for (;;) {
+        while (team->round == seen && !team->stop)
+            pthread_cond_wait(&team->work, &team->lock);
+        if (team->stop)
+            break;
+        seen = team->round;
+        pthread_mutex_unlock(&team->lock);
+        take_indices(team, worker->number);
+        pthread_mutex_lock(&team->lock);
+        if (--team->busy == 0)
+            pthread_cond_signal(&team->finished);
+    }
+    pthread_mutex_unlock(&team->lock);
+    return NULL;
+}
+
+/* ESPALIER_THREADS, or 0 when it is not set; ESP_ERR_ARGUMENT when it is not a number. */
+static int threads_from_environment(esp_context *ctx, size_t *out)
+{
+    const char *text = getenv("ESPALIER_THREADS");
+    *out = 0;
+    if (!text || !*text)
+        return ESP_OK;
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*end || value < 1 || value > MAX_THREADS)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "ESPALIER_THREADS: expected a number from 1 to %d, found \"%s\"",
+                         MAX_THREADS, text);
+    *out = (size_t)value;
+    return ESP_OK;
+}
+
+int espi_team_new(esp_context *ctx, size_t threads, struct espi_team **out)
+{
+    *out = NULL;
+    if (threads == 0) {
+        int status = threads_from_environment(ctx, &threads);
+        if (status)
+            return status;
+        if (threads == 0)
+            threads = espi_size_min(espi_cpu_cores(), MAX_THREADS);
+    }
+    if (threads > MAX_THREADS)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "threads: expected at most %d, found %zu", MAX_THREADS, threads);
+
+    struct espi_team *team = espi_calloc(ctx, 1, sizeof *team);
+    if (!team)
+        return ESP_ERR_MEMORY;
+    team->size = threads;
+    pthread_mutex_init(&team->lock, NULL);
+    pthread_cond_init(&team->work, NULL);
+    pthread_cond_init(&team->finished, NULL);
+    team->workers = espi_calloc(ctx, threads, sizeof *team->workers);
+    if (!team->workers)
+        goto fail;
+    for (size_t i = 1; i < threads; i++) {
+        struct worker *worker = &team->workers[i - 1];
+        *worker = (struct worker){.team = team, .number = i};
+        int error = pthread_create(&worker->thread, NULL, worker_main, worker);
+        if (error) {
+            espi_fail_errno(ctx, ESP_ERR_MEMORY, error, "cannot start thread %zu of %zu", i + 1, threads);
+            goto fail;
+        }
+        team->started++;
+    }
+    *out = team;
+    return ESP_OK;
+
+fail:
+    espi_team_free(team);
+    return ESP_ERR_MEMORY;
+}
+
+void espi_team_free(struct espi_team *team)
+{
+    if (!team)
+        return;
+    pthread_mutex_lock(&team->lock);
+    team->stop = true;
+    pthread_cond_broadcast(&team->work);
+    pthread_mutex_unlock(&team->lock);
+    for (size_t i = 0; i < team->started; i++)
+        pthread_join(team->workers[i].thread, NULL);
+    pthread_cond_destroy(&team->finished);
+    pthread_cond_destroy(&team->work);
+    pthread_mutex_destroy(&team->lock);
+    free(team->workers);
+    free(team);
+}
+
+size_t espi_team_size(const struct espi_team *team)
+{
+    return team ? team->size : 1;
+}
+
+void espi_team_run(struct espi_team *team, size_t count, espi_team_fn *function, void *argument)
+{
+    if (!team || team->size == 1 || count <= 1) {
+        for (size_t i = 0; i < count; i++)
+            function(argument, i, 0);
+        return;
+    }
+    pthread_mutex_lock(&team->lock);
+    team->function = function;
+    team->argument = argument;
+    team->count = count;
+    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+    team->busy = team->size - 1;
+    team->round++;
+    pthread_cond_broadcast(&team->work);
+    pthread_mutex_unlock(&team->lock);
+
+    take_indices(team, 0);
+
+    pthread_mutex_lock(&team->lock);
+    while (team->busy)
+        pthread_cond_wait(&team->finished, &team->lock);
+    pthread_mutex_unlock(&team->lock);
+}
