@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Errors, memory, sizes, random numbers. */
+#include "support.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void test_status_texts(void **state)
+{
+    (void)state;
+    assert_string_equal(esp_status_text(ESP_OK), "ok");
+    assert_string_equal(esp_status_text(ESP_ERR_MEMORY), "out of memory");
+    assert_string_equal(esp_status_text(12345), "unknown status");
+    assert_string_equal(esp_version(), "0.1.0");
+}
+
+static void test_last_error(void **state)
+{
+    (void)state;
+    esp_context *ctx = esp_context_new();
+    assert_string_equal(esp_last_error(ctx), "");
+    assert_int_equal(espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %d", "a.json", 3), ESP_ERR_FORMAT);
+    assert_string_equal(esp_last_error(ctx), "a.json: line 3");
+    assert_int_equal(espi_fail_prefix(ctx, ESP_ERR_FORMAT, "model %d", 7), ESP_ERR_FORMAT);
+    assert_string_equal(esp_last_error(ctx), "model 7: a.json: line 3");
+    espi_fail_errno(ctx, ESP_ERR_IO, 2, "x");
+    assert_string_equal(esp_last_error(ctx), "x: No such file or directory");
+    /* the old text may be an argument of the new one */
+    espi_fail(ctx, ESP_ERR_IO, "again: %s", esp_last_error(ctx));
+    assert_string_equal(esp_last_error(ctx), "again: x: No such file or directory");
+
+    char *huge = calloc(1, 5000);
+    memset(huge, 'y', 4999);
+    espi_fail(ctx, ESP_ERR_IO, "%s", huge);
+    assert_int_equal(strlen(esp_last_error(ctx)), ESPI_ERROR_BYTES - 1);
+    free(huge);
+    esp_context_free(ctx);
+
+    assert_int_equal(espi_fail(NULL, ESP_ERR_IO, "dropped"), ESP_ERR_IO);
+    assert_string_equal(esp_last_error(NULL), "");
+    esp_context_free(NULL);
+}
+
+static void collect(void *cookie, esp_log_level level, const char *text)
+{
+    snprintf(cookie, 64, "%d:%s", (int)level, text);
+}
+
+static void test_log(void **state)
+{
+    (void)state;
+    char line[64] = "";
+    esp_context *ctx = esp_context_new();
+    espi_log(ctx, ESP_LOG_INFO, "nobody listens");
+    esp_context_set_log(ctx, collect, line);
+    espi_log(ctx, ESP_LOG_WARNING, "%d tensors", 3);
+    assert_string_equal(line, "1:3 tensors");
+    esp_context_free(ctx);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    size_t out = 17;
+    assert_true(espi_size_mul(3, 4, &out));
+    assert_int_equal(out, 12);
+    assert_false(espi_size_mul(SIZE_MAX / 2, 3, &out));
+    assert_false(espi_size_add(SIZE_MAX, 1, &out));
+    assert_int_equal(espi_round_up(65, 64), 128);
+    assert_int_equal(espi_round_up(64, 64), 64);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    esp_context *ctx = esp_context_new();
+    assert_null(espi_calloc(ctx, SIZE_MAX / 2, 4));
+    test_error_has(ctx, "out of memory");
+    assert_null(espi_calloc_aligned(ctx, SIZE_MAX, 1));
+    float *aligned = espi_calloc_aligned(ctx, 5, sizeof *aligned);
+    assert_int_equal((uintptr_t)aligned % 64, 0);
+    assert_true(aligned[4] == 0.0f);
+    free(aligned);
+
+    int *array = NULL;
+    size_t capacity = 0;
+    for (int i = 0; i < 1000; i++) {
+        test_ok(ctx, espi_grow(ctx, &array, &capacity, (size_t)i + 1, sizeof *array));
+        array[i] = i;
+    }
+    assert_true(capacity >= 1000);
+    assert_int_equal(array[999], 999);
+    size_t before = capacity;
+    test_fails(ctx, espi_grow(ctx, &array, &capacity, SIZE_MAX / 2, sizeof *array), ESP_ERR_MEMORY);
+    assert_int_equal(capacity, before);
+    assert_int_equal(array[500], 500);
+    free(array);
+    esp_context_free(ctx);
+}
+
+static void test_arena(void **state)
+{
+    (void)state;
+    struct espi_arena arena = {0};
+    char *previous = NULL;
+    for (size_t i = 0; i < 2000; i++) {
+        char *block = espi_arena_alloc(NULL, &arena, i % 77 + 1, 3);
+        assert_non_null(block);
+        assert_int_equal((uintptr_t)block % 16, 0);
+        assert_ptr_not_equal(block, previous);
+        for (size_t j = 0; j < (i % 77 + 1) * 3; j++)
+            assert_int_equal(block[j], 0);
+        memset(block, 0xff, (i % 77 + 1) * 3);
+        previous = block;
+    }
+    char *large = espi_arena_alloc(NULL, &arena, 1, 1 << 20);
+    assert_non_null(large);
+    large[(1 << 20) - 1] = 1;
+    assert_string_equal(espi_arena_copy(NULL, &arena, "abcdef", 3), "abc");
+    assert_string_equal(espi_arena_format(NULL, &arena, "%s-%d", "x", 9), "x-9");
+    assert_null(espi_arena_alloc(NULL, &arena, SIZE_MAX, 2));
+    espi_arena_clear(&arena);
+    espi_arena_clear(&arena);
+}
+
+/* Known answers of the Random123 library for philox4x32-10. */
+static void test_philox_known_answers(void **state)
+{
+    (void)state;
+    uint32_t out[4];
+    espi_random_block(0, 0, 0, out);
+    const uint32_t zeros[4] = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
+    assert_memory_equal(out, zeros, sizeof zeros);
+    espi_random_block(UINT64_MAX, UINT64_MAX, UINT64_MAX, out);
+    const uint32_t ones[4] = {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd};
+    assert_memory_equal(out, ones, sizeof ones);
+}
+
+static void test_random_distributions(void **state)
+{
+    (void)state;
+    enum { DRAWS = 200000 };
+    struct espi_random random = {.seed = 42, .stream = 1};
+    double sum = 0, squares = 0, uniform = 0;
+    size_t counts[7] = {0};
+    for (int i = 0; i < DRAWS; i++) {
+        double x = (double)espi_random_normal(&random);
+        sum += x;
+        squares += x * x;
+        float u = espi_random_uniform(&random);
+        assert_true(u >= 0.0f && u < 1.0f);
+        uniform += (double)u;
+        counts[espi_random_below(&random, 7)]++;
+    }
+    assert_true(sum / DRAWS > -0.01 && sum / DRAWS < 0.01);
+    assert_true(squares / DRAWS > 0.98 && squares / DRAWS < 1.02);
+    assert_true(uniform / DRAWS > 0.495 && uniform / DRAWS < 0.505);
+    for (int i = 0; i < 7; i++)
+        assert_in_range(counts[i], DRAWS / 7 - 1500, DRAWS / 7 + 1500);
+
+    /* the serial cursor and the blocks are one sequence */
+    struct espi_random serial = {.seed = 9, .stream = 3, .position = 6};
+    uint32_t block[4];
+    espi_random_block(9, 3, 1, block);
+    assert_int_equal(espi_random_u32(&serial), block[2]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status_texts),
+        cmocka_unit_test(test_last_error),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_philox_known_answers),
+        cmocka_unit_test(test_random_distributions),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
