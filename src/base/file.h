@@ -27,20 +27,28 @@ enum { ESPI_PATH_BYTES = 4096 };
 int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *directory,
                    const char *name) ESPI_NODISCARD;
 
-/* Lines of a stream, with the line end (LF or CRLF) removed; memory is bounded by the longest line.
- * Zero bytes inside a line are kept. Zero-initialise apart from stream and name. */
+/* Lines of a file, pipe or terminal, with the line end (LF or CRLF) removed; memory is bounded by the longest line.
+ * Zero bytes inside a line are kept. */
 struct espi_lines {
-    FILE *stream;
-    const char *name; // for messages: a path or "stdin"
+    const char *name; // for messages: the path or "stdin"
     char *text;       // the current line, zero-terminated; valid until the next call
     size_t length;
     size_t number; // of the current line, from 1
-    size_t capacity;
+    int fd;        // private from here on
+    char *buffer;
+    size_t capacity, begin, end; // of the bytes read but not yet handed out
+    bool ended;
 };
 
-/* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_LIMIT (line over 1 GiB), ESP_ERR_MEMORY. */
+/* `path` NULL or "-" is standard input; it must outlive `lines`. Errors as espi_map_open, except that pipes and devices
+ * are welcome. */
+int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines) ESPI_NODISCARD;
+/* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_LIMIT (line over 1 GiB), ESP_ERR_MEMORY, ESP_ERR_CANCELLED (a
+ * signal came while waiting). */
 int espi_lines_next(esp_context *ctx, struct espi_lines *lines) ESPI_NODISCARD;
-void espi_lines_clear(struct espi_lines *lines); // does not close the stream
+/* True when the next line is not there yet, so that asking for it would wait. */
+bool espi_lines_would_wait(const struct espi_lines *lines);
+void espi_lines_close(struct espi_lines *lines); // a zeroed struct is fine
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -82,31 +83,88 @@ int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *dir
     return ESP_OK;
 }
 
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
+
+enum { READ_BYTES = 64 << 10, LONGEST_LINE = 1 << 30 };
+
+int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines)
+{
+    bool standard = !path || strcmp(path, "-") == 0;
+    *lines = (struct espi_lines){.name = standard ? "stdin" : path};
+    if (!standard && espi_path_is_directory(path)) {
+        lines->fd = -1;
+        return espi_fail(ctx, ESP_ERR_IO, "%s: expected a file, found a directory", path);
+    }
+    lines->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (lines->fd < 0)
+        return espi_fail_errno(ctx, errno == ENOENT ? ESP_ERR_NOT_FOUND : ESP_ERR_IO, errno, "%s", path);
+    return ESP_OK;
+}
+
+/* Reads what is there, at least one byte, behind the bytes still in the buffer; 0 at the end. */
+static int fill(esp_context *ctx, struct espi_lines *lines)
+{
+    if (lines->begin) {
+        memmove(lines->buffer, lines->buffer + lines->begin, lines->end - lines->begin);
+        lines->end -= lines->begin;
+        lines->begin = 0;
+    }
+    if (lines->end > LONGEST_LINE)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: line %zu: longer than 1 GiB", lines->name, lines->number + 1);
+    /* one more byte than is read: the last line may need its zero there */
+    int status = espi_grow(ctx, &lines->buffer, &lines->capacity, lines->end + READ_BYTES + 1, 1);
+    if (status)
+        return status;
+    ssize_t got = read(lines->fd, lines->buffer + lines->end, lines->capacity - lines->end - 1);
+    if (got < 0)
+        return espi_fail_errno(ctx, errno == EINTR ? ESP_ERR_CANCELLED : ESP_ERR_IO, errno, "%s: line %zu", lines->name,
+                               lines->number + 1);
+    lines->end += (size_t)got;
+    return got > 0;
+}
+
 int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
 {
-    enum { LIMIT = 1 << 30 };
-    errno = 0;
-    ssize_t length = getline(&lines->text, &lines->capacity, lines->stream);
-    if (length < 0) {
-        if (feof(lines->stream) && !ferror(lines->stream))
-            return 0;
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: line %zu", lines->name, lines->number + 1);
+    size_t searched = 0;
+    char *newline;
+    while (!(newline = lines->end > lines->begin + searched
+                           ? memchr(lines->buffer + lines->begin + searched, '\n', lines->end - lines->begin - searched)
+                           : NULL)) {
+        searched = lines->end - lines->begin;
+        int status = lines->ended ? 0 : fill(ctx, lines);
+        if (status < 0)
+            return status;
+        if (status == 0) {
+            lines->ended = true;
+            if (searched == 0)
+                return 0;
+            newline = lines->buffer + lines->end;
+            break;
+        }
     }
+    lines->text = lines->buffer + lines->begin;
+    lines->length = (size_t)(newline - lines->text);
+    lines->begin += espi_size_min(lines->length + 1, lines->end - lines->begin);
     lines->number++;
-    if (length > LIMIT)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: line %zu: longer than 1 GiB", lines->name, lines->number);
-    if (length && lines->text[length - 1] == '\n')
-        length--;
-    if (length && lines->text[length - 1] == '\r')
-        length--;
-    lines->text[length] = 0;
-    lines->length = (size_t)length;
+    if (lines->length && lines->text[lines->length - 1] == '\r')
+        lines->length--;
+    lines->text[lines->length] = 0;
     return 1;
 }
 
-void espi_lines_clear(struct espi_lines *lines)
+bool espi_lines_would_wait(const struct espi_lines *lines)
 {
-    free(lines->text);
-    lines->text = NULL;
-    lines->length = lines->capacity = 0;
+    if (lines->ended ||
+        (lines->end > lines->begin && memchr(lines->buffer + lines->begin, '\n', lines->end - lines->begin)))
+        return false;
+    struct pollfd input = {.fd = lines->fd, .events = POLLIN};
+    return poll(&input, 1, 0) == 0;
+}
+
+void espi_lines_close(struct espi_lines *lines)
+{
+    if (lines->name && lines->fd > STDIN_FILENO)
+        close(lines->fd);
+    free(lines->buffer);
+    *lines = (struct espi_lines){0};
 }

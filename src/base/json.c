@@ -18,8 +18,11 @@ int espi_json_open_text(esp_context *ctx, const char *source, const char *text, 
         return ESP_OK;
     if (json_error_code(&error) == json_error_out_of_memory)
         return espi_fail_memory(ctx, bytes);
-    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %d, column %d: not valid JSON: %s", source, error.line,
-                     error.column, error.text);
+    char line[32] = ""; // of a text of several lines; one line stands in a file whose lines the source counts
+    if (memchr(text, '\n', bytes))
+        snprintf(line, sizeof line, "line %d, ", error.line);
+    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %scolumn %d: not valid JSON: %s", source, line, error.column,
+                     error.text);
 }
 
 int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out)

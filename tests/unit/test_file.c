@@ -88,8 +88,9 @@ static void test_lines(void **state)
 {
     (void)state;
     static const char text[] = "one\r\n\nth\0ree\nlast";
-    FILE *stream = fmemopen((void *)(uintptr_t)text, sizeof text - 1, "r");
-    struct espi_lines lines = {.stream = stream, .name = "test"};
+    struct espi_lines lines;
+    test_ok(ctx, espi_lines_open(ctx, test_write(scratch, "lines", text, sizeof text - 1), &lines));
+    assert_false(espi_lines_would_wait(&lines));
     assert_int_equal(espi_lines_next(ctx, &lines), 1);
     assert_string_equal(lines.text, "one");
     assert_int_equal(espi_lines_next(ctx, &lines), 1);
@@ -101,8 +102,60 @@ static void test_lines(void **state)
     assert_string_equal(lines.text, "last");
     assert_int_equal(lines.number, 4);
     assert_int_equal(espi_lines_next(ctx, &lines), 0);
-    espi_lines_clear(&lines);
+    assert_int_equal(espi_lines_next(ctx, &lines), 0);
+    espi_lines_close(&lines);
+    test_fails(ctx, espi_lines_open(ctx, scratch, &lines), ESP_ERR_IO);
+    espi_lines_close(&lines);
+    test_fails(ctx, espi_lines_open(ctx, in_scratch("none"), &lines), ESP_ERR_NOT_FOUND);
+    espi_lines_close(&lines);
+}
+
+/* Lines of all lengths around the size of a read. */
+static void test_long_lines(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {0, 1, 65534, 65535, 65536, 65537, 131072, 3, 1000000, 0};
+    FILE *stream = fopen(in_scratch("long"), "w");
+    for (size_t i = 0; i < 10; i++) {
+        for (size_t j = 0; j < lengths[i]; j++)
+            putc('a' + (int)((i + j) % 26), stream);
+        putc('\n', stream);
+    }
     fclose(stream);
+    struct espi_lines lines;
+    test_ok(ctx, espi_lines_open(ctx, in_scratch("long"), &lines));
+    for (size_t i = 0; i < 10; i++) {
+        assert_int_equal(espi_lines_next(ctx, &lines), 1);
+        assert_int_equal(lines.length, lengths[i]);
+        for (size_t j = 0; j < lengths[i]; j += 97)
+            assert_int_equal(lines.text[j], 'a' + (int)((i + j) % 26));
+    }
+    assert_int_equal(espi_lines_next(ctx, &lines), 0);
+    espi_lines_close(&lines);
+}
+
+static void test_lines_of_a_pipe(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    struct espi_lines lines;
+    test_ok(ctx, espi_lines_open(ctx, path, &lines));
+    assert_true(espi_lines_would_wait(&lines));
+    assert_int_equal(write(ends[1], "a\nb\nc", 5), 5);
+    assert_false(espi_lines_would_wait(&lines));
+    assert_int_equal(espi_lines_next(ctx, &lines), 1);
+    assert_false(espi_lines_would_wait(&lines)); // "b" is complete
+    assert_int_equal(espi_lines_next(ctx, &lines), 1);
+    assert_true(espi_lines_would_wait(&lines)); // "c" is not
+    close(ends[1]);
+    close(ends[0]);
+    assert_int_equal(espi_lines_next(ctx, &lines), 1);
+    assert_string_equal(lines.text, "c");
+    assert_int_equal(espi_lines_next(ctx, &lines), 0);
+    espi_lines_close(&lines);
 }
 
 static void test_output_appears_when_complete(void **state)
@@ -201,6 +254,8 @@ int main(void)
         TEST(test_map),
         TEST(test_join),
         TEST(test_lines),
+        TEST(test_long_lines),
+        TEST(test_lines_of_a_pipe),
         TEST(test_output_appears_when_complete),
         TEST(test_output_failures),
         TEST(test_output_directory),

@@ -26,7 +26,7 @@ static void fails_with(const char *text, const char *message)
 static void test_syntax(void **state)
 {
     (void)state;
-    fails_with("", "test.json: line 1");
+    fails_with("", "test.json: column");
     fails_with("{\"a\":1,\n\"a\":2}", "line 2");
     fails_with("{\"a\":1} x", "end of file");
     fails_with("{\"a\":\"\xff\"}", "decode byte 0xff");
