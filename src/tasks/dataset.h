@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Data sets: the records of a file, one example at a time. */
+#ifndef ESPI_TASKS_DATASET_H
+#define ESPI_TASKS_DATASET_H
+
+#include "tasks/task.h"
+
+/* Owner: the caller. Thread rule: one thread at a time. Readers embed this struct as their first member. */
+struct espi_dataset {
+    const struct espi_task *task;
+    size_t total; // examples, when known before reading; 0: unknown
+    int (*next)(esp_context *ctx, struct espi_dataset *dataset, struct espi_example **out);
+    void (*close)(struct espi_dataset *dataset);
+};
+
+/* Opens a file in the format of the task: qa SQuAD 1.1 or 2 JSON; classify and embed TSV, CSV or JSON Lines; tag
+ * CoNLL columns or CoNLL-U; mlm plain text, a paragraph a line. */
+int espi_dataset_open(esp_context *ctx, const struct espi_task *task, const char *path,
+                      const struct espi_task_options *options, struct espi_dataset **out) ESPI_NODISCARD;
+/* 1: *out is the caller's example; 0: the end; negative: an error that names file, line or record, and what was
+ * expected. */
+int espi_dataset_next(esp_context *ctx, struct espi_dataset *dataset, struct espi_example **out) ESPI_NODISCARD;
+void espi_dataset_close(struct espi_dataset *dataset);
+
+/* The distinct labels (classify) or tags (tag) of a file, for a head that is yet to be made: numbers in numeric order,
+ * other names in byte order, "O" first among tags. The array and its strings live in the arena. */
+int espi_dataset_labels(esp_context *ctx, const struct espi_task *task, const char *path,
+                        const struct espi_task_options *options, struct espi_arena *arena, const char ***labels,
+                        size_t *count) ESPI_NODISCARD;
+
+/* The readers behind the tasks' `open`. */
+int espi_squad_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                    struct espi_dataset **out) ESPI_NODISCARD;
+int espi_table_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                    struct espi_dataset **out) ESPI_NODISCARD;
+int espi_conll_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                    struct espi_dataset **out) ESPI_NODISCARD;
+int espi_plain_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                    struct espi_dataset **out) ESPI_NODISCARD;
+
+#endif

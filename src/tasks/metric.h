@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Metrics: the official figures of a task over a data set. */
+#ifndef ESPI_TASKS_METRIC_H
+#define ESPI_TASKS_METRIC_H
+
+#include "tasks/dataset.h"
+
+/* Owner: the caller. Thread rule: one thread at a time. Metrics embed this struct as their first member. */
+struct espi_metric {
+    const struct espi_task *task;
+    const struct espi_job *job; // NULL when no model is at hand; outlives the metric
+    size_t examples;            // added so far
+    size_t missing;             // of these, without a prediction: they count as wrong
+    int (*add)(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+               const json_t *prediction);
+    int (*finish)(esp_context *ctx, struct espi_metric *metric, json_t *report);
+    void (*free)(struct espi_metric *metric);
+};
+
+/* `job` may be NULL: labels are then compared as they are written. */
+int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct espi_job *job,
+                    struct espi_metric **out) ESPI_NODISCARD;
+/* Adds an example and its answer in the evaluate form of task.h; NULL: there is none (it counts as wrong, where the
+ * metric has such a notion, and is reported as missing). */
+int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                    const json_t *prediction) ESPI_NODISCARD;
+/* The report: {"examples", "missing", figures…}. The caller owns it. The member task->metric is the figure to compare
+ * models by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
+int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report) ESPI_NODISCARD;
+void espi_metric_free(struct espi_metric *metric);
+
+/* For metrics: report[name] = value; null when it is not finite. */
+int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double value) ESPI_NODISCARD;
+
+/* Scores a file of predictions against a data set without a model:
+ *   qa        one JSON object {"question id": "answer text", …}, as the official scripts take it
+ *   classify  one label (or number) a line, in the order of the data set; an optional header line "label",
+ *             "prediction" or "index<TAB>prediction" (the GLUE submission form) is skipped
+ *   embed     one similarity a line
+ *   tag       one tag a line in the last column, sentences separated by blank lines, as conlleval takes it
+ * ESP_ERR_UNSUPPORTED for mlm. */
+int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const char *data, const char *predictions,
+                           const struct espi_task_options *options, json_t **report) ESPI_NODISCARD;
+
+#endif

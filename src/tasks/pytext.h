@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * UTF-8 helpers, and text functions that give what Python's str gives: the official metrics are defined by it. */
+#ifndef ESPI_TASKS_PYTEXT_H
+#define ESPI_TASKS_PYTEXT_H
+
+#include "base/status.h"
+
+/* Bytes of the longest valid UTF-8 prefix. */
+size_t espi_utf8_valid(const char *text, size_t bytes);
+/* Code points of valid UTF-8. */
+size_t espi_utf8_length(const char *text, size_t bytes);
+/* Byte offset of a code point; `bytes` when there are not so many. */
+size_t espi_utf8_offset(const char *text, size_t bytes, size_t code_points);
+
+/* A growing text. Zero-initialise; free(data). */
+struct espi_string {
+    char *data; // (length), zero-terminated once anything was added
+    size_t length, capacity;
+};
+int espi_string_add(esp_context *ctx, struct espi_string *string, const char *data, size_t bytes) ESPI_NODISCARD;
+
+/* str.lower() of valid UTF-8 (full mapping, final sigma included) appended to `out`. */
+int espi_py_lower(esp_context *ctx, const char *text, size_t bytes, struct espi_string *out) ESPI_NODISCARD;
+bool espi_py_isspace(int32_t code_point);
+/* What \w matches in a str pattern of the re module. */
+bool espi_py_isword(int32_t code_point);
+
+#endif

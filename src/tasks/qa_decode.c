@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From start and end logits to answers.
+ *
+ * Two rules, as Hugging Face has them. To `run` (transformers, QuestionAnsweringPipeline): softmax over the context and
+ * [CLS] of each window, a span scores P(start) P(end), spans are widened to whole words, equal texts (whatever their
+ * case) add their scores up over all windows. To evaluate (run_qa.py, postprocess_qa_predictions): the n_best starts and
+ * ends of each window, a span scores the sum of its two logits, the n_best spans of all windows are softmaxed; "" is
+ * weighed against the best span by the smallest [CLS] score of all windows. */
+#include "tasks/qa.h"
+
+#include "base/size.h"
+#include "tasks/pytext.h"
+#include "tasks/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct span {
+    double score;
+    size_t start, end; // run, widen: tokens of the encoding, `end` included; then bytes of the context
+    size_t char_start, char_end;
+    char *lower;  // run: the text in lower case, by which equal answers are found; NULL: not made
+    bool null;    // evaluate: "no answer"
+    size_t order; // run: place before sorting
+};
+
+struct state {
+    struct span *spans; // (span_count) run: distinct answers in the order found; evaluate: by falling score
+    size_t span_count, span_capacity;
+    struct span *found; // run: the best of one window, by falling score
+    size_t found_capacity;
+    double *start, *end; // of one window
+    size_t start_capacity, end_capacity;
+    size_t *starts, *ends; // evaluate: indices of the n best
+    size_t starts_capacity, ends_capacity;
+    double null_score; // the smallest of all windows
+};
+
+void espi_qa_release(struct espi_features *features)
+{
+    struct state *state = features->state;
+    for (size_t i = 0; i < state->span_count; i++)
+        free(state->spans[i].lower);
+    free(state->spans);
+    free(state->found);
+    free(state->start);
+    free(state->end);
+    free(state->starts);
+    free(state->ends);
+    free(state);
+    features->state = NULL;
+}
+
+static int get_state(esp_context *ctx, struct espi_features *features, struct state **out)
+{
+    if (!features->state) {
+        struct state *fresh = espi_calloc(ctx, 1, sizeof(*fresh));
+        if (!fresh)
+            return ESP_ERR_MEMORY;
+        fresh->null_score = INFINITY;
+        features->state = fresh;
+    }
+    *out = features->state;
+    return ESP_OK;
+}
+
+/* Puts a span into a list of at most `most`, by falling score, behind its equals. Room for most + 1 must be there. */
+static void keep_best(struct span *list, size_t *count, size_t most, const struct span *span)
+{
+    if (*count == most && (most == 0 || list[most - 1].score >= span->score))
+        return;
+    size_t at = *count;
+    while (at > 0 && list[at - 1].score < span->score)
+        at--;
+    size_t moved = *count - at - (*count == most);
+    memmove(list + at + 1, list + at, moved * sizeof(*list));
+    list[at] = *span;
+    *count += *count < most;
+}
+
+/* ---- run --------------------------------------------------------------------------------------------------------- */
+
+/* Softmax over the tokens an answer may have, and [CLS]; 0 elsewhere. */
+static void softmax_context(const esp_encoding *encoding, size_t first, size_t tokens, const float *logits, double *p)
+{
+    double top = logits[0], sum = 0;
+    for (size_t i = 0; i < tokens; i++) {
+        if (encoding->sequences[first + i] == 1 && (double)logits[2 * i] > top)
+            top = logits[2 * i];
+    }
+    for (size_t i = 0; i < tokens; i++) {
+        p[i] = i == 0 || encoding->sequences[first + i] == 1 ? exp((double)logits[2 * i] - top) : 0;
+        sum += p[i];
+    }
+    for (size_t i = 0; i < tokens; i++)
+        p[i] /= sum;
+}
+
+/* From tokens to the words they belong to, within this window, and on to bytes and code points. */
+static void widen(const esp_encoding *encoding, size_t window, bool whole_words, struct span *span)
+{
+    size_t first = encoding->starts[window], last = encoding->starts[window + 1] - 1;
+    size_t start = span->start, end = span->end;
+    if (whole_words) {
+        while (start > first && encoding->sequences[start - 1] == 1 &&
+               encoding->words[start - 1] == encoding->words[start])
+            start--;
+        while (end < last && encoding->sequences[end + 1] == 1 && encoding->words[end + 1] == encoding->words[end])
+            end++;
+    }
+    span->start = encoding->byte_begin[start];
+    span->end = encoding->byte_end[end];
+    span->char_start = encoding->char_begin[start];
+    span->char_end = encoding->char_end[end];
+}
+
+/* Adds the score to the answer of the same text, or a new answer. */
+static int merge(esp_context *ctx, const struct espi_example *example, struct state *state, struct span *span)
+{
+    struct espi_string lower = {0};
+    int status = espi_py_lower(ctx, example->pair.data + span->start, span->end - span->start, &lower);
+    if (!status)
+        status = espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 1, sizeof(*state->spans));
+    if (status) {
+        free(lower.data);
+        return status;
+    }
+    for (size_t i = 0; i < state->span_count; i++) {
+        if (!strcmp(state->spans[i].lower, lower.data)) {
+            state->spans[i].score += span->score;
+            free(lower.data);
+            return ESP_OK;
+        }
+    }
+    span->lower = lower.data;
+    state->spans[state->span_count++] = *span;
+    return ESP_OK;
+}
+
+static int consume_run(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                       const esp_encoding *encoding, struct state *state, size_t window, const float *logits)
+{
+    const struct espi_task_options *o = &job->options;
+    size_t first = encoding->starts[window], tokens = encoding->starts[window + 1] - first;
+    size_t longest = espi_size_min(o->max_answer_length, tokens);
+    /* Some are lost when they are widened to the same words. */
+    size_t most = o->top_k < SIZE_MAX / 4 && !o->no_align_words ? 2 * o->top_k + 10 : o->top_k;
+    most = espi_size_min(most, tokens * longest);
+    int status = espi_grow(ctx, &state->start, &state->start_capacity, tokens, sizeof(*state->start));
+    if (!status)
+        status = espi_grow(ctx, &state->end, &state->end_capacity, tokens, sizeof(*state->end));
+    if (!status)
+        status = espi_grow(ctx, &state->found, &state->found_capacity, most + 1, sizeof(*state->found));
+    if (status)
+        return status;
+    softmax_context(encoding, first, tokens, logits, state->start);
+    softmax_context(encoding, first, tokens, logits + 1, state->end);
+    state->null_score = fmin(state->null_score, state->start[0] * state->end[0]);
+    state->start[0] = state->end[0] = 0;
+
+    size_t count = 0;
+    for (size_t s = 1; s < tokens; s++) {
+        for (size_t e = s; state->start[s] > 0 && e < tokens && e - s < longest; e++) {
+            struct span span = {.score = state->start[s] * state->end[e], .start = first + s, .end = first + e};
+            if (span.score > 0)
+                keep_best(state->found, &count, most, &span);
+        }
+    }
+    for (size_t i = 0; !status && i < count; i++) {
+        widen(encoding, window, !o->no_align_words, &state->found[i]);
+        status = merge(ctx, example, state, &state->found[i]);
+    }
+    return status;
+}
+
+/* ---- evaluate ---------------------------------------------------------------------------------------------------- */
+
+static int consume_evaluate(esp_context *ctx, const struct espi_job *job, const esp_encoding *encoding,
+                            struct state *state, size_t window, const float *logits)
+{
+    const struct espi_task_options *o = &job->options;
+    size_t first = encoding->starts[window], tokens = encoding->starts[window + 1] - first;
+    size_t best = espi_size_min(o->n_best, tokens);
+    int status = espi_grow(ctx, &state->start, &state->start_capacity, tokens, sizeof(*state->start));
+    if (!status)
+        status = espi_grow(ctx, &state->end, &state->end_capacity, tokens, sizeof(*state->end));
+    if (!status)
+        status = espi_grow(ctx, &state->starts, &state->starts_capacity, best, sizeof(*state->starts));
+    if (!status)
+        status = espi_grow(ctx, &state->ends, &state->ends_capacity, best, sizeof(*state->ends));
+    if (status)
+        return status;
+    for (size_t i = 0; i < tokens; i++) {
+        state->start[i] = logits[2 * i];
+        state->end[i] = logits[2 * i + 1];
+    }
+    espi_top_k(state->start, tokens, best, state->starts);
+    espi_top_k(state->end, tokens, best, state->ends);
+    state->null_score = fmin(state->null_score, (double)(logits[0] + logits[1]));
+    for (size_t i = 0; i < best; i++) {
+        for (size_t j = 0; j < best; j++) {
+            size_t s = state->starts[i], e = state->ends[j];
+            if (encoding->sequences[first + s] != 1 || encoding->sequences[first + e] != 1 || e < s ||
+                e - s >= o->max_answer_length)
+                continue;
+            struct span span = {
+                .score = (double)(logits[2 * s] + logits[2 * e + 1]), .start = first + s, .end = first + e};
+            if ((status = espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 2,
+                                    sizeof(*state->spans))))
+                return status;
+            widen(encoding, window, false, &span);
+            keep_best(state->spans, &state->span_count, o->n_best, &span);
+        }
+    }
+    return ESP_OK;
+}
+
+/* The n-best list with "no answer" in its place, as probabilities; the winner comes first. */
+static int weigh_null(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                      struct state *state)
+{
+    const struct espi_task_options *o = &job->options;
+    bool may_be_null = o->handle_impossible || example->answerable_stated;
+    double best = state->span_count ? state->spans[0].score : -(double)INFINITY;
+    if (may_be_null || state->span_count == 0) {
+        int status = espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 2, sizeof(*state->spans));
+        if (status)
+            return status;
+        /* One place more than n_best: "no answer" stays on the list however low it scores. */
+        if (state->span_count == o->n_best && state->spans[o->n_best - 1].score < state->null_score)
+            state->span_count--;
+        struct span null = {.score = state->null_score, .null = true};
+        keep_best(state->spans, &state->span_count, state->span_count + 1, &null);
+    }
+    double top = state->spans[0].score, sum = 0;
+    for (size_t i = 0; i < state->span_count; i++)
+        sum += state->spans[i].score = exp(state->spans[i].score - top);
+    for (size_t i = 0; i < state->span_count; i++)
+        state->spans[i].score /= sum;
+    /* The threshold, not the order, decides between "no answer" and the best span. */
+    bool null_wins = state->null_score - best > o->null_threshold;
+    for (size_t i = 0; i < state->span_count; i++) {
+        if (state->spans[i].null == (may_be_null && null_wins)) {
+            struct span winner = state->spans[i];
+            memmove(state->spans + 1, state->spans, i * sizeof(winner));
+            state->spans[0] = winner;
+            break;
+        }
+    }
+    return ESP_OK;
+}
+
+/* ---- the task's doors -------------------------------------------------------------------------------------------- */
+
+int espi_qa_consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                    struct espi_features *features, size_t window, const float *out)
+{
+    struct state *state;
+    int status = get_state(ctx, features, &state);
+    if (status)
+        return status;
+    return job->options.evaluate ? consume_evaluate(ctx, job, &features->encoding, state, window, out)
+                                 : consume_run(ctx, job, example, &features->encoding, state, window, out);
+}
+
+static int by_score(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score < y->score ? 1 : -1;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+static json_t *to_json(const struct espi_example *example, const struct span *span)
+{
+    const char *text = example->pair.data + span->start;
+    return json_pack("{s:f, s:I, s:I, s:s%}", "score", span->score, "start", (json_int_t)span->char_start, "end",
+                     (json_int_t)span->char_end, "answer", text, span->end - span->start);
+}
+
+int espi_qa_finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features, json_t **result)
+{
+    struct state *state;
+    int status = get_state(ctx, features, &state);
+    if (status)
+        return status;
+    const struct espi_task_options *o = &job->options;
+    if (o->evaluate) {
+        if ((status = weigh_null(ctx, job, example, state)))
+            return status;
+    } else {
+        if ((status =
+                 espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 1, sizeof(*state->spans))))
+            return status;
+        if (o->handle_impossible || state->span_count == 0)
+            state->spans[state->span_count++] = (struct span){.score = o->handle_impossible ? state->null_score : 0};
+        for (size_t i = 0; i < state->span_count; i++)
+            state->spans[i].order = i;
+        qsort(state->spans, state->span_count, sizeof(*state->spans), by_score);
+    }
+    if (o->top_k == 1) {
+        *result = to_json(example, &state->spans[0]);
+        return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    }
+    *result = json_array();
+    for (size_t i = 0; *result && i < espi_size_min(o->top_k, state->span_count); i++) {
+        if (json_array_append_new(*result, to_json(example, &state->spans[i]))) {
+            json_decref(*result);
+            *result = NULL;
+        }
+    }
+    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}

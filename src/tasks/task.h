@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Tasks: what stands around a model to make it answer questions, classify, tag, embed or fill masks.
+ *
+ * A task never runs a model. It turns an example (a record of a data set, or one JSON line) into windows of tokens, says
+ * which result of the engine it wants for them, and turns the floats that come back into an answer:
+ *
+ *   example --encode--> features --(engine, see pipeline.h)--> consume, window by window --finish--> JSON
+ *
+ * The answer has two forms. `espalier run` prints what the Hugging Face pipeline of the task returns; with
+ * options.evaluate the answer is the smaller form the task's metric reads:
+ *
+ *   task      run                                                      evaluate
+ *   qa        {"score","start","end","answer"}, a list with top_k > 1  the same, by the n-best rule of evaluation
+ *   classify  {"label","score"}, a list with top_k > 1                 {"label"} or {"labels":[…]} or {"score"}
+ *   tag       [{"entity" or "entity_group","score","word",…}]          {"tags":[one a word]}
+ *   embed     {"embedding":[…]}                                        {"similarity"} of text and pair
+ *   mlm       [{"score","token","token_str","sequence"}]               {"loss","predicted","correct"} (sums)
+ *
+ * Offsets in answers are in Unicode code points of the original text.
+ */
+#ifndef ESPI_TASKS_TASK_H
+#define ESPI_TASKS_TASK_H
+
+#include "model/engine.h"
+
+#include <jansson.h>
+
+/* ---- examples ---------------------------------------------------------------------------------------------------- */
+
+struct espi_text {
+    const char *data; // UTF-8, zero-terminated; NULL: absent
+    size_t bytes;
+};
+
+/* An answer a data set accepts: its text and where it stands in the context. */
+struct espi_gold_answer {
+    struct espi_text text;
+    size_t start; // code points
+};
+
+/* One record. Owner: whoever got it from a reader; espi_example_free releases it with everything it points to. */
+struct espi_example {
+    struct espi_arena arena;
+    const char *source; // file name, "line 12" or "dev.json: question "7"", for messages; in the arena
+    size_t number;      // line in that file, from 1; 0: `source` says it all
+    json_t *id;         // NULL: none
+
+    struct espi_text text; // text, or question; for pre-split words: the words joined by single spaces
+    struct espi_text pair; // second text, or context
+
+    struct espi_gold_answer *answers; // (answer_count) qa
+    size_t answer_count;
+    bool answerable_stated; // qa: the data set says for each question whether it has an answer (SQuAD 2)
+
+    const char **labels; // (label_count) classify: one name; several or none when multi-label; the number as text for
+    size_t label_count;  // regression and similarity
+    bool labelled;       // false: the data set gives no label (a test set)
+
+    uint32_t *word_begin; // (word_count) tag: first byte of each pre-split word in text; NULL: not split
+    const char **tags;    // (word_count) tag: NULL when unlabelled
+    size_t word_count;
+};
+
+int espi_example_new(esp_context *ctx, const char *source, size_t number, struct espi_example **out) ESPI_NODISCARD;
+void espi_example_free(struct espi_example *example);
+/* Copies bytes into the example's arena. ESP_ERR_FORMAT (with source and number) when they are not UTF-8. */
+int espi_example_text(esp_context *ctx, struct espi_example *example, const char *data, size_t bytes,
+                      struct espi_text *out) ESPI_NODISCARD;
+/* Keeps "source: line N: text" (or without the line when number is 0) and returns ESP_ERR_FORMAT. */
+int espi_example_fail(esp_context *ctx, const struct espi_example *example, const char *format, ...) ESPI_PRINTF(3, 4);
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+enum espi_function { ESPI_FUNCTION_DEFAULT, ESPI_FUNCTION_SOFTMAX, ESPI_FUNCTION_SIGMOID, ESPI_FUNCTION_NONE };
+
+enum espi_aggregation {
+    ESPI_AGGREGATE_NONE,
+    ESPI_AGGREGATE_SIMPLE,
+    ESPI_AGGREGATE_FIRST,
+    ESPI_AGGREGATE_AVERAGE,
+    ESPI_AGGREGATE_MAX,
+};
+
+enum espi_format { ESPI_FORMAT_AUTO, ESPI_FORMAT_TSV, ESPI_FORMAT_CSV, ESPI_FORMAT_JSONL };
+
+enum { ESPI_STRIDE_DEFAULT = 0 };
+#define ESPI_ALL SIZE_MAX
+
+/* Zero (or NULL) everywhere means the default. */
+struct espi_task_options {
+    bool evaluate;
+
+    size_t max_length; // tokens of a window; default 384 for qa, else what the model takes; capped by the model
+    size_t stride;     // tokens that windows share; default min(128, half the window) for qa, a quarter for tag
+    bool no_stride;    // windows share nothing
+
+    size_t max_question_length; // tokens; default 64
+    size_t max_answer_length;   // tokens; default 15, 30 when evaluating
+    size_t n_best;              // evaluation: starts, ends and spans kept of a window; default 20
+    size_t top_k;               // answers wanted; default 1, mlm 5; ESPI_ALL: every label
+    bool handle_impossible;     // "" is a possible answer. When evaluating: also where the data set says so itself
+    double null_threshold;      // evaluation: "" wins when it scores higher than the best span by more than this
+    bool no_align_words;        // run: answers may begin or end inside a word
+
+    enum espi_function function; // classify; default softmax, sigmoid (multi-label), none (regression)
+    enum espi_aggregation aggregation;
+    const char *const *ignored_labels; // (ignored_label_count), default "O"
+    size_t ignored_label_count;
+
+    enum espi_format format; // default: by the name's ending, else TSV
+    const char *text_column; // column or member by name, or by number from 1; default: by well-known names
+    const char *pair_column;
+    const char *label_column; // tag: number only, default the last (fourth in CoNLL-U)
+    const char *word_column;  // tag: number only, default the first (second in CoNLL-U)
+
+    double mask_probability; // mlm evaluation, default 0.15
+    uint64_t seed;           // mlm evaluation
+};
+
+/* ---- a task on a model ------------------------------------------------------------------------------------------- */
+
+struct espi_task;
+
+/* Everything features and decoding depend on. A plain value that borrows its pointers. Immutable after init: any number
+ * of threads may use it. */
+struct espi_job {
+    const struct espi_task *task;
+    const esp_tokenizer *tokenizer;
+    const struct espi_config *config;
+    struct espi_task_options options;                    // without zeros: defaults are filled in
+    int32_t cls_token, sep_token, unk_token, mask_token; // -1: the vocabulary has none
+};
+
+/* ESP_ERR_UNSUPPORTED when the model's head does not fit the task, ESP_ERR_ARGUMENT for options that cannot be met. */
+int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task *task, const esp_tokenizer *tokenizer,
+                  const struct espi_config *config, const struct espi_task_options *options) ESPI_NODISCARD;
+
+/* Index of a data set's label in the model: its name, else "LABEL_n" or plain n for a label n of the model.
+ * ESP_ERR_FORMAT that names the example, the label and the model's labels. */
+int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *label,
+                   int32_t *out) ESPI_NODISCARD;
+
+/* ---- features ---------------------------------------------------------------------------------------------------- */
+
+enum { ESPI_IGNORED = -100 }; // a target that takes no part in the loss
+
+/* The windows of one example, and (for training) what the model should say about them.
+ * Owner: the caller, zero-initialised; reused from example to example without allocation once warm. */
+struct espi_features {
+    esp_encoding encoding;
+    esp_encoding second; // embed: the pair, encoded by itself; its windows follow those of `encoding`
+
+    uint32_t *positions; // (position_count) mlm: tokens of `encoding` whose vocabulary logits are wanted, ascending
+    size_t position_count, position_capacity;
+
+    int32_t *targets; // qa (windows, 2) first and last token of the answer within its window, 0 0 when it is elsewhere
+                      // classify (1) label · tag (tokens) label or ESPI_IGNORED · mlm (positions) token id
+    size_t target_count, target_capacity;
+    float *values; // classify: multi-label (labels) 0 or 1, regression (1) · embed (1) similarity
+    size_t value_count, value_capacity;
+
+    void *state; // the task's, while the example is decoded; released by the task's `release`
+};
+
+/* Windows of an example; clears the positions and targets of the one before. ESP_ERR_ARGUMENT when it cannot be
+ * encoded (question longer than the window, no mask to fill, …). */
+int espi_features_encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                         struct espi_features *features) ESPI_NODISCARD;
+/* Targets for features that were just encoded. ESP_ERR_FORMAT when the example is not labelled. */
+int espi_features_targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                          struct espi_features *features) ESPI_NODISCARD;
+void espi_features_clear(const struct espi_job *job, struct espi_features *features);
+
+/* A borrowed view of one window. */
+struct espi_window {
+    const int32_t *ids;   // (tokens)
+    const uint8_t *types; // (tokens)
+    size_t tokens;
+    const uint32_t *positions; // (position_count) within the encoding, not the window
+    size_t position_count;
+    size_t first; // the window's first token within its encoding
+};
+size_t espi_features_windows(const struct espi_features *features);
+struct espi_window espi_features_window(const struct espi_features *features, size_t window);
+
+/* Room for `count` targets or values; the contents are left as they are. */
+int espi_features_grow_targets(esp_context *ctx, struct espi_features *features, size_t count) ESPI_NODISCARD;
+int espi_features_grow_values(esp_context *ctx, struct espi_features *features, size_t count) ESPI_NODISCARD;
+
+/* ---- the task table ---------------------------------------------------------------------------------------------- */
+
+struct espi_dataset;
+struct espi_metric;
+
+struct espi_task {
+    const char *name;
+    const char *help;        // "question answering (SQuAD JSON)"
+    enum espi_result result; // what it wants of the engine
+    enum espi_head head;     // the head a model must have; ESPI_HEAD_NONE: any
+    size_t default_length;   // most tokens of a window unless options say otherwise; 0: what the model takes
+    const char *metric;      // the figure that stands for the model's quality in what the metric reports
+
+    /* Fills defaults of options and checks them against the model. */
+    int (*configure)(esp_context *ctx, struct espi_job *job);
+    /* An example from a JSON object: {"question","context"}, {"text"}, {"text","pair"}. */
+    int (*parse)(esp_context *ctx, const struct espi_json *object, struct espi_example *example);
+    int (*encode)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features);
+    int (*targets)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features);
+
+    /* Takes the engine's result for one window, the windows of an example in order. `out` has the shape of `result` for
+     * this window alone and is gone after the call. */
+    int (*consume)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features, size_t window, const float *out);
+    /* The answer, after all windows. The caller owns *result. */
+    int (*finish)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features, json_t **result);
+    void (*release)(struct espi_features *features); // frees features->state; may be NULL
+
+    int (*open)(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                struct espi_dataset **out);                                                    // see dataset.h
+    int (*metric_new)(esp_context *ctx, const struct espi_job *job, struct espi_metric **out); // see metric.h
+    /* Scores a file of predictions that another system made; see metric.h. */
+    int (*score)(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions);
+};
+
+/* All tasks, in the order help shows them; *count is their number. */
+const struct espi_task *const *espi_tasks(size_t *count);
+/* NULL when there is none of that name. */
+const struct espi_task *espi_task_find(const char *name);
+/* The task a model with that head is for. Never NULL: embed for a bare encoder. */
+const struct espi_task *espi_task_for_head(enum espi_head head);
+
+/* An example from a parsed JSON line, with its "id". The object's source becomes the example's. ESP_ERR_FORMAT names
+ * line and member. */
+int espi_task_example_from_json(esp_context *ctx, const struct espi_task *task, const struct espi_json *object,
+                                struct espi_example **out) ESPI_NODISCARD;
+
+#endif
