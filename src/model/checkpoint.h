@@ -16,6 +16,11 @@ struct espi_checkpoint {
  * listed), NaN/Inf weights refused; tensors nothing uses are logged as a warning by name. With and without the family's
  * prefix ("bert.", "distilbert."), old LayerNorm names (gamma, beta) included. */
 int espi_checkpoint_read(esp_context *ctx, const char *directory, struct espi_checkpoint *out) ESPI_NODISCARD;
+/* The same for training with another head (or vocabulary size of the config): encoder tensors must be there; the pooler and
+ * the head's are initialised from the seed where the checkpoint has none, or those of another head or shape, and are
+ * logged by name. `changes` NULL: as above. */
+int espi_checkpoint_read_as(esp_context *ctx, const char *directory, const struct espi_config_changes *changes,
+                            uint64_t seed, struct espi_checkpoint *out) ESPI_NODISCARD;
 void espi_checkpoint_clear(struct espi_checkpoint *checkpoint);
 
 /* Writes a complete directory (atomically: it appears when complete): config.json, model.safetensors in fp32, and the

@@ -14,6 +14,7 @@ enum espi_activation {
     ESPI_RELU,
     ESPI_SILU, // silu, swish
     ESPI_TANH,
+    ESPI_ACTIVATION_COUNT
 };
 
 enum espi_head {
@@ -22,9 +23,10 @@ enum espi_head {
     ESPI_HEAD_SEQUENCE, // sequence classification or regression
     ESPI_HEAD_TOKEN,    // token classification
     ESPI_HEAD_MLM,
+    ESPI_HEAD_COUNT
 };
 
-enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION };
+enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION, ESPI_PROBLEM_COUNT };
 
 enum espi_pooling { ESPI_POOL_NONE, ESPI_POOL_CLS, ESPI_POOL_MEAN, ESPI_POOL_MAX };
 
@@ -39,27 +41,64 @@ struct espi_config {
     float initializer_range;
     float hidden_dropout, attention_dropout, classifier_dropout; // training only
     int32_t pad_token_id;
-    bool has_pooler; // the checkpoint carries the dense + tanh pooler
+    bool has_pooler; // the dense + tanh pooler: part of a sequence head; of a bare encoder when its checkpoint has it
 
     size_t labels;            // outputs of the head: 2 for QA, n for classification, 0 otherwise
-    const char **label_names; // (labels); "LABEL_0" … when the file names none
+    const char **label_names; // (labels), NULL without labels; "LABEL_0" … when the file names none
     enum espi_problem problem;
 
     enum espi_pooling pooling; // sentence embedding of a bare encoder; ESPI_POOL_NONE: not stated
     bool normalize;            // the embedding is scaled to length 1
     size_t max_sequence;       // tokens a sequence may have: min(max_positions, max_seq_length where stated)
 
+    json_t *json; // the config.json this came from: fields nothing here reads are kept when it is written again
     struct espi_arena arena;
 };
 
 /* Reads DIR/config.json and, where they are, modules.json, N_Pooling/config.json and sentence_bert_config.json.
- * Every value is checked; what is not supported (model type, activation, position embedding, …) is refused by name. */
+ * Every value is checked; what is not supported (model type, activation, position embedding, …) is refused by name
+ * (ESP_ERR_UNSUPPORTED). The first name in `architectures` decides the head; none there: a bare encoder. A
+ * ...ForPreTraining model is read for its masked-LM head; a masked-LM model with a modules.json is a sentence encoder,
+ * as sentence-transformers takes it. */
 int espi_config_read(esp_context *ctx, const char *directory, struct espi_config *out) ESPI_NODISCARD;
 /* The same from one config.json file alone (espalier init). */
 int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config *out) ESPI_NODISCARD;
+/* The same from text; `source` names it in messages. */
+int espi_config_parse(esp_context *ctx, const char *source, const char *text, size_t bytes,
+                      struct espi_config *out) ESPI_NODISCARD;
 void espi_config_clear(struct espi_config *config);
 
 /* Label index of a name, or -1. */
 int espi_config_label(const struct espi_config *config, const char *name);
+
+/* ---- new configs -------------------------------------------------------------------------------------------------- */
+
+struct espi_head_options {
+    enum espi_head head;
+    size_t labels;                  // sequence and token heads: 1 or more
+    const char *const *label_names; // (labels), or NULL: LABEL_0 …
+    enum espi_problem problem;      // sequence heads; one label is always ESPI_REGRESSION
+};
+
+/* What a copy of a config changes. */
+struct espi_config_changes {
+    const struct espi_head_options *head; // NULL: the same head
+    size_t vocab_size;                    // 0: the same
+};
+
+/* A deep copy, with changes (NULL: none). */
+int espi_config_copy(esp_context *ctx, const struct espi_config *from, const struct espi_config_changes *changes,
+                     struct espi_config *out) ESPI_NODISCARD;
+
+/* The config.json of a config in the family's own spelling, with every field of the file it was read from that nothing
+ * here reads. A new reference (json_decref); NULL: out of memory. */
+json_t *espi_config_json(esp_context *ctx, const struct espi_config *config) ESPI_NODISCARD;
+
+/* One of the named configs (init_configs.inc: "distilbert-base", "minilm-l6", …), a bare encoder unless changed.
+ * ESP_ERR_NOT_FOUND lists the names. */
+int espi_config_named(esp_context *ctx, const char *name, const struct espi_config_changes *changes,
+                      struct espi_config *out) ESPI_NODISCARD;
+/* Name and description ("6 layers x 768, 12 heads") of the named configs by number; false behind the last. */
+bool espi_config_list(size_t index, const char **name, char description[80]);
 
 #endif

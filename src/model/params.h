@@ -45,13 +45,15 @@ enum espi_role {
     ESPI_ROLE_COUNT
 };
 
+enum { ESPI_TENSOR_NAME_BYTES = 128 };
+
 struct espi_param {
     enum espi_role role;
-    size_t layer;      // 0 for tensors outside the layers
-    size_t rows, cols; // a vector has cols == 0 and rows elements
-    size_t offset;     // of the first element in the slab, in elements
-    size_t count;      // elements
-    char name[128];    // in the checkpoint, as this family and head write it
+    size_t layer;                      // 0 for tensors outside the layers
+    size_t rows, cols;                 // a vector has cols == 0 and rows elements
+    size_t offset;                     // of the first element in the slab, in elements
+    size_t count;                      // elements
+    char name[ESPI_TENSOR_NAME_BYTES]; // in the checkpoint, as this family and head write it
 };
 
 /* All parameters in one slab, in file order of `list`. Owner: the caller, zero-initialise; clear releases. */
@@ -61,12 +63,14 @@ struct espi_params {
     size_t elements; // of the slab; parameters start at multiples of 16 elements, the gaps are zero, and the three
                      // query/key/value tensors of a layer follow each other without a gap
     float *slab;     // (elements), 64-byte aligned; NULL when only the list was made
-    uint32_t *first; // private index
+    uint32_t first[ESPI_ROLE_COUNT]; // private: 1 + index in `list` of the role's (first) tensor; 0: none
 };
 
 /* Lists the tensors of a config and sizes the slab (allocated, zero, when `allocate`). */
 int espi_params_init(esp_context *ctx, const struct espi_config *config, bool allocate,
                      struct espi_params *out) ESPI_NODISCARD;
+/* The slab of a list that was made without one. */
+int espi_params_allocate(esp_context *ctx, struct espi_params *params) ESPI_NODISCARD;
 void espi_params_clear(struct espi_params *params);
 
 /* NULL when the model has no such tensor. */
@@ -76,6 +80,9 @@ float *espi_params_data(const struct espi_params *params, enum espi_role role, s
 
 /* Random weights as Hugging Face initialises them: linear and embedding weights normal(0, initializer_range), biases 0,
  * LayerNorm 1/0, the padding id's embedding 0. Reproducible from the seed. */
+/* The values of a tensor depend on the seed, its role and its layer only, not on what else the model has. */
+void espi_params_randomize_one(struct espi_params *params, const struct espi_param *param,
+                               const struct espi_config *config, uint64_t seed);
 void espi_params_randomize(struct espi_params *params, const struct espi_config *config, uint64_t seed);
 
 #endif

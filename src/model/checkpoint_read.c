@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/size.h"
+#include "model/arch.h"
+#include "model/checkpoint.h"
+#include "model/weights.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What reading one checkpoint shares between its steps. */
+struct reading {
+    esp_context *ctx;
+    const char *directory;
+    const struct espi_config *config;
+    struct espi_weights weights;
+    struct espi_tensor **tensors; // (params.length) where each parameter is; NULL: to be initialised
+    bool new_head;                // the file's head tensors belong to another head
+    bool initialise;              // missing head tensors are initialised
+};
+
+/* ---- names -------------------------------------------------------------------------------------------------------- */
+
+/* With the family's prefix, then without: which of the two depends on the class that saved the file. */
+static struct espi_tensor *find_name(const struct reading *reading, bool in_encoder, const char *base)
+{
+    char name[2 * ESPI_TENSOR_NAME_BYTES];
+    struct espi_tensor *tensor = NULL;
+    if (in_encoder) {
+        snprintf(name, sizeof name, "%s%s", reading->config->arch->prefix, base);
+        tensor = espi_weights_find(&reading->weights, name, NULL);
+    }
+    return tensor ? tensor : espi_weights_find(&reading->weights, base, NULL);
+}
+
+/* "….LayerNorm.gamma" for "….LayerNorm.weight", "beta" for "bias", as files from before 2019 have it. */
+static struct espi_tensor *find_old_norm(const struct reading *reading, enum espi_role role, char *base)
+{
+    if (!espi_role_is_norm_scale(role) && !espi_role_is_norm_shift(role))
+        return NULL;
+    char *dot = strrchr(base, '.');
+    snprintf(dot, ESPI_TENSOR_NAME_BYTES - (size_t)(dot - base), "%s",
+             espi_role_is_norm_scale(role) ? ".gamma" : ".beta");
+    return find_name(reading, espi_role_in_encoder(role), base);
+}
+
+static struct espi_tensor *find_tensor(const struct reading *reading, const struct espi_param *param)
+{
+    const struct espi_arch *arch = reading->config->arch;
+    char base[ESPI_TENSOR_NAME_BYTES];
+    if (!espi_arch_tensor_name(arch, reading->config->head, param->role, param->layer, base))
+        return NULL;
+    struct espi_tensor *tensor = find_name(reading, espi_role_in_encoder(param->role), base);
+    if (!tensor)
+        tensor = find_old_norm(reading, param->role, base);
+    /* Tied tensors are stored once, under either name. */
+    if (!tensor && param->role == ESPI_MLM_BIAS && arch->decoder_bias)
+        tensor = espi_weights_find(&reading->weights, arch->decoder_bias, NULL);
+    if (!tensor && param->role == ESPI_EMBED_WORD && reading->config->head == ESPI_HEAD_MLM)
+        tensor = espi_weights_find(&reading->weights, arch->decoder_weight, NULL);
+    return tensor;
+}
+
+/* Buffers that older files store and nothing needs. */
+static bool is_buffer(const struct reading *reading, const char *name)
+{
+    const char *prefix = reading->config->arch->prefix;
+    if (strncmp(name, prefix, strlen(prefix)) == 0)
+        name += strlen(prefix);
+    return strcmp(name, "embeddings.position_ids") == 0 || strcmp(name, "embeddings.token_type_ids") == 0;
+}
+
+/* ---- lists of names for messages ---------------------------------------------------------------------------------- */
+
+struct name_list {
+    char text[700];
+    size_t used, names, left_out;
+};
+
+static void list_add(struct name_list *list, const char *name)
+{
+    size_t length = strlen(name);
+    list->names++;
+    if (list->used + length + 3 > sizeof list->text) {
+        list->left_out++;
+        return;
+    }
+    list->used +=
+        (size_t)snprintf(list->text + list->used, sizeof list->text - list->used, "%s%s", list->used ? ", " : "", name);
+}
+
+static void list_end(struct name_list *list)
+{
+    if (list->left_out)
+        snprintf(list->text + list->used, sizeof list->text - list->used, " and %zu more", list->left_out);
+}
+
+/* ---- checks ------------------------------------------------------------------------------------------------------- */
+
+static const char *shape_text(char text[128], size_t dims, const size_t *shape)
+{
+    size_t used = (size_t)snprintf(text, 128, "(");
+    for (size_t i = 0; i < dims && used < 120; i++)
+        used += (size_t)snprintf(text + used, 128 - used, "%s%zu", i ? ", " : "", shape[i]);
+    if (used < 127)
+        snprintf(text + used, 128 - used, ")");
+    return text;
+}
+
+static bool shape_fits(const struct espi_param *param, const struct espi_tensor *tensor)
+{
+    return tensor->dims == (param->cols ? 2u : 1u) && tensor->shape[0] == param->rows &&
+           (!param->cols || tensor->shape[1] == param->cols);
+}
+
+static const char *file_of(const struct reading *reading, const struct espi_tensor *tensor)
+{
+    const struct espi_safetensors *file = NULL;
+    espi_weights_find(&reading->weights, tensor->name, &file);
+    return file ? file->source : reading->directory;
+}
+
+static int check_tensor(const struct reading *reading, const struct espi_param *param, const struct espi_tensor *tensor)
+{
+    const char *file = file_of(reading, tensor);
+    char expected[128], found[128];
+    if (!shape_fits(param, tensor))
+        return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: %s: expected shape %s, found %s", file, tensor->name,
+                         shape_text(expected, param->cols ? 2 : 1, (const size_t[2]){param->rows, param->cols}),
+                         shape_text(found, tensor->dims, tensor->shape));
+    if (tensor->dtype != ESPI_DTYPE_F32 && tensor->dtype != ESPI_DTYPE_F16 && tensor->dtype != ESPI_DTYPE_BF16)
+        return espi_fail(reading->ctx, ESP_ERR_UNSUPPORTED,
+                         "%s: %s: weights of type %s are not supported; supported: F32, F16, BF16", file, tensor->name,
+                         espi_dtype_name(tensor->dtype));
+    return ESP_OK;
+}
+
+/* Finds every parameter's tensor. */
+static int resolve(struct reading *reading, const struct espi_params *params)
+{
+    struct name_list missing = {.names = 0}, fresh = {.names = 0};
+    for (size_t i = 0; i < params->length; i++) {
+        const struct espi_param *param = &params->list[i];
+        bool of_head = !espi_role_in_encoder(param->role);
+        bool optional = reading->initialise && param->role >= ESPI_POOLER_W;
+        struct espi_tensor *tensor = of_head && reading->new_head ? NULL : find_tensor(reading, param);
+        if (tensor && optional && !shape_fits(param, tensor))
+            tensor = NULL;
+        if (tensor) {
+            int status = check_tensor(reading, param, tensor);
+            if (status)
+                return status;
+            tensor->used = true;
+            reading->tensors[i] = tensor;
+        } else {
+            list_add(optional ? &fresh : &missing, param->name);
+        }
+    }
+    list_end(&missing);
+    list_end(&fresh);
+    if (missing.names)
+        return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: %zu tensors are missing: %s", reading->directory,
+                         missing.names, missing.text);
+    if (fresh.names)
+        espi_log(reading->ctx, ESP_LOG_INFO, "%s: %zu tensors of the head are new: %s", reading->directory, fresh.names,
+                 fresh.text);
+    return ESP_OK;
+}
+
+/* A decoder stored beside the word embeddings it is tied to must be the same. */
+static int check_tied(struct reading *reading, const char *name, const struct espi_tensor *original)
+{
+    struct espi_tensor *copy = name ? espi_weights_find(&reading->weights, name, NULL) : NULL;
+    if (!copy || copy == original)
+        return ESP_OK;
+    copy->used = true;
+    if (copy->dtype == original->dtype && copy->bytes == original->bytes &&
+        memcmp(copy->data, original->data, copy->bytes) == 0)
+        return ESP_OK;
+    return espi_fail(reading->ctx, ESP_ERR_UNSUPPORTED,
+                     "%s: %s: differs from %s; a decoder untied from the embeddings is not supported",
+                     file_of(reading, copy), name, original->name);
+}
+
+static int check_decoder(struct reading *reading, const struct espi_params *params)
+{
+    const struct espi_param *word = espi_params_find(params, ESPI_EMBED_WORD, 0);
+    const struct espi_param *bias = espi_params_find(params, ESPI_MLM_BIAS, 0);
+    if (!bias || !reading->tensors[bias - params->list])
+        return ESP_OK;
+    int status = check_tied(reading, reading->config->arch->decoder_weight, reading->tensors[word - params->list]);
+    if (status)
+        return status;
+    return check_tied(reading, reading->config->arch->decoder_bias, reading->tensors[bias - params->list]);
+}
+
+static void report_unused(const struct reading *reading)
+{
+    struct name_list unused = {.names = 0};
+    for (size_t i = 0; i < reading->weights.length; i++) {
+        const struct espi_safetensors *file = &reading->weights.files[i];
+        for (size_t j = 0; j < file->length; j++) {
+            if (!file->tensors[j].used && !is_buffer(reading, file->tensors[j].name))
+                list_add(&unused, file->tensors[j].name);
+        }
+    }
+    list_end(&unused);
+    if (unused.names)
+        espi_log(reading->ctx, reading->new_head ? ESP_LOG_INFO : ESP_LOG_WARNING, "%s: %zu tensors are not used: %s",
+                 reading->directory, unused.names, unused.text);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------ */
+
+static int fill(const struct reading *reading, uint64_t seed, struct espi_params *params)
+{
+    for (size_t i = 0; i < params->length; i++) {
+        const struct espi_param *param = &params->list[i];
+        const struct espi_tensor *tensor = reading->tensors[i];
+        if (!tensor)
+            espi_params_randomize_one(params, param, reading->config, seed);
+        else if (!espi_tensor_widen(tensor, params->slab + param->offset))
+            return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: %s: holds values that are infinite or not a number",
+                             file_of(reading, tensor), tensor->name);
+    }
+    return ESP_OK;
+}
+
+static int read_weights(struct reading *reading, uint64_t seed, struct espi_checkpoint *out)
+{
+    int status = espi_weights_open(reading->ctx, reading->directory, &reading->weights);
+    if (status)
+        return status;
+    if (out->config.head == ESPI_HEAD_NONE && out->config.has_pooler) {
+        char base[ESPI_TENSOR_NAME_BYTES];
+        espi_arch_tensor_name(out->config.arch, ESPI_HEAD_NONE, ESPI_POOLER_W, 0, base);
+        out->config.has_pooler = find_name(reading, true, base) != NULL;
+    }
+    if ((status = espi_params_init(reading->ctx, &out->config, false, &out->params)))
+        return status;
+    reading->tensors = espi_calloc(reading->ctx, out->params.length, sizeof(struct espi_tensor *));
+    if (!reading->tensors)
+        return ESP_ERR_MEMORY;
+    /* The slab is made only after the files were seen to hold as much. */
+    if ((status = resolve(reading, &out->params)) || (status = check_decoder(reading, &out->params)) ||
+        (status = espi_params_allocate(reading->ctx, &out->params)))
+        return status;
+    report_unused(reading);
+    return fill(reading, seed, &out->params);
+}
+
+/* The config with its changes; says whether the head is another one. */
+static int read_config(struct reading *reading, const struct espi_config_changes *changes, struct espi_config *out)
+{
+    if (!changes)
+        return espi_config_read(reading->ctx, reading->directory, out);
+    struct espi_config original;
+    int status = espi_config_read(reading->ctx, reading->directory, &original);
+    if (status)
+        return status;
+    status = espi_config_copy(reading->ctx, &original, changes, out);
+    reading->initialise = changes->head != NULL;
+    reading->new_head = changes->head && changes->head->head != original.head;
+    espi_config_clear(&original);
+    return status;
+}
+
+int espi_checkpoint_read_as(esp_context *ctx, const char *directory, const struct espi_config_changes *changes,
+                            uint64_t seed, struct espi_checkpoint *out)
+{
+    struct reading reading = {.ctx = ctx, .directory = directory, .config = &out->config};
+    *out = (struct espi_checkpoint){0};
+    int written = snprintf(out->directory, sizeof out->directory, "%s", directory);
+    int status = ESP_OK;
+    if (written < 0 || (size_t)written >= sizeof out->directory)
+        status =
+            espi_fail(ctx, ESP_ERR_LIMIT, "%.100s…: path longer than %zu bytes", directory, sizeof out->directory - 1);
+    if (!status)
+        status = read_config(&reading, changes, &out->config);
+    if (!status)
+        status = read_weights(&reading, seed, out);
+    espi_weights_clear(&reading.weights);
+    free(reading.tensors);
+    if (status)
+        espi_checkpoint_clear(out);
+    return status;
+}
+
+int espi_checkpoint_read(esp_context *ctx, const char *directory, struct espi_checkpoint *out)
+{
+    return espi_checkpoint_read_as(ctx, directory, NULL, 0, out);
+}
+
+void espi_checkpoint_clear(struct espi_checkpoint *checkpoint)
+{
+    espi_config_clear(&checkpoint->config);
+    espi_params_clear(&checkpoint->params);
+    *checkpoint = (struct espi_checkpoint){0};
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model/config.h"
+
+#include "base/file.h"
+#include "base/size.h"
+#include "model/arch.h"
+#include "model/config_private.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Bounds far above any encoder; with them no product of two sizes overflows. */
+enum {
+    MAX_VOCAB = 1 << 26,
+    MAX_HIDDEN = 1 << 16,
+    MAX_LAYERS = 1024,
+    MAX_INTERMEDIATE = 1 << 20,
+    MAX_POSITIONS = 1 << 24,
+    MAX_TYPES = 256, // a type id is one byte
+    MAX_LABELS = 1 << 16,
+};
+
+/* The first name of an activation is the one written. */
+static const struct activation {
+    const char *name;
+    enum espi_activation activation;
+} activations[] = {
+    {"gelu", ESPI_GELU},
+    {"gelu_python", ESPI_GELU},
+    {"gelu_new", ESPI_GELU_TANH},
+    {"gelu_fast", ESPI_GELU_TANH},
+    {"gelu_pytorch_tanh", ESPI_GELU_TANH},
+    {"relu", ESPI_RELU},
+    {"silu", ESPI_SILU},
+    {"swish", ESPI_SILU},
+    {"tanh", ESPI_TANH},
+};
+
+enum espi_activation espi_activation_find(const char *name)
+{
+    for (size_t i = 0; i < ESPI_COUNT(activations); i++) {
+        if (strcmp(activations[i].name, name) == 0)
+            return activations[i].activation;
+    }
+    return ESPI_ACTIVATION_COUNT;
+}
+
+const char *espi_activation_name(enum espi_activation activation)
+{
+    size_t i = 0;
+    while (i < ESPI_COUNT(activations) && activations[i].activation != activation)
+        i++;
+    return i < ESPI_COUNT(activations) ? activations[i].name : NULL;
+}
+
+static const char *const problems[ESPI_PROBLEM_COUNT] = {
+    [ESPI_SINGLE_LABEL] = "single_label_classification",
+    [ESPI_MULTI_LABEL] = "multi_label_classification",
+    [ESPI_REGRESSION] = "regression",
+};
+
+const char *espi_problem_name(enum espi_problem problem)
+{
+    return problem < ESPI_PROBLEM_COUNT ? problems[problem] : NULL;
+}
+
+int espi_config_unsupported(esp_context *ctx, const struct espi_json *json, const char *format, ...)
+{
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    espi_json_fail(ctx, json, "%s", text);
+    return ESP_ERR_UNSUPPORTED;
+}
+
+/* ---- fields with a default ---------------------------------------------------------------------------------------- */
+
+static int optional_float(esp_context *ctx, const struct espi_json *json, const char *key, double low, double high,
+                          float *out)
+{
+    double value;
+    if (!key || !espi_json_has(json, key))
+        return ESP_OK;
+    int status = espi_json_get_number(ctx, json, key, low, high, &value);
+    if (!status)
+        *out = (float)value;
+    return status;
+}
+
+static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    const char *type;
+    int status = espi_json_get_string(ctx, json, "model_type", &type, NULL);
+    if (status)
+        return status;
+    out->arch = espi_arch_find(type);
+    if (!out->arch) {
+        char list[128];
+        struct espi_json at = espi_json_at(json, "model_type");
+        espi_arch_list(list, sizeof list);
+        return espi_config_unsupported(ctx, &at, "model type \"%.64s\" is not supported; supported: %s", type, list);
+    }
+    return ESP_OK;
+}
+
+/* Options that change what the model computes; any value but the plain encoder's is refused. */
+static int refuse_options(esp_context *ctx, const struct espi_json *json)
+{
+    static const char *const must_be_false[] = {"is_decoder", "add_cross_attention", "is_encoder_decoder"};
+    static const char *const must_be_absent[] = {"pruned_heads", "quantization_config", "auto_map"};
+    for (size_t i = 0; i < ESPI_COUNT(must_be_false); i++) {
+        bool value = false;
+        struct espi_json at = espi_json_at(json, must_be_false[i]);
+        int status = at.value ? espi_json_get_bool(ctx, json, must_be_false[i], &value) : ESP_OK;
+        if (status)
+            return status;
+        if (value)
+            return espi_config_unsupported(ctx, &at, "true is not supported; only encoders are (false)");
+    }
+    for (size_t i = 0; i < ESPI_COUNT(must_be_absent); i++) {
+        struct espi_json at = espi_json_at(json, must_be_absent[i]);
+        if (!at.value)
+            continue;
+        int status = espi_json_expect_object(ctx, &at);
+        if (status)
+            return status;
+        if (espi_json_length(&at))
+            return espi_config_unsupported(ctx, &at, "not supported; only absent or empty is");
+    }
+    const char *position;
+    if (!espi_json_has(json, "position_embedding_type"))
+        return ESP_OK;
+    int status = espi_json_get_string(ctx, json, "position_embedding_type", &position, NULL);
+    if (!status && strcmp(position, "absolute") != 0) {
+        struct espi_json at = espi_json_at(json, "position_embedding_type");
+        return espi_config_unsupported(ctx, &at, "\"%.64s\" is not supported; supported: absolute", position);
+    }
+    return status;
+}
+
+static int read_shape(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    const struct espi_arch_keys *keys = &out->arch->keys;
+    int status;
+    if ((status = espi_json_get_size(ctx, json, "vocab_size", 1, MAX_VOCAB, &out->vocab_size)) ||
+        (status = espi_json_get_size(ctx, json, keys->hidden, 1, MAX_HIDDEN, &out->hidden)) ||
+        (status = espi_json_get_size(ctx, json, keys->layers, 1, MAX_LAYERS, &out->layers)) ||
+        (status = espi_json_get_size(ctx, json, keys->heads, 1, MAX_HIDDEN, &out->heads)) ||
+        (status = espi_json_get_size(ctx, json, keys->intermediate, 1, MAX_INTERMEDIATE, &out->intermediate)) ||
+        (status = espi_json_get_size(ctx, json, "max_position_embeddings", 1, MAX_POSITIONS, &out->max_positions)))
+        return status;
+    if (out->hidden % out->heads != 0) {
+        struct espi_json at = espi_json_at(json, keys->heads);
+        return espi_json_fail(ctx, &at, "expected a divisor of %s (%zu), found %zu", keys->hidden, out->hidden,
+                              out->heads);
+    }
+    out->max_sequence = out->max_positions;
+    out->type_vocab = keys->type_vocab ? 2 : 0;
+    if (keys->type_vocab && espi_json_has(json, keys->type_vocab))
+        status = espi_json_get_size(ctx, json, keys->type_vocab, 1, MAX_TYPES, &out->type_vocab);
+    if (!status && espi_json_has(json, "pad_token_id")) {
+        int64_t pad;
+        status = espi_json_get_integer(ctx, json, "pad_token_id", 0, (int64_t)out->vocab_size - 1, &pad);
+        if (!status)
+            out->pad_token_id = (int32_t)pad;
+    }
+    return status;
+}
+
+static int read_activation(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    const char *name, *key = out->arch->keys.activation;
+    out->activation = ESPI_GELU;
+    if (!espi_json_has(json, key))
+        return ESP_OK;
+    int status = espi_json_get_string(ctx, json, key, &name, NULL);
+    if (status)
+        return status;
+    out->activation = espi_activation_find(name);
+    if (out->activation != ESPI_ACTIVATION_COUNT)
+        return ESP_OK;
+    char list[256];
+    for (size_t i = 0, used = 0; i < ESPI_COUNT(activations) && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", activations[i].name);
+    struct espi_json at = espi_json_at(json, key);
+    return espi_config_unsupported(ctx, &at, "activation \"%.64s\" is not supported; supported: %s", name, list);
+}
+
+static int read_rates(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    const struct espi_arch_keys *keys = &out->arch->keys;
+    const struct espi_arch_dropout *head = &out->arch->head_dropout[out->head];
+    int status;
+    out->layer_norm_eps = out->arch->layer_norm_eps;
+    out->initializer_range = 0.02f;
+    out->hidden_dropout = out->attention_dropout = 0.1f;
+    if ((status = optional_float(ctx, json, keys->layer_norm_eps, 0, 1, &out->layer_norm_eps)) ||
+        (status = optional_float(ctx, json, "initializer_range", 0, 10, &out->initializer_range)) ||
+        (status = optional_float(ctx, json, keys->hidden_dropout, 0, 0.999, &out->hidden_dropout)) ||
+        (status = optional_float(ctx, json, keys->attention_dropout, 0, 0.999, &out->attention_dropout)))
+        return status;
+    if (head->key)
+        out->classifier_dropout = head->fallback < 0 ? out->hidden_dropout : head->fallback;
+    return optional_float(ctx, json, head->key, 0, 0.999, &out->classifier_dropout);
+}
+
+/* ---- head and labels ---------------------------------------------------------------------------------------------- */
+
+static int read_head(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    struct espi_json list = espi_json_at(json, "architectures");
+    out->head = ESPI_HEAD_NONE;
+    if (list.value) {
+        int status = espi_json_expect_array(ctx, &list);
+        if (status)
+            return status;
+    }
+    if (espi_json_length(&list)) {
+        struct espi_json first = espi_json_item(&list, 0);
+        const char *name = json_string_value(first.value);
+        if (!name)
+            return espi_json_fail(ctx, &first, "expected the name of a model class");
+        out->head = espi_arch_head(out->arch, name);
+        if (out->head == ESPI_HEAD_COUNT)
+            return espi_config_unsupported(ctx, &first, "\"%.64s\" is not supported; supported: %s followed by %s",
+                                           name, out->arch->class_name, espi_head_list());
+    }
+    /* A bare encoder may come without its pooler; whoever reads the tensors corrects this. */
+    out->has_pooler =
+        out->arch->names[ESPI_POOLER_W] && (out->head == ESPI_HEAD_NONE || out->head == ESPI_HEAD_SEQUENCE);
+    if (out->head == ESPI_HEAD_MLM && json_is_false(espi_json_at(json, "tie_word_embeddings").value)) {
+        struct espi_json at = espi_json_at(json, "tie_word_embeddings");
+        return espi_config_unsupported(ctx, &at,
+                                       "a masked-LM decoder untied from the word embeddings is not supported");
+    }
+    return ESP_OK;
+}
+
+static int check_label2id(esp_context *ctx, const struct espi_json *json, const struct espi_config *config)
+{
+    struct espi_json map = espi_json_at(json, "label2id");
+    if (!map.value)
+        return ESP_OK;
+    int status = espi_json_expect_object(ctx, &map);
+    if (status)
+        return status;
+    if (espi_json_length(&map) != config->labels)
+        return espi_json_fail(ctx, &map, "expected the %zu labels of id2label, found %zu", config->labels,
+                              espi_json_length(&map));
+    for (size_t i = 0; i < config->labels; i++) {
+        struct espi_json id = espi_json_at(&map, config->label_names[i]);
+        if (!json_is_integer(id.value) || json_integer_value(id.value) != (json_int_t)i)
+            return espi_json_fail(ctx, &map, "expected \"%.64s\": %zu as in id2label", config->label_names[i], i);
+    }
+    return ESP_OK;
+}
+
+/* The names "0": …, "1": … of id2label, or LABEL_0, LABEL_1, … */
+static int read_label_names(esp_context *ctx, const struct espi_json *map, struct espi_config *out)
+{
+    out->label_names = espi_arena_alloc(ctx, &out->arena, out->labels, sizeof *out->label_names);
+    if (!out->label_names)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < out->labels; i++) {
+        char key[24];
+        const char *name = NULL;
+        snprintf(key, sizeof key, "%zu", i);
+        if (!map->value) {
+            out->label_names[i] = espi_arena_format(ctx, &out->arena, "LABEL_%zu", i);
+        } else {
+            int status = espi_json_get_string(ctx, map, key, &name, NULL);
+            if (status)
+                return status;
+            out->label_names[i] = espi_arena_copy(ctx, &out->arena, name, strlen(name));
+        }
+        if (!out->label_names[i])
+            return ESP_ERR_MEMORY;
+    }
+    return ESP_OK;
+}
+
+static int read_problem(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    const char *name;
+    out->problem = out->head == ESPI_HEAD_SEQUENCE && out->labels == 1 ? ESPI_REGRESSION : ESPI_SINGLE_LABEL;
+    if (out->head != ESPI_HEAD_SEQUENCE || !espi_json_has(json, "problem_type"))
+        return ESP_OK;
+    int status = espi_json_get_string(ctx, json, "problem_type", &name, NULL);
+    if (status)
+        return status;
+    for (size_t i = 0; i < ESPI_PROBLEM_COUNT; i++) {
+        if (strcmp(problems[i], name) == 0) {
+            out->problem = (enum espi_problem)i;
+            return ESP_OK;
+        }
+    }
+    struct espi_json at = espi_json_at(json, "problem_type");
+    return espi_config_unsupported(ctx, &at, "\"%.64s\" is not supported; supported: %s, %s, %s", name, problems[0],
+                                   problems[1], problems[2]);
+}
+
+static int read_labels(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    if (out->head == ESPI_HEAD_QA)
+        out->labels = 2;
+    if (out->head != ESPI_HEAD_SEQUENCE && out->head != ESPI_HEAD_TOKEN)
+        return ESP_OK;
+    struct espi_json map = espi_json_at(json, "id2label");
+    size_t stated = 0;
+    int status = ESP_OK;
+    if (espi_json_has(json, "num_labels"))
+        status = espi_json_get_size(ctx, json, "num_labels", 1, MAX_LABELS, &stated);
+    if (!status && map.value)
+        status = espi_json_expect_object(ctx, &map);
+    if (status)
+        return status;
+    out->labels = map.value ? espi_json_length(&map) : stated ? stated : 2;
+    if (out->labels < 1 || out->labels > MAX_LABELS)
+        return espi_json_fail(ctx, &map, "expected 1 to %d labels, found %zu", MAX_LABELS, out->labels);
+    if (stated && stated != out->labels) {
+        struct espi_json at = espi_json_at(json, "num_labels");
+        return espi_json_fail(ctx, &at, "expected %zu, the number of labels in id2label, found %zu", out->labels,
+                              stated);
+    }
+    if ((status = read_label_names(ctx, &map, out)) || (status = check_label2id(ctx, json, out)))
+        return status;
+    return read_problem(ctx, json, out);
+}
+
+/* ---- entry points ------------------------------------------------------------------------------------------------- */
+
+static int read_document(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    int status = espi_json_expect_object(ctx, json);
+    if (status || (status = read_arch(ctx, json, out)) || (status = refuse_options(ctx, json)) ||
+        (status = read_shape(ctx, json, out)) || (status = read_activation(ctx, json, out)) ||
+        (status = read_head(ctx, json, out)) || (status = read_rates(ctx, json, out)))
+        return status;
+    return read_labels(ctx, json, out);
+}
+
+/* Takes the document over. */
+static int finish(esp_context *ctx, int status, struct espi_json *json, struct espi_config *out)
+{
+    *out = (struct espi_config){0};
+    if (status)
+        return status;
+    out->json = json->value;
+    status = read_document(ctx, json, out);
+    if (status)
+        espi_config_clear(out);
+    return status;
+}
+
+int espi_config_parse(esp_context *ctx, const char *source, const char *text, size_t bytes, struct espi_config *out)
+{
+    struct espi_json json;
+    return finish(ctx, espi_json_open_text(ctx, source, text, bytes, &json), &json, out);
+}
+
+int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config *out)
+{
+    struct espi_json json;
+    return finish(ctx, espi_json_open_file(ctx, path, &json), &json, out);
+}
+
+int espi_config_read(esp_context *ctx, const char *directory, struct espi_config *out)
+{
+    char path[ESPI_PATH_BYTES];
+    *out = (struct espi_config){0};
+    int status = espi_path_join(ctx, path, directory, "config.json");
+    if (!status)
+        status = espi_config_read_file(ctx, path, out);
+    if (!status)
+        status = espi_config_read_sentence(ctx, directory, out);
+    if (status)
+        espi_config_clear(out);
+    return status;
+}
+
+void espi_config_clear(struct espi_config *config)
+{
+    json_decref(config->json);
+    espi_arena_clear(&config->arena);
+    *config = (struct espi_config){0};
+}
+
+int espi_config_label(const struct espi_config *config, const char *name)
+{
+    for (size_t i = 0; config->label_names && i < config->labels; i++) {
+        if (strcmp(config->label_names[i], name) == 0)
+            return (int)i;
+    }
+    return -1;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Shared by the files that read and write configs. */
+#ifndef ESPI_MODEL_CONFIG_PRIVATE_H
+#define ESPI_MODEL_CONFIG_PRIVATE_H
+
+#include "model/config.h"
+
+/* A complaint as espi_json_fail makes it, with the status ESP_ERR_UNSUPPORTED. */
+int espi_config_unsupported(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
+
+/* ESPI_ACTIVATION_COUNT when the name is not known. */
+enum espi_activation espi_activation_find(const char *name);
+/* The name written to new files. */
+const char *espi_activation_name(enum espi_activation activation);
+/* NULL for an unknown value. */
+const char *espi_problem_name(enum espi_problem problem);
+
+/* Pooling, normalisation and length limit from modules.json and the files it names, where they are; needs the rest of
+ * the config. */
+int espi_config_read_sentence(esp_context *ctx, const char *directory, struct espi_config *config) ESPI_NODISCARD;
+
+#endif
