@@ -33,19 +33,22 @@ static const char *const head_suffixes[ESPI_HEAD_COUNT] = {
     [ESPI_HEAD_MLM] = "ForMaskedLM",
 };
 
-enum espi_head espi_arch_head(const struct espi_arch *arch, const char *class_name)
+bool espi_arch_head(const struct espi_arch *arch, const char *class_name, enum espi_head *out)
 {
     size_t length = strlen(arch->class_name);
     if (strncmp(class_name, arch->class_name, length) != 0)
-        return ESPI_HEAD_COUNT;
+        return false;
     const char *suffix = class_name + length;
     /* Masked LM with a next-sentence classifier beside it, which nothing here uses. */
     if (strcmp(suffix, "ForPreTraining") == 0)
-        return ESPI_HEAD_MLM;
-    enum espi_head head = ESPI_HEAD_NONE;
-    while (head < ESPI_HEAD_COUNT && strcmp(suffix, head_suffixes[head]) != 0)
-        head++;
-    return head;
+        suffix = head_suffixes[ESPI_HEAD_MLM];
+    for (size_t head = 0; head < ESPI_HEAD_COUNT; head++) {
+        if (strcmp(suffix, head_suffixes[head]) == 0) {
+            *out = (enum espi_head)head;
+            return true;
+        }
+    }
+    return false;
 }
 
 const char *espi_head_suffix(enum espi_head head)

@@ -37,8 +37,8 @@ const struct espi_arch *espi_arch_find(const char *model_type); // NULL: not sup
 /* "bert, distilbert", for messages. */
 void espi_arch_list(char *text, size_t bytes);
 
-/* ESPI_HEAD_COUNT when the family has no class of that name. */
-enum espi_head espi_arch_head(const struct espi_arch *arch, const char *class_name);
+/* The head of a class name; false when the family has no such class. */
+bool espi_arch_head(const struct espi_arch *arch, const char *class_name, enum espi_head *out);
 /* The end of the class name of a head: "ForQuestionAnswering". */
 const char *espi_head_suffix(enum espi_head head);
 /* "ForQuestionAnswering, ...", for messages. */

@@ -36,13 +36,15 @@ static const struct activation {
     {"tanh", ESPI_TANH},
 };
 
-enum espi_activation espi_activation_find(const char *name)
+bool espi_activation_find(const char *name, enum espi_activation *out)
 {
     for (size_t i = 0; i < ESPI_COUNT(activations); i++) {
-        if (strcmp(activations[i].name, name) == 0)
-            return activations[i].activation;
+        if (strcmp(activations[i].name, name) == 0) {
+            *out = activations[i].activation;
+            return true;
+        }
     }
-    return ESPI_ACTIVATION_COUNT;
+    return false;
 }
 
 const char *espi_activation_name(enum espi_activation activation)
@@ -61,7 +63,7 @@ static const char *const problems[ESPI_PROBLEM_COUNT] = {
 
 const char *espi_problem_name(enum espi_problem problem)
 {
-    return problem < ESPI_PROBLEM_COUNT ? problems[problem] : NULL;
+    return problems[problem];
 }
 
 int espi_config_unsupported(esp_context *ctx, const struct espi_json *json, const char *format, ...)
@@ -178,8 +180,7 @@ static int read_activation(esp_context *ctx, const struct espi_json *json, struc
     int status = espi_json_get_string(ctx, json, key, &name, NULL);
     if (status)
         return status;
-    out->activation = espi_activation_find(name);
-    if (out->activation != ESPI_ACTIVATION_COUNT)
+    if (espi_activation_find(name, &out->activation))
         return ESP_OK;
     char list[256];
     for (size_t i = 0, used = 0; i < ESPI_COUNT(activations) && used < sizeof list; i++)
@@ -222,8 +223,7 @@ static int read_head(esp_context *ctx, const struct espi_json *json, struct espi
         const char *name = json_string_value(first.value);
         if (!name)
             return espi_json_fail(ctx, &first, "expected the name of a model class");
-        out->head = espi_arch_head(out->arch, name);
-        if (out->head == ESPI_HEAD_COUNT)
+        if (!espi_arch_head(out->arch, name, &out->head))
             return espi_config_unsupported(ctx, &first, "\"%.64s\" is not supported; supported: %s followed by %s",
                                            name, out->arch->class_name, espi_head_list());
     }

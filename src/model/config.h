@@ -14,7 +14,6 @@ enum espi_activation {
     ESPI_RELU,
     ESPI_SILU, // silu, swish
     ESPI_TANH,
-    ESPI_ACTIVATION_COUNT
 };
 
 enum espi_head {
@@ -23,10 +22,15 @@ enum espi_head {
     ESPI_HEAD_SEQUENCE, // sequence classification or regression
     ESPI_HEAD_TOKEN,    // token classification
     ESPI_HEAD_MLM,
-    ESPI_HEAD_COUNT
 };
 
-enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION, ESPI_PROBLEM_COUNT };
+enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION };
+
+/* Apart from the enums, so that a switch over one of them need not name its count. */
+enum {
+    ESPI_HEAD_COUNT = ESPI_HEAD_MLM + 1,
+    ESPI_PROBLEM_COUNT = ESPI_REGRESSION + 1,
+};
 
 enum espi_pooling { ESPI_POOL_NONE, ESPI_POOL_CLS, ESPI_POOL_MEAN, ESPI_POOL_MAX };
 

@@ -8,11 +8,10 @@
 /* A complaint as espi_json_fail makes it, with the status ESP_ERR_UNSUPPORTED. */
 int espi_config_unsupported(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 
-/* ESPI_ACTIVATION_COUNT when the name is not known. */
-enum espi_activation espi_activation_find(const char *name);
+/* False when the name is not known. */
+bool espi_activation_find(const char *name, enum espi_activation *out);
 /* The name written to new files. */
 const char *espi_activation_name(enum espi_activation activation);
-/* NULL for an unknown value. */
 const char *espi_problem_name(enum espi_problem problem);
 
 /* Pooling, normalisation and length limit from modules.json and the files it names, where they are; needs the rest of

@@ -43,7 +43,8 @@ static int set_float(json_t *json, const char *key, float value)
 static int set_activation(json_t *json, const char *key, enum espi_activation activation)
 {
     const char *old = json_string_value(json_object_get(json, key));
-    if (old && espi_activation_find(old) == activation)
+    enum espi_activation stated;
+    if (old && espi_activation_find(old, &stated) && stated == activation)
         return 0;
     return set_string(json, key, espi_activation_name(activation));
 }
