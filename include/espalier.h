@@ -99,6 +99,9 @@ typedef struct esp_encode_options {
     esp_truncation truncation; /* ESP_TRUNCATE_NONE: one window, however long */
     bool overflow;             /* false: only the first window is kept */
     bool no_special_tokens;    /* true: neither [CLS] nor [SEP] is added */
+    bool stop_at_max_length;   /* with overflow: true stops in each text behind the word that reaches max_length tokens,
+                                  as Hugging Face tokenizers 0.23 does, so that the windows lose what follows; false: the
+                                  windows cover the whole text, as its earlier versions do */
 } esp_encode_options;
 
 #define ESP_NO_WORD     UINT32_MAX /* words[i] of a special token added by the template */

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A tokenizer: opened, asked, released. */
+#include "text/tokenizer_state.h"
+
+#include "base/file.h"
+#include "base/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- building ---------------------------------------------------------------------------------------------------- */
+
+int espi_tokenizer_new(esp_context *ctx, esp_tokenizer **out)
+{
+    esp_tokenizer *tokenizer = espi_calloc(ctx, 1, sizeof *tokenizer);
+    *out = tokenizer;
+    if (!tokenizer)
+        return ESP_ERR_MEMORY;
+    tokenizer->options = (struct espi_normalizer_options){true, true, true, true};
+    tokenizer->unk_token = "[UNK]";
+    tokenizer->prefix = tokenizer->decoder_prefix = "##";
+    tokenizer->prefix_bytes = 2;
+    tokenizer->max_word_chars = 100;
+    tokenizer->special = (struct espi_special_ids){-1, -1, -1, -1, -1};
+    tokenizer->max_length = SIZE_MAX;
+    tokenizer->cleanup = tokenizer->has_decoder = true;
+    tokenizer->raw_only_first = -1;
+    return ESP_OK;
+}
+
+void esp_tokenizer_free(esp_tokenizer *tokenizer)
+{
+    if (!tokenizer)
+        return;
+    espi_normalizer_clear(&tokenizer->normalizer);
+    espi_trie_clear(&tokenizer->trie);
+    espi_trie_clear(&tokenizer->added_trie);
+    espi_arena_clear(&tokenizer->arena);
+    free(tokenizer->tokens);
+    free(tokenizer->added);
+    free(tokenizer);
+}
+
+static int claim_id(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text, int64_t id)
+{
+    if (id < 0 || id >= ESPI_MAX_TOKENS)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: token \"%s\": expected an id from 0 to %d, found %lld", source, text,
+                         ESPI_MAX_TOKENS - 1, (long long)id);
+    size_t size = tokenizer->size, needed = (size_t)id + 1;
+    int status = espi_grow(ctx, &tokenizer->tokens, &tokenizer->capacity, needed, sizeof *tokenizer->tokens);
+    if (status)
+        return status;
+    if (needed > size) {
+        memset(tokenizer->tokens + size, 0, (needed - size) * sizeof *tokenizer->tokens);
+        tokenizer->size = needed;
+    }
+    if (tokenizer->tokens[id])
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: tokens \"%s\" and \"%s\" have the same id %lld", source,
+                         tokenizer->tokens[id], text, (long long)id);
+    tokenizer->tokens[id] = text;
+    return ESP_OK;
+}
+
+int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text,
+                             size_t bytes, int64_t id)
+{
+    if (!bytes)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token with id %lld is empty", source, (long long)id);
+    if (memchr(text, 0, bytes))
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token with id %lld has a zero byte", source, (long long)id);
+    char *copy = espi_arena_copy(ctx, &tokenizer->arena, text, bytes);
+    int status = copy ? claim_id(ctx, tokenizer, source, copy, id) : ESP_ERR_MEMORY;
+    if (!status)
+        tokenizer->model_tokens++;
+    return status;
+}
+
+static int find_duplicate(esp_context *ctx, const struct espi_trie_set *sorted, const char *source)
+{
+    for (size_t i = 1; i < sorted->count; i++) {
+        const struct espi_trie_key *a = &sorted->keys[i - 1], *b = &sorted->keys[i];
+        if (a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0)
+            return espi_fail(ctx, ESP_ERR_FORMAT, "%s: token \"%s\" stands twice (ids %u and %u)", source,
+                             (const char *)a->bytes, a->value, b->value);
+    }
+    return ESP_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    const struct espi_trie_key *left = a, *right = b;
+    int order = strcmp((const char *)left->bytes, (const char *)right->bytes);
+    return order ? order : (left->value > right->value) - (left->value < right->value);
+}
+
+static int build_trie(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
+                      struct espi_trie_set sets[ESPI_MODEL_ROOTS])
+{
+    for (size_t id = 0; id < tokenizer->size; id++) {
+        const char *text = tokenizer->tokens[id];
+        if (!text)
+            continue;
+        struct espi_trie_key key = {(const unsigned char *)text, strlen(text), (uint32_t)id};
+        sets[ESPI_ROOT_START].keys[sets[ESPI_ROOT_START].count++] = key;
+        if (key.length > tokenizer->prefix_bytes && memcmp(text, tokenizer->prefix, tokenizer->prefix_bytes) == 0) {
+            key.bytes += tokenizer->prefix_bytes;
+            key.length -= tokenizer->prefix_bytes;
+            sets[ESPI_ROOT_CONTINUE].keys[sets[ESPI_ROOT_CONTINUE].count++] = key;
+        }
+    }
+    qsort(sets[ESPI_ROOT_START].keys, sets[ESPI_ROOT_START].count, sizeof(struct espi_trie_key), compare_texts);
+    int status = find_duplicate(ctx, &sets[ESPI_ROOT_START], source);
+    return status ? status : espi_trie_build(ctx, &tokenizer->trie, sets, ESPI_MODEL_ROOTS);
+}
+
+static int32_t find_model_token(const esp_tokenizer *tokenizer, const char *text)
+{
+    return espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, text, strlen(text));
+}
+
+int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source)
+{
+    if (!tokenizer->model_tokens)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the vocabulary is empty", source);
+    struct espi_trie_set sets[ESPI_MODEL_ROOTS] = {{0}};
+    int status = ESP_OK;
+    for (size_t i = 0; i < ESPI_MODEL_ROOTS; i++) {
+        sets[i].keys = espi_calloc(ctx, tokenizer->model_tokens, sizeof *sets[i].keys);
+        if (!sets[i].keys)
+            status = ESP_ERR_MEMORY;
+    }
+    if (!status)
+        status = build_trie(ctx, tokenizer, source, sets);
+    for (size_t i = 0; i < ESPI_MODEL_ROOTS; i++)
+        free(sets[i].keys);
+    if (status)
+        return status;
+    tokenizer->special.unk = find_model_token(tokenizer, tokenizer->unk_token);
+    if (tokenizer->special.unk < 0)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the unknown token \"%s\" is not in the vocabulary", source,
+                         tokenizer->unk_token);
+    return ESP_OK;
+}
+
+/* The id the peer gives an added token: the model's, else one behind all others. */
+static int64_t next_added_id(const esp_tokenizer *tokenizer, const char *content)
+{
+    int64_t id = find_model_token(tokenizer, content), next = (int64_t)tokenizer->model_tokens;
+    if (id >= 0)
+        return id;
+    for (size_t i = 0; i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].id >= next)
+            next = tokenizer->added[i].id + 1;
+    return next;
+}
+
+int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
+                             const struct espi_added_token *token)
+{
+    if (!token->bytes || memchr(token->content, 0, token->bytes))
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: an added token is empty or has a zero byte", source);
+    if (token->bytes > ESPI_MAX_ADDED_BYTES)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: an added token has %zu bytes, the limit is %d", source, token->bytes,
+                         ESPI_MAX_ADDED_BYTES);
+    struct espi_added_token added = *token;
+    added.content = espi_arena_copy(ctx, &tokenizer->arena, token->content, token->bytes);
+    if (!added.content)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < tokenizer->added_count; i++)
+        if (strcmp(tokenizer->added[i].content, added.content) == 0)
+            return espi_fail(ctx, ESP_ERR_FORMAT, "%s: added token \"%s\" stands twice", source, added.content);
+    int64_t id = next_added_id(tokenizer, added.content);
+    if (added.id >= 0 && added.id != id)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: added token \"%s\": expected the id %lld, found %d", source,
+                         added.content, (long long)id, (int)added.id);
+    if (find_model_token(tokenizer, added.content) < 0) {
+        int status = claim_id(ctx, tokenizer, source, added.content, id);
+        if (status)
+            return status;
+    }
+    added.id = (int32_t)id;
+    int status = espi_grow(ctx, &tokenizer->added, &tokenizer->added_capacity, tokenizer->added_count + 1,
+                           sizeof *tokenizer->added);
+    if (!status)
+        tokenizer->added[tokenizer->added_count++] = added;
+    return status;
+}
+
+void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep)
+{
+    const struct espi_piece pieces[] = {
+        {ESPI_PIECE_SPECIAL, cls, 0}, {0, 0, 0}, {ESPI_PIECE_SPECIAL, sep, 0}, {1, 0, 1}, {ESPI_PIECE_SPECIAL, sep, 1},
+    };
+    tokenizer->has_template = true;
+    tokenizer->single.count = 3;
+    tokenizer->single.special = 2;
+    memcpy(tokenizer->single.pieces, pieces, 3 * sizeof *pieces);
+    tokenizer->pair.count = 5;
+    tokenizer->pair.special = 3;
+    memcpy(tokenizer->pair.pieces, pieces, sizeof pieces);
+}
+
+int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char *source)
+{
+    if (!tokenizer->strip_accents_stated)
+        tokenizer->options.strip_accents = tokenizer->options.lowercase;
+    if (!tokenizer->has_template) {
+        tokenizer->single = (struct espi_template){.pieces = {{0, 0, 0}}, .count = 1};
+        tokenizer->pair = (struct espi_template){.pieces = {{0, 0, 0}, {1, 0, 1}}, .count = 2};
+    }
+    int status = espi_normalizer_init(ctx, &tokenizer->normalizer, &tokenizer->options);
+    if (!status)
+        status = espi_added_index(ctx, tokenizer, source);
+    if (status)
+        return status;
+    for (size_t code = 0; code < ESPI_COUNT(tokenizer->ascii_alone); code++) {
+        char text = (char)code;
+        int32_t id = espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, &text, 1);
+        tokenizer->ascii_alone[code] = id < 0 || tokenizer->max_word_chars == 0 ? tokenizer->special.unk : id;
+    }
+    struct espi_special_ids *special = &tokenizer->special;
+    int32_t *ids[] = {&special->pad, &special->cls, &special->sep, &special->mask};
+    static const char *const names[] = {"[PAD]", "[CLS]", "[SEP]", "[MASK]"};
+    for (size_t i = 0; i < ESPI_COUNT(ids); i++)
+        if (*ids[i] < 0)
+            *ids[i] = esp_tokenizer_id(tokenizer, names[i]);
+    return ESP_OK;
+}
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+static int open_json(esp_context *ctx, esp_tokenizer *tokenizer, struct espi_json *document)
+{
+    int status = espi_tokenizer_read_json(ctx, tokenizer, document);
+    espi_json_close(document);
+    return status;
+}
+
+/* The one thing a tokenizer.json does not say. */
+static int read_config_max_length(esp_context *ctx, esp_tokenizer *tokenizer, const char *directory)
+{
+    char path[ESPI_PATH_BYTES];
+    struct espi_json config;
+    int status = espi_path_join(ctx, path, directory, "tokenizer_config.json");
+    if (status || !espi_path_exists(path))
+        return status;
+    status = espi_json_open_file(ctx, path, &config);
+    if (status)
+        return status;
+    status = espi_tokenizer_read_max_length(ctx, tokenizer, &config);
+    espi_json_close(&config);
+    return status;
+}
+
+static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *directory)
+{
+    char path[ESPI_PATH_BYTES];
+    struct espi_json document;
+    int status = espi_path_join(ctx, path, directory, "tokenizer.json");
+    if (status)
+        return status;
+    if (espi_path_exists(path)) {
+        status = espi_json_open_file(ctx, path, &document);
+        if (!status)
+            status = open_json(ctx, tokenizer, &document);
+        return status ? status : read_config_max_length(ctx, tokenizer, directory);
+    }
+    status = espi_path_join(ctx, path, directory, "vocab.txt");
+    if (status)
+        return status;
+    if (!espi_path_exists(path))
+        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", directory);
+    return espi_tokenizer_read_vocab(ctx, tokenizer, path, directory);
+}
+
+/* A file of the one kind or the other, by its name, else by its first byte. */
+static bool looks_like_json(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    struct espi_map map;
+    if (dot && (strcmp(dot, ".json") == 0 || strcmp(dot, ".txt") == 0))
+        return strcmp(dot, ".json") == 0;
+    if (espi_map_open(NULL, path, &map))
+        return false;
+    size_t at = 0;
+    while (at < map.bytes && strchr(" \t\r\n", map.data[at]) && map.data[at])
+        at++;
+    bool json = at < map.bytes && map.data[at] == '{';
+    espi_map_close(&map);
+    return json;
+}
+
+static int open_file(esp_context *ctx, esp_tokenizer *tokenizer, const char *path)
+{
+    if (!looks_like_json(path))
+        return espi_tokenizer_read_vocab(ctx, tokenizer, path, NULL);
+    struct espi_json document;
+    int status = espi_json_open_file(ctx, path, &document);
+    return status ? status : open_json(ctx, tokenizer, &document);
+}
+
+int esp_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
+{
+    if (!out)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_tokenizer_open: out is NULL");
+    *out = NULL;
+    if (!path)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_tokenizer_open: the path is NULL");
+    esp_tokenizer *tokenizer;
+    int status = espi_tokenizer_new(ctx, &tokenizer);
+    if (!status)
+        status = espi_path_is_directory(path) ? open_directory(ctx, tokenizer, path) : open_file(ctx, tokenizer, path);
+    if (status)
+        esp_tokenizer_free(tokenizer);
+    else
+        *out = tokenizer;
+    return status;
+}
+
+int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes, esp_tokenizer **out)
+{
+    struct espi_json document;
+    esp_tokenizer *tokenizer;
+    *out = NULL;
+    int status = espi_json_open_text(ctx, source, text, bytes, &document);
+    if (status)
+        return status;
+    status = espi_tokenizer_new(ctx, &tokenizer);
+    if (!status)
+        status = espi_tokenizer_read_json(ctx, tokenizer, &document);
+    espi_json_close(&document);
+    if (status)
+        esp_tokenizer_free(tokenizer);
+    else
+        *out = tokenizer;
+    return status;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------------------ */
+
+size_t esp_tokenizer_size(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->size;
+}
+
+const char *esp_tokenizer_token(const esp_tokenizer *tokenizer, int32_t id)
+{
+    return id >= 0 && (size_t)id < tokenizer->size ? tokenizer->tokens[id] : NULL;
+}
+
+int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *token)
+{
+    int32_t id = token ? find_model_token(tokenizer, token) : -1;
+    for (size_t i = 0; i < tokenizer->added_count && id < 0 && token; i++)
+        if (strcmp(tokenizer->added[i].content, token) == 0)
+            id = tokenizer->added[i].id;
+    return id;
+}
+
+size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->max_length;
+}
+
+const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer)
+{
+    return &tokenizer->special;
+}
+
+bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id)
+{
+    for (size_t i = 0; i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].id == id)
+            return tokenizer->added[i].special;
+    return false;
+}
+
+bool espi_tokenizer_is_continuation(const esp_tokenizer *tokenizer, int32_t id)
+{
+    const char *text = esp_tokenizer_token(tokenizer, id);
+    return text && tokenizer->prefix_bytes && strncmp(text, tokenizer->prefix, tokenizer->prefix_bytes) == 0;
+}
+
+bool espi_tokenizer_lowercase(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->options.lowercase;
+}

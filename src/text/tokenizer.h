@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The tokenizer beyond the public API: special ids, decoding, reading from memory, writing. */
+#ifndef ESPI_TEXT_TOKENIZER_H
+#define ESPI_TEXT_TOKENIZER_H
+
+#include "base/status.h"
+
+#include <stdio.h>
+
+/* Ids of the tokens a BERT model gives a meaning to; -1 where the tokenizer has no such token. */
+struct espi_special_ids {
+    int32_t pad, unk, cls, sep, mask;
+};
+
+const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer);
+/* True for added tokens that are marked special ([CLS], [MASK], ...). */
+bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id);
+/* True when the token continues a word ("##ing"). */
+bool espi_tokenizer_is_continuation(const esp_tokenizer *tokenizer, int32_t id);
+bool espi_tokenizer_lowercase(const esp_tokenizer *tokenizer);
+
+/* Text of ids as Hugging Face's WordPiece decoder writes it: pieces joined, spaces before punctuation removed when the
+ * file says so. Unknown ids are left out. *text is zero-terminated and the caller's: free(). */
+int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, const int32_t *ids, size_t count,
+                          bool skip_special, char **text) ESPI_NODISCARD;
+
+/* A tokenizer from the text of a tokenizer.json in memory; `source` is named in messages. */
+int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
+                             esp_tokenizer **out) ESPI_NODISCARD;
+/* Writes a tokenizer.json from which the same tokenizer is read back (but for model_max_length, which has no place in
+ * it). */
+int espi_tokenizer_write_json(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream) ESPI_NODISCARD;
+/* Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json into an existing directory. */
+int espi_tokenizer_write_directory(esp_context *ctx, const esp_tokenizer *tokenizer,
+                                   const char *directory) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Reads tokenizer.json. What is not a BERT tokenizer is refused by name. */
+#include "text/tokenizer_state.h"
+
+#include "base/size.h"
+
+#include <string.h>
+
+/* A normalizer, pre_tokenizer, ...; inside a "Sequence" of exactly one that one. */
+struct component {
+    struct espi_json json;
+    struct espi_json outer, list; // where the json came from, when it was in a Sequence
+    const char *type;             // NULL: null or absent
+};
+
+static int unwrap(esp_context *ctx, struct component *component, const char *list)
+{
+    int status = espi_json_get_string(ctx, &component->json, "type", &component->type, NULL);
+    if (status || strcmp(component->type, "Sequence") != 0)
+        return status;
+    component->outer = component->json;
+    component->list = espi_json_at(&component->outer, list);
+    status = espi_json_expect_array(ctx, &component->list);
+    if (status)
+        return status;
+    if (espi_json_length(&component->list) != 1) {
+        espi_json_fail(ctx, &component->list, "a Sequence of %zu is not supported, only of one",
+                       espi_json_length(&component->list));
+        return ESP_ERR_UNSUPPORTED;
+    }
+    component->json = espi_json_item(&component->list, 0);
+    status = espi_json_expect_object(ctx, &component->json);
+    return status ? status : espi_json_get_string(ctx, &component->json, "type", &component->type, NULL);
+}
+
+/* Opens member `name` of the document; `list` is what its Sequence calls the parts. */
+static int open_component(esp_context *ctx, const struct espi_json *document, const char *name, const char *list,
+                          struct component *component)
+{
+    component->type = NULL;
+    component->json = espi_json_at(document, name);
+    if (!component->json.value)
+        return ESP_OK;
+    int status = espi_json_expect_object(ctx, &component->json);
+    return status ? status : unwrap(ctx, component, list);
+}
+
+static int refuse_type(esp_context *ctx, const struct espi_json *json, const char *type, const char *supported)
+{
+    espi_json_fail(ctx, json, "type \"%s\" is not supported, only %s", type, supported);
+    return ESP_ERR_UNSUPPORTED;
+}
+
+/* Sets *out when the member is there. */
+static int optional_bool(esp_context *ctx, const struct espi_json *object, const char *key, bool *out)
+{
+    return espi_json_has(object, key) ? espi_json_get_bool(ctx, object, key, out) : ESP_OK;
+}
+
+static int optional_text(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *object, const char *key,
+                         const char **out)
+{
+    const char *text;
+    if (!espi_json_has(object, key))
+        return ESP_OK;
+    int status = espi_json_get_string(ctx, object, key, &text, NULL);
+    if (status)
+        return status;
+    *out = espi_arena_copy(ctx, &tokenizer->arena, text, strlen(text));
+    return *out ? ESP_OK : ESP_ERR_MEMORY;
+}
+
+static int read_normalizer(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    struct component component;
+    int status = open_component(ctx, document, "normalizer", "normalizers", &component);
+    if (status)
+        return status;
+    if (!component.type) {
+        tokenizer->options = (struct espi_normalizer_options){0};
+        return ESP_OK;
+    }
+    if (strcmp(component.type, "BertNormalizer") != 0)
+        return refuse_type(ctx, &component.json, component.type, "BertNormalizer");
+    struct espi_normalizer_options *options = &tokenizer->options;
+    tokenizer->strip_accents_stated = espi_json_has(&component.json, "strip_accents");
+    status = optional_bool(ctx, &component.json, "clean_text", &options->clean_text);
+    if (!status)
+        status = optional_bool(ctx, &component.json, "handle_chinese_chars", &options->handle_chinese_chars);
+    if (!status)
+        status = optional_bool(ctx, &component.json, "strip_accents", &options->strip_accents);
+    if (!status)
+        status = optional_bool(ctx, &component.json, "lowercase", &options->lowercase);
+    return status;
+}
+
+static int read_pre_tokenizer(esp_context *ctx, const struct espi_json *document)
+{
+    struct component component;
+    int status = open_component(ctx, document, "pre_tokenizer", "pretokenizers", &component);
+    if (status)
+        return status;
+    if (!component.type) {
+        espi_json_fail(ctx, document, "a tokenizer without a pre_tokenizer is not supported, only BertPreTokenizer");
+        return ESP_ERR_UNSUPPORTED;
+    }
+    return strcmp(component.type, "BertPreTokenizer") == 0
+               ? ESP_OK
+               : refuse_type(ctx, &component.json, component.type, "BertPreTokenizer");
+}
+
+static int read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model)
+{
+    struct espi_json vocab = espi_json_at(model, "vocab");
+    if (!vocab.value)
+        return espi_json_fail(ctx, model, "the member \"vocab\" is missing");
+    int status = espi_json_expect_object(ctx, &vocab);
+    if (status)
+        return status;
+    const char *text;
+    json_t *id;
+    json_object_foreach(vocab.value, text, id)
+    {
+        if (!json_is_integer(id))
+            return espi_json_fail(ctx, &vocab, "token \"%s\": the id is not an integer", text);
+        status = espi_tokenizer_add_token(ctx, tokenizer, model->source, text, strlen(text), json_integer_value(id));
+        if (status)
+            return status;
+    }
+    return ESP_OK;
+}
+
+static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    struct espi_json model = espi_json_at(document, "model");
+    const char *type = "WordPiece"; // old files do not name it
+    if (!model.value)
+        return espi_json_fail(ctx, document, "the member \"model\" is missing");
+    int status = espi_json_expect_object(ctx, &model);
+    if (!status && espi_json_has(&model, "type"))
+        status = espi_json_get_string(ctx, &model, "type", &type, NULL);
+    if (status)
+        return status;
+    if (strcmp(type, "WordPiece") != 0)
+        return refuse_type(ctx, &model, type, "WordPiece");
+    status = optional_text(ctx, tokenizer, &model, "unk_token", &tokenizer->unk_token);
+    if (!status)
+        status = optional_text(ctx, tokenizer, &model, "continuing_subword_prefix", &tokenizer->prefix);
+    tokenizer->prefix_bytes = strlen(tokenizer->prefix);
+    if (!status && espi_json_has(&model, "max_input_chars_per_word"))
+        status = espi_json_get_size(ctx, &model, "max_input_chars_per_word", 0, ESPI_MAX_WORD_CHARS,
+                                    &tokenizer->max_word_chars);
+    if (!status)
+        status = read_vocabulary(ctx, tokenizer, &model);
+    return status ? status : espi_tokenizer_index(ctx, tokenizer, document->source);
+}
+
+static int read_added_token(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *item)
+{
+    struct espi_added_token token = {.normalized = true};
+    int64_t id;
+    int status = espi_json_expect_object(ctx, item);
+    if (!status)
+        status = espi_json_get_string(ctx, item, "content", &token.content, &token.bytes);
+    if (!status)
+        status = espi_json_get_integer(ctx, item, "id", 0, ESPI_MAX_TOKENS - 1, &id);
+    if (status)
+        return status;
+    token.id = (int32_t)id;
+    static const char *const names[] = {"single_word", "lstrip", "rstrip", "normalized", "special"};
+    bool *flags[] = {&token.single_word, &token.lstrip, &token.rstrip, &token.normalized, &token.special};
+    for (size_t i = 0; i < ESPI_COUNT(names) && !status; i++)
+        status = optional_bool(ctx, item, names[i], flags[i]);
+    return status ? status : espi_tokenizer_add_added(ctx, tokenizer, item->source, &token);
+}
+
+static int read_added_tokens(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    struct espi_json list = espi_json_at(document, "added_tokens");
+    if (!list.value)
+        return ESP_OK;
+    int status = espi_json_expect_array(ctx, &list);
+    for (size_t i = 0; !status && i < espi_json_length(&list); i++) {
+        struct espi_json item = espi_json_item(&list, i);
+        status = read_added_token(ctx, tokenizer, &item);
+    }
+    return status;
+}
+
+/* ---- post-processors --------------------------------------------------------------------------------------------- */
+
+/* An id that a template names, which must be in the vocabulary. */
+static int check_id(esp_context *ctx, const esp_tokenizer *tokenizer, const struct espi_json *where, const char *text,
+                    int64_t id)
+{
+    if (!esp_tokenizer_token(tokenizer, (int32_t)id))
+        return espi_json_fail(ctx, where, "the special token \"%s\" has the id %lld, which is not in the vocabulary",
+                              text, (long long)id);
+    return ESP_OK;
+}
+
+/* ["[CLS]", 101] */
+static int read_named_id(esp_context *ctx, const esp_tokenizer *tokenizer, const struct espi_json *processor,
+                         const char *key, int32_t *out)
+{
+    struct espi_json both = espi_json_at(processor, key);
+    const char *text = NULL;
+    json_int_t id;
+    if (json_array_size(both.value) == 2)
+        text = json_string_value(json_array_get(both.value, 0));
+    json_t *number = json_array_get(both.value, 1);
+    if (!text || !json_is_integer(number))
+        return espi_json_fail(ctx, processor, "\"%s\": expected a token and its id", key);
+    id = json_integer_value(number);
+    if (id < 0 || id >= ESPI_MAX_TOKENS)
+        return espi_json_fail(ctx, processor, "\"%s\": expected an id from 0 to %d, found %lld", key,
+                              ESPI_MAX_TOKENS - 1, (long long)id);
+    *out = (int32_t)id;
+    return check_id(ctx, tokenizer, processor, text, id);
+}
+
+static int read_bert_processing(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *processor)
+{
+    int32_t cls, sep;
+    int status = read_named_id(ctx, tokenizer, processor, "cls", &cls);
+    if (!status)
+        status = read_named_id(ctx, tokenizer, processor, "sep", &sep);
+    if (!status)
+        espi_tokenizer_bert_template(tokenizer, cls, sep);
+    return status;
+}
+
+static int add_piece(esp_context *ctx, const struct espi_json *where, struct espi_template *template,
+                     struct espi_piece piece)
+{
+    if (template->count == ESPI_MAX_TEMPLATE)
+        return espi_json_fail(ctx, where, "a template has more than %d pieces", ESPI_MAX_TEMPLATE);
+    if (piece.sequence == ESPI_PIECE_SPECIAL)
+        template->special++;
+    template->pieces[template->count++] = piece;
+    return ESP_OK;
+}
+
+/* The ids behind a special token's name, from the table "special_tokens". */
+static int add_special_pieces(esp_context *ctx, const esp_tokenizer *tokenizer, const struct espi_json *table,
+                              const char *name, uint8_t type_id, struct espi_template *template)
+{
+    struct espi_json entry = espi_json_at(table, name);
+    if (!entry.value)
+        return espi_json_fail(ctx, table, "the special token \"%s\" of the template is missing", name);
+    int status = espi_json_expect_object(ctx, &entry);
+    if (status)
+        return status;
+    struct espi_json ids = espi_json_at(&entry, "ids");
+    status = espi_json_expect_array(ctx, &ids);
+    for (size_t i = 0; !status && i < espi_json_length(&ids); i++) {
+        struct espi_json item = espi_json_item(&ids, i);
+        json_int_t id = json_is_integer(item.value) ? json_integer_value(item.value) : -1;
+        if (id < 0 || id >= ESPI_MAX_TOKENS)
+            return espi_json_fail(ctx, &item, "expected an id from 0 to %d", ESPI_MAX_TOKENS - 1);
+        status = check_id(ctx, tokenizer, &item, name, id);
+        if (!status)
+            status = add_piece(ctx, &item, template, (struct espi_piece){ESPI_PIECE_SPECIAL, (int32_t)id, type_id});
+    }
+    return status;
+}
+
+static int read_piece(esp_context *ctx, const esp_tokenizer *tokenizer, const struct espi_json *item,
+                      const struct espi_json *table, struct espi_template *template)
+{
+    int status = espi_json_expect_object(ctx, item);
+    if (status)
+        return status;
+    struct espi_json sequence = espi_json_at(item, "Sequence"), special = espi_json_at(item, "SpecialToken");
+    const struct espi_json *piece = sequence.value ? &sequence : &special;
+    if (!piece->value)
+        return espi_json_fail(ctx, item, "expected \"Sequence\" or \"SpecialToken\"");
+    status = espi_json_expect_object(ctx, piece);
+    const char *id;
+    int64_t type_id;
+    if (!status)
+        status = espi_json_get_string(ctx, piece, "id", &id, NULL);
+    if (!status)
+        status = espi_json_get_integer(ctx, piece, "type_id", 0, UINT8_MAX, &type_id);
+    if (status)
+        return status;
+    if (piece == &special)
+        return add_special_pieces(ctx, tokenizer, table, id, (uint8_t)type_id, template);
+    if (strcmp(id, "A") != 0 && strcmp(id, "B") != 0)
+        return espi_json_fail(ctx, piece, "expected the sequence \"A\" or \"B\", found \"%s\"", id);
+    return add_piece(ctx, piece, template, (struct espi_piece){id[0] - 'A', 0, (uint8_t)type_id});
+}
+
+/* Each sequence must stand in it exactly once. */
+static int read_template(esp_context *ctx, const esp_tokenizer *tokenizer, const struct espi_json *processor,
+                         const char *key, size_t sequences, struct espi_template *template)
+{
+    struct espi_json pieces = espi_json_at(processor, key), table = espi_json_at(processor, "special_tokens");
+    int status = espi_json_expect_array(ctx, &pieces);
+    if (!status)
+        status = espi_json_expect_object(ctx, &table);
+    for (size_t i = 0; !status && i < espi_json_length(&pieces); i++) {
+        struct espi_json item = espi_json_item(&pieces, i);
+        status = read_piece(ctx, tokenizer, &item, &table, template);
+    }
+    if (status)
+        return status;
+    size_t seen[2] = {0};
+    for (size_t i = 0; i < template->count; i++)
+        if (template->pieces[i].sequence != ESPI_PIECE_SPECIAL)
+            seen[template->pieces[i].sequence]++;
+    if (seen[0] != 1 || seen[1] != sequences - 1) {
+        espi_json_fail(ctx, &pieces, "only templates that use each text once are supported");
+        return ESP_ERR_UNSUPPORTED;
+    }
+    return ESP_OK;
+}
+
+static int read_post_processor(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    struct component component;
+    int status = open_component(ctx, document, "post_processor", "processors", &component);
+    if (status || !component.type)
+        return status;
+    if (strcmp(component.type, "BertProcessing") == 0)
+        return read_bert_processing(ctx, tokenizer, &component.json);
+    if (strcmp(component.type, "TemplateProcessing") != 0)
+        return refuse_type(ctx, &component.json, component.type, "TemplateProcessing and BertProcessing");
+    tokenizer->has_template = true;
+    status = read_template(ctx, tokenizer, &component.json, "single", 1, &tokenizer->single);
+    return status ? status : read_template(ctx, tokenizer, &component.json, "pair", 2, &tokenizer->pair);
+}
+
+static int read_decoder(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    struct component component;
+    int status = open_component(ctx, document, "decoder", "decoders", &component);
+    tokenizer->has_decoder = component.type;
+    if (status || !component.type)
+        return status;
+    if (strcmp(component.type, "WordPiece") != 0)
+        return refuse_type(ctx, &component.json, component.type, "WordPiece");
+    status = optional_text(ctx, tokenizer, &component.json, "prefix", &tokenizer->decoder_prefix);
+    return status ? status : optional_bool(ctx, &component.json, "cleanup", &tokenizer->cleanup);
+}
+
+int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    int status = espi_json_expect_object(ctx, document);
+    if (!status)
+        status = read_normalizer(ctx, tokenizer, document);
+    if (!status)
+        status = read_pre_tokenizer(ctx, document);
+    if (!status)
+        status = read_model(ctx, tokenizer, document);
+    if (!status)
+        status = read_added_tokens(ctx, tokenizer, document);
+    if (!status)
+        status = read_post_processor(ctx, tokenizer, document);
+    if (!status)
+        status = read_decoder(ctx, tokenizer, document);
+    return status ? status : espi_tokenizer_finish(ctx, tokenizer, document->source);
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a tokenizer is made of; private to src/text. */
+#ifndef ESPI_TEXT_TOKENIZER_STATE_H
+#define ESPI_TEXT_TOKENIZER_STATE_H
+
+#include "base/json.h"
+#include "base/memory.h"
+#include "text/normalizer.h"
+#include "text/tokenizer.h"
+#include "text/trie.h"
+
+enum {
+    ESPI_MAX_TOKENS = 1 << 22,     // ids lie below this
+    ESPI_MAX_WORD_CHARS = 1 << 14, // limit of max_input_chars_per_word
+    ESPI_MAX_ADDED_BYTES = 1024,   // of one added token's text
+    ESPI_MAX_TEMPLATE = 64,        // pieces of one template
+};
+
+/* Roots of the model's trie: every token as it is written, which is what a word can begin with; and the tokens with
+ * the continuing prefix, without it. */
+enum { ESPI_ROOT_START, ESPI_ROOT_CONTINUE, ESPI_MODEL_ROOTS };
+
+/* Roots of the added tokens' trie: those found in the text as it is, and in the normalized text. */
+enum { ESPI_ROOT_RAW, ESPI_ROOT_NORMALIZED, ESPI_ADDED_ROOTS };
+
+struct espi_added_token {
+    const char *content;
+    size_t bytes;
+    int32_t id;
+    bool single_word, lstrip, rstrip, normalized, special;
+};
+
+enum { ESPI_PIECE_SPECIAL = -1 };
+
+struct espi_piece {
+    int sequence; // 0 text, 1 pair, ESPI_PIECE_SPECIAL
+    int32_t id;   // of a special token
+    uint8_t type_id;
+};
+
+struct espi_template {
+    struct espi_piece pieces[ESPI_MAX_TEMPLATE];
+    size_t count;
+    size_t special; // pieces that are special tokens
+};
+
+struct esp_tokenizer {
+    struct espi_arena arena; // texts and lists below
+    struct espi_normalizer_options options;
+    bool strip_accents_stated; // false: null in the file, follows lowercase
+    struct espi_normalizer normalizer;
+
+    const char **tokens; // (size) text by id; NULL where an id is not used
+    size_t size, capacity;
+    size_t model_tokens; // tokens of the model; added ones that are not in it are not counted
+    const char *unk_token, *prefix;
+    size_t prefix_bytes, max_word_chars;
+    struct espi_special_ids special;
+
+    struct espi_added_token *added; // (added_count)
+    size_t added_count, added_capacity;
+    bool raw_first[256]; // bytes that an added token found in the raw text begins with
+    int raw_only_first;  // that byte when there is just one, or -1
+    bool any_raw, any_normalized;
+    struct espi_trie added_trie; // of raw and normalized contents; values: indices into added
+
+    bool has_template;
+    struct espi_template single, pair;
+    bool has_decoder, cleanup;
+    const char *decoder_prefix;
+    size_t max_length; // model_max_length, or SIZE_MAX
+
+    struct espi_trie trie;    // of the model's tokens; values: ids
+    int32_t ascii_alone[128]; // id of a word of one ASCII character
+};
+
+/* Zeroed with the defaults of a BERT tokenizer; esp_tokenizer_free releases it. */
+int espi_tokenizer_new(esp_context *ctx, esp_tokenizer **out) ESPI_NODISCARD;
+
+/* Adds a token of the model; `source` is named in messages. The text is copied. */
+int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text,
+                             size_t bytes, int64_t id) ESPI_NODISCARD;
+
+/* Called once all tokens of the model are there: refuses duplicates and a missing unknown token, builds the trie. */
+int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
+
+/* Adds an added token after espi_tokenizer_index; token->id is the id the file states, or -1 to take the one of the
+ * model or else the next free one. The content is copied. */
+int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
+                             const struct espi_added_token *token) ESPI_NODISCARD;
+
+/* Called last: builds what is needed to find added tokens, and the normalizer's table. */
+int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
+
+/* [CLS] A [SEP] and [CLS] A [SEP] B [SEP] with type ids 0 and 1. */
+void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep);
+
+/* The two file formats. `directory` may be NULL. */
+int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer,
+                             const struct espi_json *document) ESPI_NODISCARD;
+int espi_tokenizer_read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
+                              const char *directory) ESPI_NODISCARD;
+/* model_max_length of a tokenizer_config.json. */
+int espi_tokenizer_read_max_length(esp_context *ctx, esp_tokenizer *tokenizer,
+                                   const struct espi_json *config) ESPI_NODISCARD;
+
+/* ---- encoding ---------------------------------------------------------------------------------------------------- */
+
+struct espi_token {
+    int32_t id;
+    uint32_t word;
+    uint32_t byte_begin, byte_end, char_begin, char_end;
+};
+
+/* The tokens of one text. */
+struct espi_token_list {
+    struct espi_token *data;
+    size_t count, capacity;
+    uint32_t words;
+};
+
+/* Part [begin, end) of a text's tokens. */
+struct espi_span {
+    size_t begin, end;
+};
+
+struct espi_span_list {
+    struct espi_span *data; // at least one
+    size_t count, capacity;
+};
+
+/* Private buffers of an encoding: esp_encoding.workspace. */
+struct espi_encode_workspace {
+    struct espi_token_list lists[2];
+    struct espi_span_list windows[2];
+    struct espi_units units;
+    unsigned char *word;    // (word_capacity) normalized bytes of the current word
+    struct espi_unit *from; // (word_capacity) where each of them came from
+    size_t word_capacity;
+    int32_t *piece_ids; // (piece_capacity)
+    uint32_t *piece_ends;
+    size_t piece_capacity;
+    size_t token_capacity, start_capacity; // of the encoding's public arrays
+};
+
+/* Tokens of one text, before truncation and template. Stops behind the word with which there are `limit` or more. */
+int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes, size_t limit,
+                     struct espi_encode_workspace *workspace, struct espi_token_list *out) ESPI_NODISCARD;
+
+/* Cuts the texts into windows (workspace->windows) as the options say. */
+int espi_truncate(esp_context *ctx, const esp_encode_options *options, size_t added, bool has_pair,
+                  struct espi_encode_workspace *workspace) ESPI_NODISCARD;
+
+/* An added token found at [begin, end), with the spaces it takes in; index into tokenizer->added. */
+struct espi_match {
+    size_t begin, end;
+    size_t added;
+    size_t resume; // where the search goes on
+};
+
+/* The next added token of the raw text at or after match->resume; match->end is where the last one ended (both 0 at
+ * first). False when there is none. */
+bool espi_added_find_raw(const esp_tokenizer *tokenizer, const unsigned char *text, size_t bytes,
+                         struct espi_match *match);
+/* The same in normalized text; begin, end and resume count units. */
+bool espi_added_find_normalized(const esp_tokenizer *tokenizer, const struct espi_units *units,
+                                struct espi_match *match);
+/* Builds added_trie. */
+int espi_added_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
+
+#endif

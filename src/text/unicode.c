@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/unicode.h"
+
+#include "base/size.h"
+
+#include <utf8proc.h>
+
+#include "text/unicode_tables.inc"
+
+const struct espi_range *espi_char_ranges(enum espi_char_class which, size_t *count)
+{
+    static const struct {
+        const struct espi_range *ranges;
+        size_t count;
+    } classes[] = {
+        [ESPI_CHAR_REMOVED] = {removed, ESPI_COUNT(removed)},
+        [ESPI_CHAR_SPACE] = {spaces, ESPI_COUNT(spaces)},
+        [ESPI_CHAR_PUNCTUATION] = {punctuation, ESPI_COUNT(punctuation)},
+        [ESPI_CHAR_MARK] = {marks, ESPI_COUNT(marks)},
+        [ESPI_CHAR_KEPT_MARK] = {kept_marks, ESPI_COUNT(kept_marks)},
+        [ESPI_CHAR_CHINESE] = {chinese, ESPI_COUNT(chinese)},
+    };
+    *count = classes[which].count;
+    return classes[which].ranges;
+}
+
+bool espi_char_is(enum espi_char_class which, uint32_t code)
+{
+    size_t low = 0, high;
+    const struct espi_range *ranges = espi_char_ranges(which, &high);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code > ranges[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    size_t count;
+    espi_char_ranges(which, &count);
+    return low < count && code >= ranges[low].first;
+}
+
+bool espi_char_is_word(uint32_t code)
+{
+    switch (utf8proc_category((utf8proc_int32_t)code)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_MC:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    case UTF8PROC_CATEGORY_SO: // Other_Alphabetic: circled and squared letters
+        return (code >= 0x24b6 && code <= 0x24e9) || (code >= 0x1f130 && code <= 0x1f149) ||
+               (code >= 0x1f150 && code <= 0x1f169) || (code >= 0x1f170 && code <= 0x1f189);
+    default:
+        return code == 0x200c || code == 0x200d;
+    }
+}
+
+/* Canonical compositions that came with Unicode 13 and 16: the peer's tables are older and leave them whole. */
+static bool decomposes_later(uint32_t code)
+{
+    static const struct espi_range later[] = {
+        {0x105c9, 0x105c9}, {0x105e4, 0x105e4}, {0x11383, 0x11385}, {0x1138e, 0x11391},
+        {0x113c5, 0x113c8}, {0x11938, 0x11938}, {0x16121, 0x16128}, {0x16d68, 0x16d6a},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(later); i++)
+        if (code >= later[i].first && code <= later[i].last)
+            return true;
+    return false;
+}
+
+size_t espi_char_decompose(uint32_t code, uint32_t out[ESPI_DECOMPOSED])
+{
+    utf8proc_int32_t parts[16];
+    int last_class = 0;
+    utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)code, parts, ESPI_COUNT(parts),
+                                                     UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &last_class);
+    if (count < 1 || count > ESPI_DECOMPOSED || decomposes_later(code)) {
+        out[0] = code;
+        return 1;
+    }
+    for (utf8proc_ssize_t i = 0; i < count; i++)
+        out[i] = (uint32_t)parts[i];
+    return (size_t)count;
+}
+
+uint8_t espi_char_combining(uint32_t code)
+{
+    if (!espi_char_is(ESPI_CHAR_MARK, code) && !espi_char_is(ESPI_CHAR_KEPT_MARK, code))
+        return 0; // younger than the peer's tables, which take it for a letter
+    return (uint8_t)utf8proc_get_property((utf8proc_int32_t)code)->combining_class;
+}
+
+/* Capital letters younger than Unicode 15, which the peer's language runtime already lowers. */
+static uint32_t lower_later(uint32_t code)
+{
+    static const struct {
+        uint32_t first, last;
+        int32_t distance;
+    } later[] = {
+        {0x1c89, 0x1c89, 1},      {0xa7cb, 0xa7cb, 0x264 - 0xa7cb},
+        {0xa7cc, 0xa7cc, 1},      {0xa7ce, 0xa7ce, 1},
+        {0xa7d2, 0xa7d2, 1},      {0xa7d4, 0xa7d4, 1},
+        {0xa7da, 0xa7da, 1},      {0xa7dc, 0xa7dc, 0x19b - 0xa7dc},
+        {0x10d50, 0x10d65, 0x20}, {0x16ea0, 0x16eb8, 0x1b},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(later); i++)
+        if (code >= later[i].first && code <= later[i].last)
+            return (uint32_t)((int32_t)code + later[i].distance);
+    return code;
+}
+
+size_t espi_char_lower(uint32_t code, uint32_t out[ESPI_LOWERED])
+{
+    if (code == 0x130) { // İ: the only letter whose lower case is two code points
+        out[0] = 'i';
+        out[1] = 0x307;
+        return 2;
+    }
+    out[0] = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code);
+    if (out[0] == code)
+        out[0] = lower_later(code);
+    return 1;
+}
+
+size_t espi_utf8_decode(const unsigned char *text, size_t bytes, uint32_t *code)
+{
+    unsigned char lead = text[0];
+    *code = lead;
+    if (lead < 0x80)
+        return 1;
+    *code = ESPI_REPLACEMENT;
+    if (lead < 0xc2 || lead > 0xf4)
+        return 1;
+    size_t length = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    /* the second byte's bounds keep out overlong forms, surrogates and what is above U+10FFFF */
+    unsigned char low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    unsigned char high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    uint32_t value = lead & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if (i >= bytes || text[i] < low || text[i] > high)
+            return i;
+        value = value << 6 | (text[i] & 0x3fu);
+        low = 0x80;
+        high = 0xbf;
+    }
+    *code = value;
+    return length;
+}
+
+size_t espi_utf8_encode(uint32_t code, unsigned char out[4])
+{
+    if (code < 0x80) {
+        out[0] = (unsigned char)code;
+        return 1;
+    }
+    if (code < 0x800) {
+        out[0] = (unsigned char)(0xc0 | code >> 6);
+        out[1] = (unsigned char)(0x80 | (code & 0x3f));
+        return 2;
+    }
+    if (code < 0x10000) {
+        out[0] = (unsigned char)(0xe0 | code >> 12);
+        out[1] = (unsigned char)(0x80 | (code >> 6 & 0x3f));
+        out[2] = (unsigned char)(0x80 | (code & 0x3f));
+        return 3;
+    }
+    out[0] = (unsigned char)(0xf0 | code >> 18);
+    out[1] = (unsigned char)(0x80 | (code >> 12 & 0x3f));
+    out[2] = (unsigned char)(0x80 | (code >> 6 & 0x3f));
+    out[3] = (unsigned char)(0x80 | (code & 0x3f));
+    return 4;
+}

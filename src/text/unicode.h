@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Code points: UTF-8, the character classes Hugging Face tokenizers know, canonical decomposition, lower case.
+ * docs/unicode.md says which versions of Unicode these follow and why. */
+#ifndef ESPI_TEXT_UNICODE_H
+#define ESPI_TEXT_UNICODE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { ESPI_CODE_POINTS = 0x110000, ESPI_REPLACEMENT = 0xfffd };
+
+enum espi_char_class {
+    ESPI_CHAR_REMOVED,     // clean_text drops it: control, format, private use, U+FFFD
+    ESPI_CHAR_SPACE,       // White_Space
+    ESPI_CHAR_PUNCTUATION, // a word by itself
+    ESPI_CHAR_MARK,        // nonspacing: strip_accents drops it
+    ESPI_CHAR_KEPT_MARK,   // combining (class other than 0), but not dropped by strip_accents
+    ESPI_CHAR_CHINESE,     // handle_chinese_chars puts spaces around it
+    ESPI_CHAR_CLASSES
+};
+
+struct espi_range {
+    uint32_t first, last;
+};
+
+/* The ranges of a class, ascending. */
+const struct espi_range *espi_char_ranges(enum espi_char_class which, size_t *count);
+bool espi_char_is(enum espi_char_class which, uint32_t code);
+/* What a regular expression's \w matches: letters, marks, decimal and letter numbers, connectors, joiners. */
+bool espi_char_is_word(uint32_t code);
+
+/* Canonical decomposition (full) into out; returns the length, 1 to 4. */
+enum { ESPI_DECOMPOSED = 4 };
+size_t espi_char_decompose(uint32_t code, uint32_t out[ESPI_DECOMPOSED]);
+/* Canonical combining class. */
+uint8_t espi_char_combining(uint32_t code);
+/* Lower case without context (a final sigma is σ); returns the length, 1 or 2. */
+enum { ESPI_LOWERED = 2 };
+size_t espi_char_lower(uint32_t code, uint32_t out[ESPI_LOWERED]);
+
+/* Decodes one code point of text[0 .. bytes), bytes > 0. A maximal invalid part (the longest prefix of a well-formed
+ * sequence, at least one byte) counts as one U+FFFD. Returns the bytes taken, 1 to 4. */
+size_t espi_utf8_decode(const unsigned char *text, size_t bytes, uint32_t *code);
+/* Writes a code point (not a surrogate); returns the bytes written, 1 to 4. */
+size_t espi_utf8_encode(uint32_t code, unsigned char out[4]);
+
+#endif
