@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tasks/metric.h"
 
+#include "base/file.h"
+#include "base/size.h"
+
 #include <math.h>
+#include <string.h>
+#include <strings.h>
 
 int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct espi_job *job,
                     struct espi_metric **out)
@@ -33,6 +38,8 @@ int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **re
     if (!object)
         return espi_fail_memory(ctx, sizeof(json_t));
     int status = metric->finish(ctx, metric, object);
+    if (!status && json_object_set_new(object, "metric", json_string(metric->main)))
+        status = espi_fail_memory(ctx, sizeof(json_t));
     if (status) {
         json_decref(object);
         return status;
@@ -45,6 +52,62 @@ void espi_metric_free(struct espi_metric *metric)
 {
     if (metric)
         metric->free(metric);
+}
+
+/* The text behind the last tab of a line; a header of a submission is told by its name. */
+static const char *last_column(const struct espi_lines *lines)
+{
+    const char *tab = memrchr(lines->text, '\t', lines->length);
+    return tab ? tab + 1 : lines->text;
+}
+
+static bool is_header(const struct espi_lines *lines)
+{
+    static const char *const names[] = {"prediction", "label", "labels", "score"};
+    for (size_t i = 0; lines->number == 1 && i < ESPI_COUNT(names); i++) {
+        if (!strcasecmp(last_column(lines), names[i]))
+            return true;
+    }
+    return false;
+}
+
+static int score_lines(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,
+                       struct espi_lines *lines, espi_line_fn *add)
+{
+    int status = ESP_OK;
+    while (!status) {
+        struct espi_example *example = NULL;
+        int line = espi_lines_next(ctx, lines);
+        if (line > 0 && is_header(lines))
+            continue;
+        status = line < 0 ? line : espi_dataset_next(ctx, dataset, &example);
+        if (status < 0)
+            break;
+        if (line != status) {
+            espi_example_free(example);
+            return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected a prediction for each example, found %s", lines->name,
+                             line ? "more" : "fewer");
+        }
+        if (status == 0)
+            break;
+        const char *text = last_column(lines);
+        status = add(ctx, metric, example, text, lines->length - (size_t)(text - lines->text));
+        if (status)
+            espi_fail_prefix(ctx, status, "%s: line %zu", lines->name, lines->number);
+        espi_example_free(example);
+    }
+    return status;
+}
+
+int espi_metric_score_lines(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,
+                            const char *predictions, espi_line_fn *add)
+{
+    struct espi_lines lines = {0};
+    int status = espi_lines_open(ctx, predictions, &lines);
+    if (!status)
+        status = score_lines(ctx, metric, dataset, &lines, add);
+    espi_lines_close(&lines);
+    return status;
 }
 
 int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double value)

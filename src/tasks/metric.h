@@ -11,6 +11,7 @@ struct espi_metric {
     const struct espi_job *job; // NULL when no model is at hand; outlives the metric
     size_t examples;            // added so far
     size_t missing;             // of these, without a prediction: they count as wrong
+    const char *main;           // the figure to compare models by; may be chosen as late as in finish
     int (*add)(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                const json_t *prediction);
     int (*finish)(esp_context *ctx, struct espi_metric *metric, json_t *report);
@@ -24,10 +25,17 @@ int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct
  * metric has such a notion, and is reported as missing). */
 int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                     const json_t *prediction) ESPI_NODISCARD;
-/* The report: {"examples", "missing", figures…}. The caller owns it. The member task->metric is the figure to compare
- * models by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
+/* The report: {"examples", "missing", "metric", figures…}. The caller owns it. "metric" names the figure to compare models
+ * by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
 int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report) ESPI_NODISCARD;
 void espi_metric_free(struct espi_metric *metric);
+
+/* Lines of a file of predictions, for the tasks' `score`: calls `add` for each example of the data set with the text of
+ * its line. ESP_ERR_FORMAT when there are not as many of one as of the other. */
+typedef int espi_line_fn(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                         const char *text, size_t bytes);
+int espi_metric_score_lines(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,
+                            const char *predictions, espi_line_fn *add) ESPI_NODISCARD;
 
 /* For metrics: report[name] = value; null when it is not finite. */
 int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double value) ESPI_NODISCARD;

@@ -74,7 +74,7 @@ void espi_pipeline_free(struct espi_pipeline *pipeline)
         return;
     for (size_t i = 0; i < pipeline->slot_capacity; i++) {
         espi_example_free(pipeline->slots[i].example);
-        espi_features_clear(pipeline->job, &pipeline->slots[i].features);
+        espi_features_clear(&pipeline->slots[i].features);
         free(pipeline->slots[i].error);
     }
     free(pipeline->slots);
@@ -151,10 +151,7 @@ static int deliver(struct espi_pipeline *pipeline, esp_context *ctx, struct slot
         if ((status = slot_settle(pipeline, ctx, slot, status)))
             return status;
     }
-    if (slot->features.state && pipeline->job->task->release) {
-        pipeline->job->task->release(&slot->features);
-        slot->features.state = NULL;
-    }
+    espi_features_release(&slot->features);
     struct espi_answer answer = {.example = slot->example,
                                  .cookie = slot->cookie,
                                  .status = slot->status,
@@ -318,10 +315,10 @@ static int batch_run(struct espi_pipeline *p, esp_context *ctx)
 static int check_windows(const struct espi_pipeline *p, esp_context *ctx, const struct slot *slot)
 {
     const struct espi_config *config = p->job->config;
+    if (espi_features_windows(&slot->features) == 0)
+        return espi_example_fail(ctx, slot->example, "expected a text with tokens, found none");
     for (size_t index = 0; index < espi_features_windows(&slot->features); index++) {
         struct espi_window window = espi_features_window(&slot->features, index);
-        if (window.tokens == 0)
-            return espi_example_fail(ctx, slot->example, "expected a text with tokens, found none");
         uint32_t starts[2] = {0, (uint32_t)window.tokens};
         struct espi_batch batch = {.sequences = 1,
                                    .tokens = window.tokens,

@@ -42,25 +42,10 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
-static int parse_text(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
-                      struct espi_text *out)
-{
-    const char *data;
-    size_t bytes;
-    int status = espi_json_get_string(ctx, object, key, &data, &bytes);
-    if (status)
-        return status;
-    if (bytes == 0) {
-        struct espi_json member = espi_json_at(object, key);
-        return espi_json_fail(ctx, &member, "expected a text, found an empty string");
-    }
-    return espi_example_text(ctx, example, data, bytes, out);
-}
-
 static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
 {
-    int status = parse_text(ctx, object, "question", example, &example->text);
-    return status ? status : parse_text(ctx, object, "context", example, &example->pair);
+    int status = espi_example_member(ctx, object, "question", example, &example->text);
+    return status ? status : espi_example_member(ctx, object, "context", example, &example->pair);
 }
 
 /* Bytes of the question's first max_question_length tokens, and how many tokens these are. WordPiece is greedy from the
@@ -155,7 +140,6 @@ const struct espi_task espi_task_qa = {
     .help = "question answering: SQuAD 1.1 or 2.0 JSON",
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_QA,
-    .metric = "f1",
     .default_length = MAX_LENGTH,
     .configure = configure,
     .parse = parse,
@@ -163,7 +147,6 @@ const struct espi_task espi_task_qa = {
     .targets = targets,
     .consume = espi_qa_consume,
     .finish = espi_qa_finish,
-    .release = espi_qa_release,
     .open = espi_squad_open,
     .metric_new = espi_qa_metric_new,
     .score = espi_qa_score,

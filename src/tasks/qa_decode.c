@@ -37,7 +37,7 @@ struct state {
     double null_score; // the smallest of all windows
 };
 
-void espi_qa_release(struct espi_features *features)
+static void release(struct espi_features *features)
 {
     struct state *state = features->state;
     for (size_t i = 0; i < state->span_count; i++)
@@ -60,6 +60,7 @@ static int get_state(esp_context *ctx, struct espi_features *features, struct st
             return ESP_ERR_MEMORY;
         fresh->null_score = INFINITY;
         features->state = fresh;
+        features->release = release;
     }
     *out = features->state;
     return ESP_OK;

@@ -269,6 +269,7 @@ int espi_qa_metric_new(esp_context *ctx, const struct espi_job *job, struct espi
     squad->base.add = metric_add;
     squad->base.finish = metric_finish;
     squad->base.free = metric_free;
+    squad->base.main = "f1";
     *out = &squad->base;
     return ESP_OK;
 }

@@ -99,6 +99,21 @@ int espi_example_text(esp_context *ctx, struct espi_example *example, const char
     return out->data ? ESP_OK : ESP_ERR_MEMORY;
 }
 
+int espi_example_member(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
+                        struct espi_text *out)
+{
+    const char *data;
+    size_t bytes;
+    int status = espi_json_get_string(ctx, object, key, &data, &bytes);
+    if (status)
+        return status;
+    if (bytes == 0) {
+        struct espi_json member = espi_json_at(object, key);
+        return espi_json_fail(ctx, &member, "expected a text, found an empty string");
+    }
+    return espi_example_text(ctx, example, data, bytes, out);
+}
+
 int espi_task_example_from_json(esp_context *ctx, const struct espi_task *task, const struct espi_json *object,
                                 struct espi_example **out)
 {
@@ -209,10 +224,15 @@ int espi_features_targets(esp_context *ctx, const struct espi_job *job, const st
     return job->task->targets(ctx, job, example, features);
 }
 
-void espi_features_clear(const struct espi_job *job, struct espi_features *features)
+void espi_features_release(struct espi_features *features)
 {
-    if (features->state && job->task->release)
-        job->task->release(features);
+    if (features->state)
+        features->release(features);
+}
+
+void espi_features_clear(struct espi_features *features)
+{
+    espi_features_release(features);
     esp_encoding_clear(&features->encoding);
     esp_encoding_clear(&features->second);
     free(features->positions);

@@ -66,6 +66,9 @@ void espi_example_free(struct espi_example *example);
 /* Copies bytes into the example's arena. ESP_ERR_FORMAT (with source and number) when they are not UTF-8. */
 int espi_example_text(esp_context *ctx, struct espi_example *example, const char *data, size_t bytes,
                       struct espi_text *out) ESPI_NODISCARD;
+/* Takes a required member that is a string; an empty one is refused too. */
+int espi_example_member(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
+                        struct espi_text *out) ESPI_NODISCARD;
 /* Keeps "source: line N: text" (or without the line when number is 0) and returns ESP_ERR_FORMAT. */
 int espi_example_fail(esp_context *ctx, const struct espi_example *example, const char *format, ...) ESPI_PRINTF(3, 4);
 
@@ -159,7 +162,8 @@ struct espi_features {
     float *values; // classify: multi-label (labels) 0 or 1, regression (1) · embed (1) similarity
     size_t value_count, value_capacity;
 
-    void *state; // the task's, while the example is decoded; released by the task's `release`
+    void *state;                                     // the task's, while an example is decoded
+    void (*release)(struct espi_features *features); // frees it and sets it to NULL
 };
 
 /* Windows of an example; clears the positions and targets of the one before. ESP_ERR_ARGUMENT when it cannot be
@@ -169,7 +173,9 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
 /* Targets for features that were just encoded. ESP_ERR_FORMAT when the example is not labelled. */
 int espi_features_targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                           struct espi_features *features) ESPI_NODISCARD;
-void espi_features_clear(const struct espi_job *job, struct espi_features *features);
+void espi_features_clear(struct espi_features *features);
+/* Frees what decoding has left. */
+void espi_features_release(struct espi_features *features);
 
 /* A borrowed view of one window. */
 struct espi_window {
@@ -198,7 +204,6 @@ struct espi_task {
     enum espi_result result; // what it wants of the engine
     enum espi_head head;     // the head a model must have; ESPI_HEAD_NONE: any
     size_t default_length;   // most tokens of a window unless options say otherwise; 0: what the model takes
-    const char *metric;      // the figure that stands for the model's quality in what the metric reports
 
     /* Fills defaults of options and checks them against the model. */
     int (*configure)(esp_context *ctx, struct espi_job *job);
@@ -216,8 +221,6 @@ struct espi_task {
     /* The answer, after all windows. The caller owns *result. */
     int (*finish)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features, json_t **result);
-    void (*release)(struct espi_features *features); // frees features->state; may be NULL
-
     int (*open)(esp_context *ctx, const char *path, const struct espi_task_options *options,
                 struct espi_dataset **out);                                                    // see dataset.h
     int (*metric_new)(esp_context *ctx, const struct espi_job *job, struct espi_metric **out); // see metric.h

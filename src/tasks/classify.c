@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Classification of a text or a pair: one label, several, or a number. Answers are those of Hugging Face's
+ * TextClassificationPipeline. */
+#include "tasks/classify.h"
+
+#include "base/size.h"
+#include "tasks/dataset.h"
+#include "tasks/metric.h"
+#include "tasks/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int configure(esp_context *ctx, struct espi_job *job)
+{
+    struct espi_task_options *o = &job->options;
+    size_t labels = job->config->labels;
+    if (labels == 0)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task classify needs a model with labels, found none");
+    o->top_k = espi_size_min(o->top_k ? o->top_k : 1, labels);
+    if (!o->function) {
+        static const enum espi_function functions[] = {[ESPI_SINGLE_LABEL] = ESPI_FUNCTION_SOFTMAX,
+                                                       [ESPI_MULTI_LABEL] = ESPI_FUNCTION_SIGMOID,
+                                                       [ESPI_REGRESSION] = ESPI_FUNCTION_NONE};
+        o->function = functions[job->config->problem];
+    }
+    return ESP_OK;
+}
+
+static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
+{
+    int status = espi_example_member(ctx, object, "text", example, &example->text);
+    const char *pair = espi_json_has(object, "pair") ? "pair" : "text_pair";
+    if (!status && espi_json_has(object, pair))
+        status = espi_example_member(ctx, object, pair, example, &example->pair);
+    return status;
+}
+
+static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features)
+{
+    const esp_encode_options options = {.max_length = job->options.max_length,
+                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST};
+    return esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, example->pair.data,
+                      example->pair.bytes, &options, &features->encoding);
+}
+
+/* ---- gold labels ------------------------------------------------------------------------------------------------- */
+
+int espi_example_number(esp_context *ctx, const struct espi_example *example, double *out)
+{
+    if (example->label_count != 1)
+        return espi_example_fail(ctx, example, "expected one number as the label, found %zu labels",
+                                 example->label_count);
+    char *end;
+    *out = strtod(example->labels[0], &end);
+    if (end == example->labels[0] || *end || !isfinite(*out))
+        return espi_example_fail(ctx, example, "expected a number as the label, found \"%s\"", example->labels[0]);
+    return ESP_OK;
+}
+
+/* One name, or several joined by commas. */
+static int want(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *joined,
+                float *wanted)
+{
+    int32_t label;
+    if (espi_config_label(job->config, joined) >= 0) {
+        wanted[espi_config_label(job->config, joined)] = 1;
+        return ESP_OK;
+    }
+    for (const char *name = joined; *name;) {
+        size_t bytes = strcspn(name, ",");
+        char one[256];
+        if (bytes >= sizeof(one))
+            return espi_example_fail(ctx, example, "expected a label of at most %zu bytes", sizeof(one) - 1);
+        memcpy(one, name, bytes);
+        one[bytes] = '\0';
+        int status = espi_job_label(ctx, job, example, one, &label);
+        if (status)
+            return status;
+        wanted[label] = 1;
+        name += bytes;
+        name += *name == ',';
+        name += strspn(name, " ");
+    }
+    return ESP_OK;
+}
+
+int espi_classify_wanted(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                         float *wanted)
+{
+    for (size_t i = 0; i < job->config->labels; i++)
+        wanted[i] = 0;
+    for (size_t i = 0; i < example->label_count; i++) {
+        int status = want(ctx, job, example, example->labels[i], wanted);
+        if (status)
+            return status;
+    }
+    return ESP_OK;
+}
+
+static int targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features)
+{
+    if (!example->labelled)
+        return espi_example_fail(ctx, example, "expected a label, found none");
+    int status = espi_features_grow_targets(ctx, features, 1);
+    if (!status)
+        status = espi_features_grow_values(ctx, features, job->config->labels);
+    if (status)
+        return status;
+    double number;
+    switch (job->config->problem) {
+    case ESPI_SINGLE_LABEL:
+        if (example->label_count != 1)
+            return espi_example_fail(ctx, example, "expected one label, found %zu", example->label_count);
+        features->target_count = 1;
+        return espi_job_label(ctx, job, example, example->labels[0], &features->targets[0]);
+    case ESPI_MULTI_LABEL:
+        features->value_count = job->config->labels;
+        return espi_classify_wanted(ctx, job, example, features->values);
+    case ESPI_REGRESSION:
+        status = espi_example_number(ctx, example, &number);
+        features->values[0] = status ? 0 : (float)number;
+        features->value_count = 1;
+        return status;
+    }
+    return ESP_ERR_INTERNAL;
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
+/* The state is the score of each label. */
+static void release(struct espi_features *features)
+{
+    free(features->state);
+    features->state = NULL;
+}
+
+static int consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features, size_t window, const float *out)
+{
+    (void)example, (void)window;
+    size_t labels = job->config->labels;
+    double *scores = espi_calloc(ctx, labels, sizeof(*scores));
+    if (!scores)
+        return ESP_ERR_MEMORY;
+    features->state = scores;
+    features->release = release;
+    if (job->options.function == ESPI_FUNCTION_SOFTMAX) {
+        espi_softmax(out, labels, scores);
+        return ESP_OK;
+    }
+    for (size_t i = 0; i < labels; i++)
+        scores[i] = job->options.function == ESPI_FUNCTION_SIGMOID ? espi_sigmoid((double)out[i]) : (double)out[i];
+    return ESP_OK;
+}
+
+static json_t *label_json(const struct espi_job *job, const double *scores, size_t label)
+{
+    return json_pack("{s:s, s:f}", "label", job->config->label_names[label], "score", scores[label]);
+}
+
+static json_t *several_json(const struct espi_job *job, const double *scores)
+{
+    json_t *labels = json_array();
+    for (size_t i = 0; i < job->config->labels; i++) {
+        if (scores[i] > 0.5)
+            json_array_append_new(labels, json_string(job->config->label_names[i]));
+    }
+    return json_pack("{s:o}", "labels", labels);
+}
+
+static json_t *list_json(esp_context *ctx, const struct espi_job *job, const double *scores)
+{
+    size_t *order = espi_calloc(ctx, job->options.top_k, sizeof(*order));
+    json_t *list = order ? json_array() : NULL;
+    if (list) {
+        espi_top_k(scores, job->config->labels, job->options.top_k, order);
+        for (size_t i = 0; i < job->options.top_k; i++)
+            json_array_append_new(list, label_json(job, scores, order[i]));
+    }
+    free(order);
+    return list;
+}
+
+static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features, json_t **result)
+{
+    (void)example;
+    const double *scores = features->state;
+    if (job->options.evaluate && job->config->problem == ESPI_MULTI_LABEL)
+        *result = several_json(job, scores);
+    else if (job->options.evaluate || job->options.top_k == 1)
+        *result = label_json(job, scores, espi_argmax(scores, job->config->labels));
+    else
+        *result = list_json(ctx, job, scores);
+    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}
+
+const struct espi_task espi_task_classify = {
+    .name = "classify",
+    .help = "classification or regression of a text or a pair: TSV, CSV or JSON Lines",
+    .result = ESPI_RESULT_SEQUENCE_LOGITS,
+    .head = ESPI_HEAD_SEQUENCE,
+    .configure = configure,
+    .parse = parse,
+    .encode = encode,
+    .targets = targets,
+    .consume = consume,
+    .finish = finish,
+    .open = espi_table_open,
+    .metric_new = espi_classify_metric_new,
+    .score = espi_classify_score,
+};

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The parts of the classification task. */
+#ifndef ESPI_TASKS_CLASSIFY_H
+#define ESPI_TASKS_CLASSIFY_H
+
+#include "tasks/task.h"
+
+int espi_classify_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out) ESPI_NODISCARD;
+int espi_classify_score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,
+                        const char *predictions) ESPI_NODISCARD;
+
+/* The labels an example of a multi-label data set has: wanted[i] is 1 or 0 for each label of the model. A label may
+ * join several by commas, as tables do. */
+int espi_classify_wanted(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                         float *wanted) ESPI_NODISCARD;
+
+/* The number a label states. ESP_ERR_FORMAT names the example. */
+int espi_example_number(esp_context *ctx, const struct espi_example *example, double *out) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tasks/detokenize.h"
+
+#include "base/size.h"
+
+#include <string.h>
+
+static const struct replacement {
+    const char *from, *to;
+} replacements[] = {
+    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+    {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+};
+
+/* Replaces all occurrences from `begin` on; no replacement is longer than what it replaces. */
+static void replace(struct espi_string *text, size_t begin, const struct replacement *rule)
+{
+    size_t from_bytes = strlen(rule->from), to_bytes = strlen(rule->to), kept = begin;
+    for (size_t at = begin; at < text->length;) {
+        if (text->length - at >= from_bytes && !memcmp(text->data + at, rule->from, from_bytes)) {
+            memcpy(text->data + kept, rule->to, to_bytes);
+            kept += to_bytes;
+            at += from_bytes;
+        } else {
+            text->data[kept++] = text->data[at++];
+        }
+    }
+    text->length = kept;
+    text->data[kept] = '\0';
+}
+
+int espi_detokenize_add(esp_context *ctx, const char *token, bool first, struct espi_string *out)
+{
+    size_t begin = out->length;
+    bool continues = !first && !strncmp(token, "##", 2);
+    int status = first || continues ? ESP_OK : espi_string_add(ctx, out, " ", 1);
+    if (!status)
+        status = espi_string_add(ctx, out, token + (continues ? 2 : 0), strlen(token) - (continues ? 2 : 0));
+    for (size_t i = 0; !status && i < ESPI_COUNT(replacements); i++)
+        replace(out, begin, &replacements[i]);
+    return status;
+}
+
+void espi_detokenize_clean(struct espi_string *text)
+{
+    for (size_t i = 0; i < ESPI_COUNT(replacements); i++) {
+        if (strcmp(replacements[i].from, " do not") != 0) // the decoder's rule alone
+            replace(text, 0, &replacements[i]);
+    }
+}

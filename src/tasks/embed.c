@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sentence embeddings; evaluated by the cosine similarity of pairs against what people said. */
+#include "tasks/classify.h"
+#include "tasks/dataset.h"
+#include "tasks/metric.h"
+#include "tasks/stats.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static int configure(esp_context *ctx, struct espi_job *job)
+{
+    (void)ctx, (void)job;
+    return ESP_OK;
+}
+
+static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
+{
+    int status = espi_example_member(ctx, object, "text", example, &example->text);
+    if (!status && espi_json_has(object, "pair"))
+        status = espi_example_member(ctx, object, "pair", example, &example->pair);
+    return status;
+}
+
+/* To evaluate, each side is a window of its own. */
+static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features)
+{
+    const esp_encode_options options = {.max_length = job->options.max_length,
+                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST};
+    int status = esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, NULL, 0, &options,
+                            &features->encoding);
+    if (status || !job->options.evaluate)
+        return status;
+    if (!example->pair.data)
+        return espi_example_fail(ctx, example, "expected a pair of texts to compare, found one text");
+    return esp_encode(ctx, job->tokenizer, example->pair.data, example->pair.bytes, NULL, 0, &options,
+                      &features->second);
+}
+
+static int targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features)
+{
+    (void)job;
+    double number;
+    int status = espi_features_grow_values(ctx, features, 1);
+    if (!status)
+        status = espi_example_number(ctx, example, &number);
+    if (status)
+        return status;
+    features->values[0] = (float)number;
+    features->value_count = 1;
+    return ESP_OK;
+}
+
+static void release(struct espi_features *features)
+{
+    free(features->state);
+    features->state = NULL;
+}
+
+/* The state is the vectors of both windows. */
+static int consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features, size_t window, const float *out)
+{
+    (void)example;
+    size_t hidden = job->config->hidden;
+    if (!features->state) {
+        features->state = espi_calloc(ctx, 2 * hidden, sizeof(float));
+        features->release = release;
+        if (!features->state)
+            return ESP_ERR_MEMORY;
+    }
+    float *vectors = features->state; // (2, hidden)
+    for (size_t i = 0; i < hidden; i++)
+        vectors[window * hidden + i] = out[i];
+    return ESP_OK;
+}
+
+static double cosine(const float *x, const float *y, size_t count)
+{
+    double xx = 0, yy = 0, xy = 0;
+    for (size_t i = 0; i < count; i++) {
+        xx += (double)x[i] * (double)x[i];
+        yy += (double)y[i] * (double)y[i];
+        xy += (double)x[i] * (double)y[i];
+    }
+    return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
+}
+
+/* The double that prints with the nine digits a float needs, not seventeen. */
+static double short_double(float value)
+{
+    char text[32];
+    snprintf(text, sizeof(text), "%.9g", (double)value);
+    return strtod(text, NULL);
+}
+
+static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features, json_t **result)
+{
+    (void)example;
+    const float *vectors = features->state;
+    size_t hidden = job->config->hidden;
+    if (job->options.evaluate) {
+        *result = json_pack("{s:f}", "similarity", cosine(vectors, vectors + hidden, hidden));
+    } else {
+        json_t *values = json_array();
+        for (size_t i = 0; i < hidden; i++)
+            json_array_append_new(values, json_real(short_double(vectors[i])));
+        *result = json_pack("{s:o}", "embedding", values);
+    }
+    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}
+
+/* ---- metric ------------------------------------------------------------------------------------------------------ */
+
+struct similarity_metric {
+    struct espi_metric base;
+    double *gold, *predicted; // (count)
+    size_t count, gold_capacity, predicted_capacity;
+};
+
+static void metric_free(struct espi_metric *metric)
+{
+    struct similarity_metric *m = (struct similarity_metric *)metric;
+    free(m->gold);
+    free(m->predicted);
+    free(m);
+}
+
+static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                      const json_t *prediction)
+{
+    struct similarity_metric *m = (struct similarity_metric *)metric;
+    double gold;
+    int status = espi_example_number(ctx, example, &gold);
+    if (status || !prediction) // a correlation has no notion of a wrong value
+        return status;
+    const json_t *similarity = json_object_get(prediction, "similarity");
+    if (!json_is_number(similarity))
+        return espi_example_fail(ctx, example, "expected a predicted similarity");
+    status = espi_grow(ctx, &m->gold, &m->gold_capacity, m->count + 1, sizeof(*m->gold));
+    if (!status)
+        status = espi_grow(ctx, &m->predicted, &m->predicted_capacity, m->count + 1, sizeof(*m->predicted));
+    if (status)
+        return status;
+    m->gold[m->count] = gold;
+    m->predicted[m->count++] = json_number_value(similarity);
+    return ESP_OK;
+}
+
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+{
+    const struct similarity_metric *m = (const struct similarity_metric *)metric;
+    double spearman;
+    int status = espi_spearman(ctx, m->gold, m->predicted, m->count, &spearman);
+    if (!status)
+        status = espi_metric_put(ctx, report, "pearson", espi_pearson(m->gold, m->predicted, m->count));
+    return status ? status : espi_metric_put(ctx, report, "spearman", spearman);
+}
+
+static int metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)
+{
+    (void)job;
+    struct similarity_metric *m = espi_calloc(ctx, 1, sizeof(*m));
+    *out = NULL;
+    if (!m)
+        return ESP_ERR_MEMORY;
+    m->base.add = metric_add;
+    m->base.finish = metric_finish;
+    m->base.free = metric_free;
+    m->base.main = "spearman";
+    *out = &m->base;
+    return ESP_OK;
+}
+
+static int add_line(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example, const char *text,
+                    size_t bytes)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end != text + bytes || bytes == 0 || !isfinite(value))
+        return espi_fail(ctx, ESP_ERR_FORMAT, "expected a similarity, found \"%.40s\"", text);
+    json_t *prediction = json_pack("{s:f}", "similarity", value);
+    if (!prediction)
+        return espi_fail_memory(ctx, sizeof(json_t));
+    int status = espi_metric_add(ctx, metric, example, prediction);
+    json_decref(prediction);
+    return status;
+}
+
+static int score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions)
+{
+    return espi_metric_score_lines(ctx, metric, dataset, predictions, add_line);
+}
+
+const struct espi_task espi_task_embed = {
+    .name = "embed",
+    .help = "sentence embeddings; scored on pairs with a similarity: TSV, CSV or JSON Lines",
+    .result = ESPI_RESULT_EMBEDDING,
+    .head = ESPI_HEAD_NONE,
+    .configure = configure,
+    .parse = parse,
+    .encode = encode,
+    .targets = targets,
+    .consume = consume,
+    .finish = finish,
+    .open = espi_table_open,
+    .metric_new = metric_new,
+    .score = score,
+};

@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Masked-language modelling: what stands under [MASK] (answers as Hugging Face's FillMaskPipeline), and the loss over
+ * tokens masked at random (Devlin et al., 2018: 80 % [MASK], 10 % another token, 10 % left as it is). */
+#include "tasks/dataset.h"
+#include "tasks/detokenize.h"
+#include "tasks/metric.h"
+#include "tasks/stats.h"
+
+#include "base/file.h"
+#include "base/random.h"
+#include "base/size.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TOP_K = 5 };
+
+static int configure(esp_context *ctx, struct espi_job *job)
+{
+    struct espi_task_options *o = &job->options;
+    if (job->mask_token < 0)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task mlm needs a vocabulary with [MASK]");
+    if (esp_tokenizer_size(job->tokenizer) > job->config->vocab_size) {
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task mlm: the vocabulary has %zu tokens, the model %zu",
+                         esp_tokenizer_size(job->tokenizer), job->config->vocab_size);
+    }
+    o->top_k = espi_size_min(o->top_k ? o->top_k : TOP_K, job->config->vocab_size);
+    if (o->mask_probability == 0)
+        o->mask_probability = 0.15;
+    if (!(o->mask_probability > 0 && o->mask_probability <= 1))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "mask probability: expected more than 0 and at most 1, found %g",
+                         o->mask_probability);
+    return ESP_OK;
+}
+
+static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
+{
+    return espi_example_member(ctx, object, "text", example, &example->text);
+}
+
+/* ---- features ---------------------------------------------------------------------------------------------------- */
+
+static int add_position(esp_context *ctx, struct espi_features *features, size_t token)
+{
+    int status = espi_grow(ctx, &features->positions, &features->position_capacity, features->position_count + 1,
+                           sizeof(*features->positions));
+    if (!status)
+        status = espi_features_grow_targets(ctx, features, features->position_count + 1);
+    if (status)
+        return status;
+    features->targets[features->position_count] = features->encoding.ids[token];
+    features->positions[features->position_count++] = (uint32_t)token;
+    return ESP_OK;
+}
+
+/* Each token is chosen by itself; what happens to it depends on the seed, the example's number and its place alone. */
+static int mask_tokens(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                       struct espi_features *features)
+{
+    esp_encoding *encoding = &features->encoding;
+    uint64_t chosen_below = (uint64_t)(job->options.mask_probability * 4294967296.0);
+    for (size_t token = 0; token < encoding->tokens; token++) {
+        uint32_t random[4];
+        espi_random_block(job->options.seed, example->number, token, random);
+        if (encoding->special[token] || random[0] >= chosen_below)
+            continue;
+        int status = add_position(ctx, features, token);
+        if (status)
+            return status;
+        if (random[1] < UINT32_MAX / 10 * 8)
+            encoding->ids[token] = job->mask_token;
+        else if (random[1] < UINT32_MAX / 10 * 9)
+            encoding->ids[token] = (int32_t)((uint64_t)random[2] * esp_tokenizer_size(job->tokenizer) >> 32);
+    }
+    return ESP_OK;
+}
+
+static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features)
+{
+    const esp_encode_options options = {.max_length = job->options.max_length,
+                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST,
+                                        .overflow = job->options.evaluate};
+    esp_encoding *encoding = &features->encoding;
+    int status = esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, NULL, 0, &options, encoding);
+    if (status || job->options.evaluate)
+        return status ? status : mask_tokens(ctx, job, example, features);
+    for (size_t token = 0; !status && token < encoding->tokens; token++) {
+        if (encoding->ids[token] == job->mask_token)
+            status = add_position(ctx, features, token);
+    }
+    if (!status && features->position_count == 0)
+        return espi_example_fail(ctx, example, "expected a [MASK] in the text (in its first %zu tokens), found none",
+                                 job->options.max_length);
+    return status;
+}
+
+/* They were kept when the tokens were masked. */
+static int targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features)
+{
+    if (!job->options.evaluate)
+        return espi_example_fail(ctx, example, "expected features that were masked at random");
+    features->target_count = features->position_count;
+    return ESP_OK;
+}
+
+/* ---- answers ----------------------------------------------------------------------------------------------------- */
+
+struct choice {
+    size_t token;
+    double score;
+};
+
+struct state {
+    struct choice *choices; // run: (positions, top_k)
+    double *scores;         // (vocab_size)
+    size_t *order;          // (top_k)
+    double loss;            // evaluate: sums
+    size_t predicted, correct;
+};
+
+static void release(struct espi_features *features)
+{
+    struct state *state = features->state;
+    free(state->choices);
+    free(state->scores);
+    free(state->order);
+    free(state);
+    features->state = NULL;
+}
+
+static int state_new(esp_context *ctx, const struct espi_job *job, struct espi_features *features)
+{
+    struct state *state = espi_calloc(ctx, 1, sizeof(*state));
+    size_t choices;
+    if (!state)
+        return ESP_ERR_MEMORY;
+    features->state = state;
+    features->release = release;
+    if (job->options.evaluate)
+        return ESP_OK;
+    if (!espi_size_mul(features->position_count, job->options.top_k, &choices))
+        return espi_fail_memory(ctx, SIZE_MAX);
+    state->choices = espi_calloc(ctx, choices, sizeof(*state->choices));
+    state->scores = espi_calloc(ctx, job->config->vocab_size, sizeof(*state->scores));
+    state->order = espi_calloc(ctx, job->options.top_k, sizeof(*state->order));
+    return state->choices && state->scores && state->order ? ESP_OK : ESP_ERR_MEMORY;
+}
+
+static void consume_loss(struct state *state, const float *logits, size_t vocab_size, int32_t target)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < vocab_size; i++)
+        best = logits[i] > logits[best] ? i : best;
+    state->loss += espi_log_sum_exp(logits, vocab_size) - (double)logits[target];
+    state->predicted++;
+    state->correct += best == (size_t)target;
+}
+
+static int consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                   struct espi_features *features, size_t window, const float *out)
+{
+    (void)example;
+    int status = features->state ? ESP_OK : state_new(ctx, job, features);
+    if (status)
+        return status;
+    struct state *state = features->state;
+    struct espi_window view = espi_features_window(features, window);
+    size_t vocab = job->config->vocab_size, k = job->options.top_k;
+    for (size_t i = 0; i < view.position_count; i++) {
+        size_t position = (size_t)(view.positions - features->positions) + i;
+        if (job->options.evaluate) {
+            consume_loss(state, out + i * vocab, vocab, features->targets[position]);
+            continue;
+        }
+        espi_softmax(out + i * vocab, vocab, state->scores);
+        espi_top_k(state->scores, vocab, k, state->order);
+        for (size_t j = 0; j < k; j++)
+            state->choices[position * k + j] = (struct choice){state->order[j], state->scores[state->order[j]]};
+    }
+    return ESP_OK;
+}
+
+static bool is_special(const struct espi_job *job, int32_t id)
+{
+    return id == job->cls_token || id == job->sep_token || id == job->unk_token || id == job->mask_token ||
+           id == job->config->pad_token_id;
+}
+
+/* The text with one mask filled; with several masks the special tokens are shown, as the others would be gone. */
+static int sequence(esp_context *ctx, const struct espi_job *job, const struct espi_features *features, size_t mask,
+                    size_t token, struct espi_string *out)
+{
+    const esp_encoding *encoding = &features->encoding;
+    out->length = 0;
+    int status = espi_string_add(ctx, out, "", 0);
+    bool first = true;
+    for (size_t i = 0; !status && i < encoding->tokens; i++) {
+        int32_t id = i == features->positions[mask] ? (int32_t)token : encoding->ids[i];
+        const char *text = esp_tokenizer_token(job->tokenizer, id);
+        if (id == job->config->pad_token_id || (features->position_count == 1 && is_special(job, id)) || !text)
+            continue;
+        status = espi_detokenize_add(ctx, text, first, out);
+        first = false;
+    }
+    if (!status)
+        espi_detokenize_clean(out);
+    return status;
+}
+
+static int choice_json(esp_context *ctx, const struct espi_job *job, const struct espi_features *features, size_t mask,
+                       const struct choice *choice, struct espi_string *text, json_t **out)
+{
+    const char *token = esp_tokenizer_token(job->tokenizer, (int32_t)choice->token);
+    int status = sequence(ctx, job, features, mask, choice->token, text);
+    if (status)
+        return status;
+    *out = json_pack("{s:f, s:I, s:s, s:s%}", "score", choice->score, "token", (json_int_t)choice->token, "token_str",
+                     token ? token : "", "sequence", text->data, text->length);
+    return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}
+
+/* One list of choices for each mask; the list itself when there is only one. */
+static int finish_choices(esp_context *ctx, const struct espi_job *job, const struct espi_features *features,
+                          json_t **result)
+{
+    const struct state *state = features->state;
+    struct espi_string text = {0};
+    json_t *masks = json_array();
+    int status = masks ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    for (size_t mask = 0; !status && mask < features->position_count; mask++) {
+        json_t *list = json_array(), *choice = NULL;
+        json_array_append_new(masks, list);
+        for (size_t i = 0; !status && i < job->options.top_k; i++) {
+            status =
+                choice_json(ctx, job, features, mask, &state->choices[mask * job->options.top_k + i], &text, &choice);
+            if (!status && json_array_append_new(list, choice))
+                status = espi_fail_memory(ctx, sizeof(json_t));
+        }
+    }
+    free(text.data);
+    if (!status)
+        *result = json_incref(features->position_count == 1 ? json_array_get(masks, 0) : masks);
+    json_decref(masks);
+    return status;
+}
+
+static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                  struct espi_features *features, json_t **result)
+{
+    (void)example;
+    if (!job->options.evaluate)
+        return finish_choices(ctx, job, features, result);
+    const struct state *state = features->state;
+    *result = json_pack("{s:f, s:I, s:I}", "loss", state->loss, "predicted", (json_int_t)state->predicted, "correct",
+                        (json_int_t)state->correct);
+    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}
+
+/* ---- plain text -------------------------------------------------------------------------------------------------- */
+
+struct plain {
+    struct espi_dataset base;
+    struct espi_lines lines;
+    char *path;
+};
+
+static void plain_close(struct espi_dataset *dataset)
+{
+    struct plain *plain = (struct plain *)dataset;
+    espi_lines_close(&plain->lines);
+    free(plain->path);
+    free(plain);
+}
+
+/* A paragraph a line; blank lines stand between documents. */
+static int plain_next(esp_context *ctx, struct espi_dataset *dataset, struct espi_example **out)
+{
+    struct plain *plain = (struct plain *)dataset;
+    int status;
+    do {
+        status = espi_lines_next(ctx, &plain->lines);
+    } while (status > 0 && strspn(plain->lines.text, " \t") == plain->lines.length);
+    if (status <= 0)
+        return status;
+    struct espi_example *example = NULL;
+    status = espi_example_new(ctx, plain->path, plain->lines.number, &example);
+    if (!status)
+        status = espi_example_text(ctx, example, plain->lines.text, plain->lines.length, &example->text);
+    if (status) {
+        espi_example_free(example);
+        return status;
+    }
+    *out = example;
+    return 1;
+}
+
+int espi_plain_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                    struct espi_dataset **out)
+{
+    (void)options;
+    *out = NULL;
+    struct plain *plain = espi_calloc(ctx, 1, sizeof(*plain));
+    if (!plain)
+        return ESP_ERR_MEMORY;
+    plain->base.next = plain_next;
+    plain->base.close = plain_close;
+    plain->path = strdup(path);
+    int status = plain->path ? espi_lines_open(ctx, plain->path, &plain->lines) : espi_fail_memory(ctx, strlen(path));
+    if (status) {
+        plain_close(&plain->base);
+        return status;
+    }
+    *out = &plain->base;
+    return ESP_OK;
+}
+
+/* ---- metric ------------------------------------------------------------------------------------------------------ */
+
+struct mlm_metric {
+    struct espi_metric base;
+    double loss, predicted, correct;
+};
+
+static void metric_free(struct espi_metric *metric)
+{
+    free(metric);
+}
+
+static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                      const json_t *prediction)
+{
+    (void)ctx, (void)example;
+    struct mlm_metric *m = (struct mlm_metric *)metric;
+    m->loss += json_number_value(json_object_get(prediction, "loss"));
+    m->predicted += json_number_value(json_object_get(prediction, "predicted"));
+    m->correct += json_number_value(json_object_get(prediction, "correct"));
+    return ESP_OK;
+}
+
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+{
+    const struct mlm_metric *m = (const struct mlm_metric *)metric;
+    double loss = m->loss / m->predicted;
+    int status = espi_metric_put(ctx, report, "loss", loss);
+    if (!status)
+        status = espi_metric_put(ctx, report, "perplexity", exp(loss));
+    if (!status)
+        status = espi_metric_put(ctx, report, "accuracy", m->correct / m->predicted);
+    if (!status && json_object_set_new(report, "predicted", json_integer((json_int_t)m->predicted)))
+        status = espi_fail_memory(ctx, sizeof(json_t));
+    return status;
+}
+
+static int metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)
+{
+    (void)job;
+    struct mlm_metric *m = espi_calloc(ctx, 1, sizeof(*m));
+    *out = NULL;
+    if (!m)
+        return ESP_ERR_MEMORY;
+    m->base.add = metric_add;
+    m->base.finish = metric_finish;
+    m->base.free = metric_free;
+    m->base.main = "accuracy";
+    *out = &m->base;
+    return ESP_OK;
+}
+
+const struct espi_task espi_task_mlm = {
+    .name = "mlm",
+    .help = "masked-language modelling: plain text, a paragraph a line",
+    .result = ESPI_RESULT_VOCAB_LOGITS,
+    .head = ESPI_HEAD_MLM,
+    .configure = configure,
+    .parse = parse,
+    .encode = encode,
+    .targets = targets,
+    .consume = consume,
+    .finish = finish,
+    .open = espi_plain_open,
+    .metric_new = metric_new,
+};

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Entities in running text, step by step as Hugging Face's TokenClassificationPipeline finds them (transformers,
+ * token_classification.py): token scores -> words (first, average, max) -> groups of one entity (all but none) ->
+ * without the ignored labels -> of entities that overlap because windows do, the longest, then the best. Unlike there, windows
+ * are also used with aggregation none. */
+#include "tasks/tag.h"
+
+#include "base/size.h"
+#include "tasks/detokenize.h"
+#include "tasks/pytext.h"
+#include "tasks/stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A token, a word or a group. */
+struct entity {
+    const char *name; // label, or the label without B- and I- of a group
+    double score;
+    const char *word;     // in the state's arena
+    const double *scores; // (labels) of a token
+    size_t index;         // of a token, within its window
+    size_t start, end;    // code points
+    bool continues;       // a token that belongs to the word before it
+};
+
+struct list {
+    struct entity *items; // (count)
+    size_t count, capacity;
+};
+
+struct state {
+    struct espi_arena arena;
+    struct list found;          // of all windows so far
+    struct list tokens, merged; // of one window
+    struct espi_string text;
+};
+
+static void release(struct espi_features *features)
+{
+    struct state *state = features->state;
+    espi_arena_clear(&state->arena);
+    free(state->found.items);
+    free(state->tokens.items);
+    free(state->merged.items);
+    free(state->text.data);
+    free(state);
+    features->state = NULL;
+}
+
+static int add(esp_context *ctx, struct list *list, const struct entity *entity)
+{
+    int status = espi_grow(ctx, &list->items, &list->capacity, list->count + 1, sizeof(*list->items));
+    if (!status)
+        list->items[list->count++] = *entity;
+    return status;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+static int add_token(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                     const esp_encoding *encoding, size_t window, size_t token, const float *logits,
+                     struct state *state)
+{
+    size_t labels = job->config->labels;
+    double *scores = espi_arena_alloc(ctx, &state->arena, labels, sizeof(*scores));
+    if (!scores)
+        return ESP_ERR_MEMORY;
+    espi_softmax(logits, labels, scores);
+    size_t best = espi_argmax(scores, labels);
+    struct entity entity = {.name = job->config->label_names[best],
+                            .score = scores[best],
+                            .scores = scores,
+                            .word = esp_tokenizer_token(job->tokenizer, encoding->ids[token]),
+                            .index = token - encoding->starts[window],
+                            .start = encoding->char_begin[token],
+                            .end = encoding->char_end[token]};
+    if (!entity.word)
+        return espi_example_fail(ctx, example, "the vocabulary has no token %d", (int)encoding->ids[token]);
+    if (encoding->ids[token] == job->unk_token) {
+        size_t begin = encoding->byte_begin[token];
+        entity.word =
+            espi_arena_copy(ctx, &state->arena, example->text.data + begin, encoding->byte_end[token] - begin);
+        if (!entity.word)
+            return ESP_ERR_MEMORY;
+    } else {
+        entity.continues = espi_utf8_length(entity.word, strlen(entity.word)) != entity.end - entity.start;
+    }
+    return add(ctx, &state->tokens, &entity);
+}
+
+/* Joins the words of some entities into one text in the arena. */
+static int join(esp_context *ctx, struct state *state, const struct entity *items, size_t count, const char **out)
+{
+    state->text.length = 0;
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < count; i++)
+        status = espi_detokenize_add(ctx, items[i].word, i == 0, &state->text);
+    if (status)
+        return status;
+    *out = espi_arena_copy(ctx, &state->arena, state->text.data, state->text.length);
+    return *out ? ESP_OK : ESP_ERR_MEMORY;
+}
+
+/* ---- words ------------------------------------------------------------------------------------------------------- */
+
+/* The label of a word and its score: of its first token, of the average of its tokens, of its surest token. */
+static int word_label(esp_context *ctx, const struct espi_job *job, struct state *state, const struct entity *items,
+                      size_t count, struct entity *word)
+{
+    size_t labels = job->config->labels;
+    const double *scores = items[0].scores;
+    if (job->options.aggregation == ESPI_AGGREGATE_MAX) {
+        double top = items[0].score;
+        for (size_t i = 1; i < count; i++) {
+            if (items[i].score > top) {
+                top = items[i].score;
+                scores = items[i].scores;
+            }
+        }
+    } else if (job->options.aggregation == ESPI_AGGREGATE_AVERAGE) {
+        double *average = espi_arena_alloc(ctx, &state->arena, labels, sizeof(*average));
+        if (!average)
+            return ESP_ERR_MEMORY;
+        for (size_t i = 0; i < count; i++) {
+            for (size_t j = 0; j < labels; j++)
+                average[j] += items[i].scores[j] / (double)count;
+        }
+        scores = average;
+    }
+    size_t best = espi_argmax(scores, labels);
+    word->name = job->config->label_names[best];
+    word->score = scores[best];
+    return ESP_OK;
+}
+
+static int merge_words(esp_context *ctx, const struct espi_job *job, struct state *state)
+{
+    const struct list *tokens = &state->tokens;
+    state->merged.count = 0;
+    for (size_t begin = 0, end; begin < tokens->count; begin = end) {
+        end = begin + 1;
+        while (end < tokens->count && tokens->items[end].continues)
+            end++;
+        const struct entity *items = tokens->items + begin;
+        struct entity word = {.start = items[0].start, .end = tokens->items[end - 1].end};
+        int status = word_label(ctx, job, state, items, end - begin, &word);
+        if (!status)
+            status = join(ctx, state, items, end - begin, &word.word);
+        if (!status)
+            status = add(ctx, &state->merged, &word);
+        if (status)
+            return status;
+    }
+    return ESP_OK;
+}
+
+/* ---- groups ------------------------------------------------------------------------------------------------------ */
+
+static const char *tag_of(const char *label)
+{
+    return !strncmp(label, "B-", 2) || !strncmp(label, "I-", 2) ? label + 2 : label;
+}
+
+/* A run of the same tag is one entity; B- begins another. */
+static int group(esp_context *ctx, struct state *state, const struct list *list)
+{
+    for (size_t begin = 0, end; begin < list->count; begin = end) {
+        const struct entity *items = list->items + begin;
+        double sum = items[0].score;
+        for (end = begin + 1; end < list->count; end++) {
+            const char *name = list->items[end].name;
+            if (!strncmp(name, "B-", 2) || strcmp(tag_of(name), tag_of(list->items[end - 1].name)) != 0)
+                break;
+            sum += list->items[end].score;
+        }
+        const char *dash = strchr(items[0].name, '-');
+        struct entity whole = {.name = dash ? dash + 1 : items[0].name,
+                               .score = sum / (double)(end - begin),
+                               .start = items[0].start,
+                               .end = list->items[end - 1].end};
+        int status = join(ctx, state, items, end - begin, &whole.word);
+        if (!status)
+            status = add(ctx, &state->found, &whole);
+        if (status)
+            return status;
+    }
+    return ESP_OK;
+}
+
+static bool ignored(const struct espi_job *job, const char *name)
+{
+    for (size_t i = 0; i < job->options.ignored_label_count; i++) {
+        if (!strcmp(job->options.ignored_labels[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* Drops what has an ignored label from `first` on. */
+static void drop_ignored(const struct espi_job *job, struct list *list, size_t first)
+{
+    size_t kept = first;
+    for (size_t i = first; i < list->count; i++) {
+        if (!ignored(job, list->items[i].name))
+            list->items[kept++] = list->items[i];
+    }
+    list->count = kept;
+}
+
+int espi_entities_consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                          struct espi_features *features, size_t window, const float *out)
+{
+    if (!features->state) {
+        features->state = espi_calloc(ctx, 1, sizeof(struct state));
+        features->release = release;
+        if (!features->state)
+            return ESP_ERR_MEMORY;
+    }
+    struct state *state = features->state;
+    const esp_encoding *encoding = &features->encoding;
+    size_t first = encoding->starts[window], end = encoding->starts[window + 1], before = state->found.count;
+    int status = ESP_OK;
+    state->tokens.count = 0;
+    for (size_t token = first; !status && token < end; token++) {
+        if (!encoding->special[token])
+            status = add_token(ctx, job, example, encoding, window, token, out + (token - first) * job->config->labels,
+                               state);
+    }
+    enum espi_aggregation aggregation = job->options.aggregation;
+    if (!status && aggregation == ESPI_AGGREGATE_NONE) {
+        for (size_t i = 0; !status && i < state->tokens.count; i++)
+            status = add(ctx, &state->found, &state->tokens.items[i]);
+    } else if (!status && aggregation == ESPI_AGGREGATE_SIMPLE) {
+        status = group(ctx, state, &state->tokens);
+    } else if (!status) {
+        status = merge_words(ctx, job, state);
+        if (!status)
+            status = group(ctx, state, &state->merged);
+    }
+    drop_ignored(job, &state->found, before);
+    return status;
+}
+
+/* ---- overlapping windows ----------------------------------------------------------------------------------------- */
+
+/* By start; sorting by insertion keeps the order of equals, and the windows are nearly in order already. */
+static void sort_by_start(struct list *list)
+{
+    for (size_t i = 1; i < list->count; i++) {
+        struct entity entity = list->items[i];
+        size_t at = i;
+        for (; at > 0 && list->items[at - 1].start > entity.start; at--)
+            list->items[at] = list->items[at - 1];
+        list->items[at] = entity;
+    }
+}
+
+static void drop_overlapping(struct list *list)
+{
+    sort_by_start(list);
+    size_t kept = 0;
+    for (size_t i = 1; i < list->count; i++) {
+        struct entity *last = &list->items[kept];
+        const struct entity *entity = &list->items[i];
+        if (entity->start < last->end) {
+            size_t length = entity->end - entity->start, last_length = last->end - last->start;
+            if (length > last_length || (length == last_length && entity->score > last->score))
+                *last = *entity;
+        } else {
+            list->items[++kept] = *entity;
+        }
+    }
+    list->count = list->count ? kept + 1 : 0;
+}
+
+int espi_entities_finish(esp_context *ctx, const struct espi_job *job, struct espi_features *features, json_t **result)
+{
+    struct state *state = features->state;
+    if (features->encoding.windows > 1)
+        drop_overlapping(&state->found);
+    bool tokens = job->options.aggregation == ESPI_AGGREGATE_NONE;
+    *result = json_array();
+    for (size_t i = 0; *result && i < state->found.count; i++) {
+        const struct entity *e = &state->found.items[i];
+        json_t *object = json_pack("{s:s, s:f}", tokens ? "entity" : "entity_group", e->name, "score", e->score);
+        if (object && tokens)
+            json_object_set_new(object, "index", json_integer((json_int_t)e->index));
+        if (!object || json_object_set_new(object, "word", json_string(e->word)) ||
+            json_object_set_new(object, "start", json_integer((json_int_t)e->start)) ||
+            json_object_set_new(object, "end", json_integer((json_int_t)e->end)) ||
+            json_array_append(*result, object)) {
+            json_decref(*result);
+            *result = NULL;
+        }
+        json_decref(object);
+    }
+    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Precision, recall and F1 over whole entities as conlleval (Tjong Kim Sang and Buchholz, CoNLL-2000) counts them, and
+ * the accuracy over words.
+ *
+ * The rules of where a chunk begins and ends are conlleval's for IOB1, IOB2, IOE1 and IOE2 tags. For IOBES, which it
+ * does not know, S is a chunk of its own and a chunk that E has ended does not go on with B; U and L count as S and E.
+ */
+#include "tasks/metric.h"
+#include "tasks/tag.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct type_count {
+    const char *name;
+    size_t gold, found, correct;
+};
+
+struct tag {
+    char prefix;      // B I E S O, '.', '[' or ']'; 0 for anything else
+    const char *type; // behind the dash; "" without
+    const char *text;
+};
+
+struct tag_metric {
+    struct espi_metric base;
+    struct espi_arena arena;  // type names
+    struct type_count *types; // (type_count)
+    size_t type_count, type_capacity;
+    struct type_count all;
+    size_t words, correct_words;
+    bool chunks;     // some tag has the form X-TYPE
+    bool in_correct; // within a chunk that is right so far
+    struct tag last_gold, last_found;
+};
+
+static const struct tag outside = {'O', "", "O"};
+
+static void metric_free(struct espi_metric *metric)
+{
+    struct tag_metric *m = (struct tag_metric *)metric;
+    espi_arena_clear(&m->arena);
+    free(m->types);
+    free(m);
+}
+
+static struct tag parse_tag(const char *text)
+{
+    struct tag tag = {.type = "", .text = text};
+    const char *dash = strchr(text, '-');
+    size_t bytes = dash ? (size_t)(dash - text) : strlen(text);
+    if (dash)
+        tag.type = dash + 1;
+    if (bytes == 1)
+        tag.prefix = *text == 'U' ? 'S' : *text == 'L' ? 'E' : *text;
+    return tag;
+}
+
+static bool one_of(char c, const char *set)
+{
+    return c && strchr(set, c);
+}
+
+/* A chunk ends between two tags. */
+static bool ends(const struct tag *last, const struct tag *next)
+{
+    if (one_of(last->prefix, "ES[]"))
+        return true;
+    if (one_of(last->prefix, "BI") && one_of(next->prefix, "BSO"))
+        return true;
+    return !one_of(last->prefix, "O.") && strcmp(last->type, next->type) != 0;
+}
+
+/* A chunk starts between two tags. */
+static bool starts(const struct tag *last, const struct tag *next)
+{
+    if (one_of(next->prefix, "BS[]"))
+        return true;
+    if (one_of(next->prefix, "EI") && one_of(last->prefix, "EOS"))
+        return true;
+    return !one_of(next->prefix, "O.") && strcmp(last->type, next->type) != 0;
+}
+
+static int count_of(esp_context *ctx, struct tag_metric *m, const char *type, struct type_count **out)
+{
+    for (size_t i = 0; i < m->type_count; i++) {
+        if (!strcmp(m->types[i].name, type)) {
+            *out = &m->types[i];
+            return ESP_OK;
+        }
+    }
+    int status = espi_grow(ctx, &m->types, &m->type_capacity, m->type_count + 1, sizeof(*m->types));
+    if (status)
+        return status;
+    const char *name = espi_arena_copy(ctx, &m->arena, type, strlen(type));
+    if (!name)
+        return ESP_ERR_MEMORY;
+    m->types[m->type_count] = (struct type_count){.name = name};
+    *out = &m->types[m->type_count++];
+    return ESP_OK;
+}
+
+/* From the tags of one word to those of the next: closes and opens chunks. */
+static int step(esp_context *ctx, struct tag_metric *m, struct tag gold, struct tag found)
+{
+    struct type_count *type;
+    int status;
+    bool gold_ends = ends(&m->last_gold, &gold), found_ends = ends(&m->last_found, &found);
+    bool gold_starts = starts(&m->last_gold, &gold), found_starts = starts(&m->last_found, &found);
+    if (m->in_correct && gold_ends && found_ends && !strcmp(m->last_gold.type, m->last_found.type)) {
+        m->in_correct = false;
+        if ((status = count_of(ctx, m, m->last_gold.type, &type)))
+            return status;
+        type->correct++;
+        m->all.correct++;
+    } else if (m->in_correct && (gold_ends != found_ends || strcmp(gold.type, found.type) != 0)) {
+        m->in_correct = false;
+    }
+    if (gold_starts && found_starts && !strcmp(gold.type, found.type))
+        m->in_correct = true;
+    if (gold_starts) {
+        if ((status = count_of(ctx, m, gold.type, &type)))
+            return status;
+        type->gold++;
+        m->all.gold++;
+    }
+    if (found_starts) {
+        if ((status = count_of(ctx, m, found.type, &type)))
+            return status;
+        type->found++;
+        m->all.found++;
+    }
+    m->last_gold = gold;
+    m->last_found = found;
+    return ESP_OK;
+}
+
+static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                      const json_t *prediction)
+{
+    struct tag_metric *m = (struct tag_metric *)metric;
+    const json_t *tags = json_object_get(prediction, "tags");
+    if (!example->tags)
+        return espi_example_fail(ctx, example, "expected tagged words to score against, found a text");
+    if (prediction && json_array_size(tags) != example->word_count) {
+        return espi_example_fail(ctx, example, "expected %zu predicted tags, found %zu", example->word_count,
+                                 json_array_size(tags));
+    }
+    for (size_t i = 0; i < example->word_count; i++) {
+        struct tag gold = parse_tag(example->tags[i]), found = outside;
+        if (prediction) {
+            const char *text = json_string_value(json_array_get(tags, i));
+            if (!text)
+                return espi_example_fail(ctx, example, "expected predicted tags that are strings");
+            found = parse_tag(text);
+            m->correct_words += !strcmp(gold.text, found.text);
+        }
+        m->chunks |= *gold.type || *found.type;
+        m->words++;
+        int status = step(ctx, m, gold, found);
+        if (status)
+            return status;
+    }
+    /* A sentence ends every chunk; nothing of this example is kept. */
+    return step(ctx, m, outside, outside);
+}
+
+static double ratio(size_t part, size_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static int put_count(esp_context *ctx, json_t *report, const struct type_count *count)
+{
+    double precision = ratio(count->correct, count->found), recall = ratio(count->correct, count->gold);
+    double f1 = precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0;
+    int status = espi_metric_put(ctx, report, "precision", precision);
+    if (!status)
+        status = espi_metric_put(ctx, report, "recall", recall);
+    if (!status)
+        status = espi_metric_put(ctx, report, "f1", f1);
+    if (status)
+        return status;
+    return json_object_set_new(report, "entities", json_integer((json_int_t)count->gold)) ||
+                   json_object_set_new(report, "found", json_integer((json_int_t)count->found)) ||
+                   json_object_set_new(report, "correct", json_integer((json_int_t)count->correct))
+               ? espi_fail_memory(ctx, sizeof(json_t))
+               : ESP_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct type_count *)a)->name, ((const struct type_count *)b)->name);
+}
+
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+{
+    struct tag_metric *m = (struct tag_metric *)metric;
+    m->base.main = m->chunks ? "f1" : "accuracy";
+    int status = espi_metric_put(ctx, report, "accuracy", ratio(m->correct_words, m->words));
+    if (!status && json_object_set_new(report, "words", json_integer((json_int_t)m->words)))
+        status = espi_fail_memory(ctx, sizeof(json_t));
+    if (status || !m->chunks)
+        return status;
+    status = put_count(ctx, report, &m->all);
+    json_t *types = json_object();
+    qsort(m->types, m->type_count, sizeof(*m->types), by_name);
+    for (size_t i = 0; !status && i < m->type_count; i++) {
+        json_t *type = json_object();
+        status = put_count(ctx, type, &m->types[i]);
+        if (json_object_set_new(types, m->types[i].name, type) && !status)
+            status = espi_fail_memory(ctx, sizeof(json_t));
+    }
+    if (json_object_set_new(report, "types", types) && !status)
+        status = espi_fail_memory(ctx, sizeof(json_t));
+    return status;
+}
+
+int espi_tag_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)
+{
+    (void)job;
+    struct tag_metric *m = espi_calloc(ctx, 1, sizeof(*m));
+    *out = NULL;
+    if (!m)
+        return ESP_ERR_MEMORY;
+    m->base.add = metric_add;
+    m->base.finish = metric_finish;
+    m->base.free = metric_free;
+    m->last_gold = m->last_found = outside;
+    *out = &m->base;
+    return ESP_OK;
+}
+
+/* ---- files of predictions ---------------------------------------------------------------------------------------- */
+
+static int add_sentence(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                        const struct espi_example *predicted)
+{
+    json_t *tags = json_array();
+    for (size_t i = 0; i < predicted->word_count; i++)
+        json_array_append_new(tags, json_string(predicted->tags[i]));
+    json_t *prediction = json_pack("{s:o}", "tags", tags);
+    if (!prediction)
+        return espi_fail_memory(ctx, sizeof(json_t));
+    int status = espi_metric_add(ctx, metric, example, prediction);
+    json_decref(prediction);
+    return status ? espi_fail_prefix(ctx, status, "%s: line %zu", predicted->source, predicted->number) : ESP_OK;
+}
+
+int espi_tag_score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions)
+{
+    /* A file of tags alone has one column: its word is its tag. */
+    const struct espi_task_options columns = {.word_column = "1"};
+    struct espi_dataset *predicted = NULL;
+    int status = espi_dataset_open(ctx, dataset->task, predictions, &columns, &predicted);
+    while (!status) {
+        struct espi_example *gold = NULL, *guess = NULL;
+        int more = espi_dataset_next(ctx, dataset, &gold);
+        int guessed = more < 0 ? more : espi_dataset_next(ctx, predicted, &guess);
+        if (guessed < 0)
+            status = guessed;
+        else if (more != guessed)
+            status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected a prediction for each sentence, found %s",
+                               predictions, guessed ? "more" : "fewer");
+        else if (more)
+            status = add_sentence(ctx, metric, gold, guess);
+        espi_example_free(gold);
+        espi_example_free(guess);
+        if (!more && !guessed)
+            break;
+    }
+    espi_dataset_close(predicted);
+    return status;
+}
