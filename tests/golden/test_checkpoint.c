@@ -55,6 +55,133 @@ static void test_read(void **state)
     }
 }
 
+/* Bit for bit: parameters, names and every field that is read. */
+static void assert_same(const struct espi_checkpoint *a, const struct espi_checkpoint *b)
+{
+    const struct espi_config *x = &a->config, *y = &b->config;
+    assert_ptr_equal(x->arch, y->arch);
+    assert_int_equal(x->head, y->head);
+    assert_int_equal(x->activation, y->activation);
+    assert_true(x->layer_norm_eps == y->layer_norm_eps);
+    assert_true(x->initializer_range == y->initializer_range);
+    assert_true(x->hidden_dropout == y->hidden_dropout && x->attention_dropout == y->attention_dropout);
+    assert_true(x->classifier_dropout == y->classifier_dropout);
+    assert_int_equal(x->problem, y->problem);
+    assert_int_equal(x->labels, y->labels);
+    for (size_t i = 0; x->label_names && i < x->labels; i++)
+        assert_string_equal(x->label_names[i], y->label_names[i]);
+    assert_int_equal(x->pooling, y->pooling);
+    assert_int_equal(x->normalize, y->normalize);
+    assert_int_equal(x->max_sequence, y->max_sequence);
+    assert_int_equal(x->has_pooler, y->has_pooler);
+    assert_int_equal(a->params.length, b->params.length);
+    assert_int_equal(a->params.elements, b->params.elements);
+    for (size_t i = 0; i < a->params.length; i++)
+        assert_string_equal(a->params.list[i].name, b->params.list[i].name);
+    assert_memory_equal(a->params.slab, b->params.slab, a->params.elements * sizeof(float));
+}
+
+/* The tool reads the written directory with NumPy alone; without NumPy this part is skipped. */
+static void check_with_numpy(const char *written, const char *original)
+{
+    static int have_numpy = -1;
+    if (have_numpy < 0) {
+        have_numpy = system("/usr/bin/python3 -c 'import numpy' 2>/dev/null") == 0;
+        if (!have_numpy)
+            fprintf(stderr, "python3-numpy is not there: written files are not read by other software\n");
+    }
+    if (!have_numpy)
+        return;
+    char command[4 * ESPI_PATH_BYTES];
+    snprintf(command, sizeof command, "/usr/bin/python3 '%s/tools/check_checkpoint.py' '%s' '%s' >&2", ESPI_TEST_SOURCE,
+             written, original);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        const char *scratch = test_scratch();
+        char relative[128], original[ESPI_PATH_BYTES], written[ESPI_PATH_BYTES];
+        struct espi_checkpoint first, second;
+        snprintf(relative, sizeof relative, "reference/models/%s", models[i].name);
+        snprintf(original, sizeof original, "%s", test_shared_path(relative));
+        test_ok(ctx, espi_path_join(ctx, written, scratch, models[i].name));
+        read_model(models[i].name, &first);
+        test_ok(ctx, espi_checkpoint_write(ctx, &first.config, &first.params, original, written));
+        test_ok(ctx, espi_checkpoint_read(ctx, written, &second));
+        assert_same(&first, &second);
+        check_with_numpy(written, original);
+        espi_checkpoint_clear(&first);
+        espi_checkpoint_clear(&second);
+        test_scratch_remove(scratch);
+    }
+}
+
+static void test_sentence_encoder(void **state)
+{
+    (void)state;
+    struct espi_checkpoint checkpoint;
+    read_model("minilm-tiny-encoder", &checkpoint);
+    assert_int_equal(checkpoint.config.pooling, ESPI_POOL_MEAN);
+    assert_true(checkpoint.config.normalize);
+    assert_int_equal(checkpoint.config.max_sequence, 256);
+    assert_int_equal(checkpoint.config.max_positions, 512);
+    espi_checkpoint_clear(&checkpoint);
+}
+
+static void test_details(void **state)
+{
+    (void)state;
+    struct espi_checkpoint checkpoint;
+    read_model("bert-tiny-multilabel", &checkpoint);
+    assert_int_equal(checkpoint.config.problem, ESPI_MULTI_LABEL);
+    assert_int_equal(checkpoint.config.activation, ESPI_GELU_TANH);
+    assert_true(checkpoint.config.layer_norm_eps == 1e-6f);
+    assert_string_equal(checkpoint.config.label_names[4], "LABEL_4");
+    espi_checkpoint_clear(&checkpoint);
+    read_model("distilbert-tiny-seqcls", &checkpoint);
+    assert_int_equal(espi_config_label(&checkpoint.config, "POSITIVE"), 1);
+    assert_int_equal(espi_config_label(&checkpoint.config, "NEUTRAL"), -1);
+    assert_true(checkpoint.config.layer_norm_eps == 1e-12f);
+    assert_int_equal(checkpoint.config.type_vocab, 0);
+    assert_true(checkpoint.config.classifier_dropout == 0.2f);
+    espi_checkpoint_clear(&checkpoint);
+}
+
+/* A masked-LM checkpoint as the start of a classifier: the encoder is kept, the head is new and says so. */
+static void test_other_head(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"bad", "fair", "good"};
+    const struct espi_head_options head = {.head = ESPI_HEAD_SEQUENCE, .labels = 3, .label_names = names};
+    const struct espi_config_changes changes = {.head = &head};
+    struct espi_checkpoint original, changed, again;
+    read_model("bert-tiny-mlm", &original);
+    const char *directory = test_shared_path("reference/models/bert-tiny-mlm");
+    test_ok(ctx, espi_checkpoint_read_as(ctx, directory, &changes, 7, &changed));
+    test_ok(ctx, espi_checkpoint_read_as(ctx, directory, &changes, 7, &again));
+    assert_same(&changed, &again);
+    assert_int_equal(changed.config.labels, 3);
+    assert_string_equal(changed.config.label_names[1], "fair");
+    assert_true(changed.config.has_pooler);
+    for (size_t i = 0; i < original.params.length; i++) {
+        const struct espi_param *param = &original.params.list[i];
+        const float *kept = espi_params_data(&changed.params, param->role, param->layer);
+        if (param->role < ESPI_POOLER_W)
+            assert_memory_equal(kept, original.params.slab + param->offset, param->count * sizeof(float));
+        else
+            assert_null(kept);
+    }
+    assert_true(espi_params_data(&changed.params, ESPI_POOLER_W, 0)[0] != 0);
+    assert_true(espi_params_data(&changed.params, ESPI_CLASSIFIER_W, 0)[0] != 0);
+    assert_true(espi_params_data(&changed.params, ESPI_CLASSIFIER_B, 0)[2] == 0);
+    espi_checkpoint_clear(&original);
+    espi_checkpoint_clear(&changed);
+    espi_checkpoint_clear(&again);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -73,6 +200,9 @@ int main(void)
 {
     if (!test_shared_available())
         return TEST_SKIP;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_read),    cmocka_unit_test(test_round_trip), cmocka_unit_test(test_sentence_encoder),
+        cmocka_unit_test(test_details), cmocka_unit_test(test_other_head),
+    };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/size.h"
+#include "model/checkpoint.h"
+#include "model/safetensors.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- files -------------------------------------------------------------------------------------------------------- */
+
+/* Takes `json` over; NULL is out of memory. */
+static int write_json(esp_context *ctx, const char *directory, const char *name, json_t *json)
+{
+    char path[ESPI_PATH_BYTES];
+    struct espi_output output;
+    int status =
+        json ? espi_path_join(ctx, path, directory, name) : espi_fail(ctx, ESP_ERR_MEMORY, "%s: out of memory", name);
+    if (!status)
+        status = espi_output_create(ctx, &output, path);
+    if (!status) {
+        status = espi_json_print(ctx, json, true, output.stream);
+        if (!status)
+            status = espi_output_commit(ctx, &output);
+        else
+            espi_output_abort(&output);
+    }
+    json_decref(json);
+    return status;
+}
+
+/* Copies from/name to directory/name; nothing there is no error. */
+static int copy_file(esp_context *ctx, const char *from, const char *directory, const char *name)
+{
+    char source[ESPI_PATH_BYTES], target[ESPI_PATH_BYTES];
+    struct espi_map map;
+    int status = espi_path_join(ctx, source, from, name);
+    if (status || !espi_path_exists(source))
+        return status;
+    if ((status = espi_path_join(ctx, target, directory, name)) || (status = espi_map_open(ctx, source, &map)))
+        return status;
+    status = espi_output_write_file(ctx, target, map.data, map.bytes);
+    espi_map_close(&map);
+    return status;
+}
+
+static int copy_tokenizer(esp_context *ctx, const char *from, const char *directory)
+{
+    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
+                                        "special_tokens_map.json", "added_tokens.json"};
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < ESPI_COUNT(names); i++)
+        status = copy_file(ctx, from, directory, names[i]);
+    return status;
+}
+
+/* ---- sentence-transformers ---------------------------------------------------------------------------------------- */
+
+static json_t *module(int number, const char *name, const char *path, const char *type)
+{
+    return json_pack("{s:i, s:s, s:s, s:s+}", "idx", number, "name", name, "path", path, "type",
+                     "sentence_transformers.models.", type);
+}
+
+static json_t *modules_json(const struct espi_config *config)
+{
+    json_t *modules = json_pack("[o,o]", module(0, "0", "", "Transformer"), module(1, "1", "1_Pooling", "Pooling"));
+    if (modules && config->normalize && json_array_append_new(modules, module(2, "2", "2_Normalize", "Normalize"))) {
+        json_decref(modules);
+        return NULL;
+    }
+    return modules;
+}
+
+static json_t *pooling_json(const struct espi_config *config)
+{
+    enum espi_pooling pooling = config->pooling;
+    return json_pack("{s:I, s:b, s:b, s:b, s:b}", "word_embedding_dimension", (json_int_t)config->hidden,
+                     "pooling_mode_cls_token", pooling == ESPI_POOL_CLS, "pooling_mode_mean_tokens",
+                     pooling == ESPI_POOL_MEAN, "pooling_mode_max_tokens", pooling == ESPI_POOL_MAX,
+                     "pooling_mode_mean_sqrt_len_tokens", false);
+}
+
+/* The length limit, beside whatever else the file said before. */
+static int write_length_limit(esp_context *ctx, const struct espi_config *config, const char *from,
+                              const char *directory)
+{
+    static const char name[] = "sentence_bert_config.json";
+    char path[ESPI_PATH_BYTES];
+    struct espi_json old = {0};
+    if (from) {
+        int status = espi_path_join(ctx, path, from, name);
+        if (!status && espi_path_exists(path))
+            status = espi_json_open_file(ctx, path, &old);
+        if (status)
+            return status;
+    }
+    json_t *json = json_is_object(old.value) ? json_incref(old.value) : json_pack("{s:b}", "do_lower_case", false);
+    espi_json_close(&old);
+    if (json && json_object_set_new(json, "max_seq_length", json_integer((json_int_t)config->max_sequence))) {
+        json_decref(json);
+        json = NULL;
+    }
+    return write_json(ctx, directory, name, json);
+}
+
+/* The modules are written from the config, which training may have changed; the rest is copied. */
+static int write_sentence(esp_context *ctx, const struct espi_config *config, const char *from, const char *directory)
+{
+    char folder[ESPI_PATH_BYTES];
+    int status = write_json(ctx, directory, "modules.json", modules_json(config));
+    if (!status)
+        status = espi_path_join(ctx, folder, directory, "1_Pooling");
+    if (!status && mkdir(folder, 0777) != 0)
+        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create", folder);
+    if (!status)
+        status = write_json(ctx, folder, "config.json", pooling_json(config));
+    if (!status)
+        status = write_length_limit(ctx, config, from, directory);
+    if (!status && from)
+        status = copy_file(ctx, from, directory, "config_sentence_transformers.json");
+    return status;
+}
+
+/* ---- the checkpoint ----------------------------------------------------------------------------------------------- */
+
+static int write_weights(esp_context *ctx, const struct espi_params *params, const char *directory)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, path, directory, "model.safetensors");
+    if (status)
+        return status;
+    struct espi_tensor_source *tensors = espi_calloc(ctx, params->length, sizeof *tensors);
+    if (!tensors)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < params->length; i++) {
+        const struct espi_param *param = &params->list[i];
+        tensors[i] = (struct espi_tensor_source){
+            .name = param->name, .rows = param->rows, .cols = param->cols, .data = params->slab + param->offset};
+    }
+    status = espi_safetensors_write(ctx, path, tensors, params->length);
+    free(tensors);
+    return status;
+}
+
+int espi_checkpoint_write(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                          const char *tokenizer_from, const char *directory)
+{
+    struct espi_output_dir dir;
+    int status = espi_output_dir_create(ctx, &dir, directory);
+    if (status)
+        return status;
+    json_t *json = espi_config_json(ctx, config);
+    status = json ? write_json(ctx, dir.temporary, "config.json", json) : ESP_ERR_MEMORY;
+    if (!status)
+        status = write_weights(ctx, params, dir.temporary);
+    if (!status && tokenizer_from)
+        status = copy_tokenizer(ctx, tokenizer_from, dir.temporary);
+    if (!status && config->head == ESPI_HEAD_NONE && config->pooling != ESPI_POOL_NONE)
+        status = write_sentence(ctx, config, tokenizer_from, dir.temporary);
+    if (!status)
+        return espi_output_dir_commit(ctx, &dir);
+    espi_output_dir_abort(&dir);
+    return status;
+}
