@@ -61,6 +61,13 @@ static struct espi_tensor *find_tensor(const struct reading *reading, const stru
     return tensor;
 }
 
+static bool has_name(const struct reading *reading, enum espi_role role)
+{
+    char base[ESPI_TENSOR_NAME_BYTES];
+    return espi_arch_tensor_name(reading->config->arch, reading->config->head, role, 0, base) &&
+           find_name(reading, espi_role_in_encoder(role), base) != NULL;
+}
+
 /* Buffers that older files store and nothing needs. */
 static bool is_buffer(const struct reading *reading, const char *name)
 {
@@ -231,11 +238,8 @@ static int read_weights(struct reading *reading, uint64_t seed, struct espi_chec
     int status = espi_weights_open(reading->ctx, reading->directory, &reading->weights);
     if (status)
         return status;
-    if (out->config.head == ESPI_HEAD_NONE && out->config.has_pooler) {
-        char base[ESPI_TENSOR_NAME_BYTES];
-        espi_arch_tensor_name(out->config.arch, ESPI_HEAD_NONE, ESPI_POOLER_W, 0, base);
-        out->config.has_pooler = find_name(reading, true, base) != NULL;
-    }
+    if (out->config.head == ESPI_HEAD_NONE && out->config.has_pooler)
+        out->config.has_pooler = has_name(reading, ESPI_POOLER_W) || has_name(reading, ESPI_POOLER_B);
     if ((status = espi_params_init(reading->ctx, &out->config, false, &out->params)))
         return status;
     reading->tensors = espi_calloc(reading->ctx, out->params.length, sizeof(struct espi_tensor *));
