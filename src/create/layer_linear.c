@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "create/layers.h"
+
+#include "base/size.h"
+
+#include <stdlib.h>
+
+size_t espi_linear_room(size_t rows)
+{
+    return espi_round_up(rows, ESPI_TILE_ROWS);
+}
+
+static const struct espi_product *range_product(const struct espi_linear *linear, size_t range)
+{
+    return linear->product[range + 1 == linear->ranges];
+}
+
+int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t inputs, size_t outputs,
+                     const float *weight, const float *bias, struct espi_linear *out)
+{
+    *out = (struct espi_linear){.inputs = inputs, .outputs = outputs};
+    size_t ranges = (outputs + ESPI_TILE_COLUMNS - 1) / ESPI_TILE_COLUMNS;
+    size_t last = outputs - (ranges - 1) * ESPI_TILE_COLUMNS;
+    out->packed = espi_calloc(ctx, ranges, sizeof *out->packed);
+    if (!out->packed)
+        return ESP_ERR_MEMORY;
+    out->ranges = ranges;
+    int status = espi_products_get(ctx, products, inputs, last, outputs, &out->product[1]);
+    if (!status && ranges > 1)
+        status = espi_products_get(ctx, products, inputs, ESPI_TILE_COLUMNS, outputs, &out->product[0]);
+    for (size_t range = 0; range < ranges && !status; range++) {
+        size_t first = range * ESPI_TILE_COLUMNS;
+        status = espi_pack(ctx, products, range_product(out, range), weight + first * inputs, bias + first,
+                           &out->packed[range]);
+    }
+    if (status)
+        espi_linear_clear(out);
+    return status;
+}
+
+void espi_linear_clear(struct espi_linear *linear)
+{
+    for (size_t range = 0; range < linear->ranges; range++)
+        espi_packed_clear(&linear->packed[range]);
+    free(linear->packed);
+    *linear = (struct espi_linear){0};
+}
+
+struct forward {
+    struct espi_products *products;
+    const struct espi_linear *linear;
+    const enum espi_activation *activation;
+    size_t rows, blocks;
+    const float *x; // (room, inputs)
+    float *y;       // (room, outputs)
+};
+
+/* One range of columns for one block of rows. Ranges are the slow index: their weights stay in the cache. */
+static int forward_block(void *argument, size_t index, size_t thread)
+{
+    const struct forward *f = argument;
+    const struct espi_linear *linear = f->linear;
+    size_t range = index / f->blocks, row = index % f->blocks * ESPI_TILE_ROWS;
+    size_t end = espi_size_min(row + ESPI_TILE_ROWS, f->rows);
+    const struct espi_product *product = range_product(linear, range);
+    while (row < end) {
+        const struct espi_tile *tile = espi_product_tile(product, end - row);
+        float *y = f->y + row * linear->outputs + range * ESPI_TILE_COLUMNS;
+        int status =
+            espi_tile_multiply(f->products, tile, &linear->packed[range], f->x + row * linear->inputs, y, thread);
+        if (status)
+            return status;
+        if (f->activation)
+            espi_activation_forward(*f->activation, espi_size_min(tile->rows, end - row), product->columns,
+                                    linear->outputs, y);
+        row += tile->rows;
+    }
+    return ESP_OK;
+}
+
+int espi_linear_forward(esp_context *ctx, struct espi_products *products, const struct espi_linear *linear, size_t rows,
+                        const float *x, const enum espi_activation *activation, float *y)
+{
+    struct forward f = {.products = products,
+                        .linear = linear,
+                        .activation = activation,
+                        .rows = rows,
+                        .blocks = espi_linear_room(rows) / ESPI_TILE_ROWS,
+                        .x = x,
+                        .y = y};
+    return espi_products_run(ctx, products, linear->ranges * f.blocks, forward_block, &f);
+}

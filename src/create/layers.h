@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The layers of an encoder, straight line, one file each: x_forward. Activations are tokens × features, row-major fp32.
+ *
+ * Every row's result depends on that row's input alone (attention and pooling: on that sequence's), bit for bit. */
+#ifndef ESPI_CREATE_LAYERS_H
+#define ESPI_CREATE_LAYERS_H
+
+#include "create/products.h"
+#include "model/batch.h"
+
+/* y = x W' + b, the weights packed for oneDNN once. Owner: the caller, zero-initialise; clear releases. */
+struct espi_linear {
+    size_t inputs, outputs;
+    size_t ranges;                         // of ESPI_TILE_COLUMNS outputs; the last may be narrower
+    const struct espi_product *product[2]; // of the full ranges and of the last
+    struct espi_packed *packed;            // (ranges)
+};
+
+/* weight: (outputs, inputs), packed now; bias: (outputs), used in place: it must outlive the layer. `products` too. */
+int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t inputs, size_t outputs,
+                     const float *weight, const float *bias, struct espi_linear *out) ESPI_NODISCARD;
+void espi_linear_clear(struct espi_linear *linear);
+
+/* Rows that buffers of a linear layer must have room for; what stands in those beyond `rows` is read and overwritten
+ * without meaning. `rows` <= SIZE_MAX / 2. */
+size_t espi_linear_room(size_t rows);
+
+/* y = x W' + b, then the activation (NULL: none), shared by the team of `products`.
+ * x: (room, inputs); y: (room, outputs) */
+int espi_linear_forward(esp_context *ctx, struct espi_products *products, const struct espi_linear *linear, size_t rows,
+                        const float *x, const enum espi_activation *activation, float *y) ESPI_NODISCARD;
+
+/* x[i] = activation(x[i]) in place.
+ * x: (rows, cols), rows `stride` elements apart */
+void espi_activation_forward(enum espi_activation kind, size_t rows, size_t cols, size_t stride, float *x);
+
+/* out = (y - mean(y)) / sqrt(variance(y) + eps) * weight + bias by row, y = x + residual (Ba et al., "Layer
+ * normalization", 2016). out may be x or residual.
+ * x, residual (NULL: none), out: (rows, hidden); weight, bias: (hidden) */
+void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float *x, const float *residual,
+                             const float *weight, const float *bias, float *out);
+
+/* out = word[id] + position[place in its sequence] + type[type id] for the tokens of one sequence.
+ * ids, types (NULL: all 0): (tokens); word: (vocabulary, hidden); position: (max_positions, hidden); type: (type_vocab,
+ * hidden), NULL: the family has none; out: (tokens, hidden) */
+void espi_embedding_forward(size_t tokens, size_t hidden, const int32_t *ids, const uint8_t *types, const float *word,
+                            const float *position, const float *type, float *out);
+
+/* exp(x - max) / sum by row, in place.
+ * x: (rows, cols) */
+void espi_softmax_forward(size_t rows, size_t cols, float *x);
+
+/* Scaled dot-product attention of one sequence and one head, for the queries [first, first + rows):
+ *   out = softmax(q k' / sqrt(width)) v          (Vaswani et al., "Attention is all you need", 2017, equation 1)
+ * Matrix products by oneDNN: call it inside espi_products_run. ESP_ERR_INTERNAL when oneDNN fails. */
+struct espi_attention {
+    size_t tokens; // of the sequence
+    size_t heads, width;
+    const float *qkv; // (tokens, 3 * heads * width): queries, keys, values; of the sequence's first token
+    float *out;       // (tokens, heads * width)
+};
+
+enum { ESPI_ATTENTION_ROWS = 128 }; // queries of one call at most, so that scratch is (ESPI_ATTENTION_ROWS, tokens)
+
+int espi_attention_forward(const struct espi_attention *shape, size_t head, size_t first, size_t rows,
+                           float *scratch) ESPI_NODISCARD;
+
+/* One vector for a sequence: its first token, the mean or the largest of its tokens; scaled to length 1 when
+ * `normalize` (a vector of length 0 stays).
+ * x: (tokens, hidden); out: (hidden) */
+void espi_pooling_forward(enum espi_pooling kind, bool normalize, size_t tokens, size_t hidden, const float *x,
+                          float *out);
+
+#endif

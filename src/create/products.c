@@ -1,0 +1,461 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "create/products.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "base/size.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of the OpenMP runtime that oneDNN runs on; clang has no header for that one. */
+extern int omp_get_max_threads(void);
+extern void omp_set_num_threads(int threads);
+
+struct espi_products {
+    struct espi_team *team;
+    size_t threads;
+    bool single_rows;
+    dnnl_engine_t engine;
+    dnnl_stream_t *streams; // (threads)
+    struct espi_product *list;
+};
+
+static const size_t tile_rows[ESPI_TILE_HEIGHTS] = {ESPI_TILE_ROWS, 48, 32, 16, 8};
+
+static int fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what)
+{
+    esp_status status = result == dnnl_out_of_memory   ? ESP_ERR_MEMORY
+                        : result == dnnl_unimplemented ? ESP_ERR_UNSUPPORTED
+                                                       : ESP_ERR_INTERNAL;
+    return espi_fail(ctx, status, "oneDNN: %s failed with status %d", what, (int)result);
+}
+
+/* ---- threads -------------------------------------------------------------------------------------------------------- */
+
+struct run {
+    espi_products_fn *function;
+    void *argument;
+    _Atomic int status;
+};
+
+static void run_one(void *argument, size_t index, size_t thread)
+{
+    struct run *run = argument;
+    int before = omp_get_max_threads(); // of this thread alone
+    omp_set_num_threads(1);
+    int status = run->function(run->argument, index, thread);
+    omp_set_num_threads(before);
+    if (status)
+        atomic_store_explicit(&run->status, status, memory_order_relaxed);
+}
+
+int espi_products_run(esp_context *ctx, struct espi_products *products, size_t count, espi_products_fn *function,
+                      void *argument)
+{
+    struct run run = {.function = function, .argument = argument};
+    espi_team_run(products->team, count, run_one, &run);
+    int status = atomic_load_explicit(&run.status, memory_order_relaxed);
+    return status ? espi_fail(ctx, (esp_status)status, "oneDNN: a matrix product failed") : ESP_OK;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------------- */
+
+int espi_products_new(esp_context *ctx, struct espi_team *team, bool single_rows, struct espi_products **out)
+{
+    *out = NULL;
+    struct espi_products *products = espi_calloc(ctx, 1, sizeof *products);
+    if (!products)
+        return ESP_ERR_MEMORY;
+    products->team = team;
+    products->threads = espi_team_size(team);
+    products->single_rows = single_rows;
+    int status = ESP_ERR_MEMORY;
+    products->streams = espi_calloc(ctx, products->threads, sizeof *products->streams);
+    if (!products->streams)
+        goto fail;
+    dnnl_status_t result = dnnl_engine_create(&products->engine, dnnl_cpu, 0);
+    for (size_t i = 0; i < products->threads && !result; i++)
+        result = dnnl_stream_create(&products->streams[i], products->engine, dnnl_stream_default_flags);
+    if (result) {
+        status = fail_dnnl(ctx, result, "creating the engine");
+        goto fail;
+    }
+    *out = products;
+    return ESP_OK;
+
+fail:
+    espi_products_free(products);
+    return status;
+}
+
+static void clear_tile(struct espi_tile *tile, size_t threads)
+{
+    dnnl_memory_t *lists[] = {tile->source, tile->target, tile->scratch};
+    for (size_t i = 0; i < ESPI_COUNT(lists); i++) {
+        for (size_t thread = 0; lists[i] && thread < threads; thread++)
+            if (lists[i][thread])
+                dnnl_memory_destroy(lists[i][thread]);
+        free(lists[i]);
+    }
+    if (tile->primitive)
+        dnnl_primitive_destroy(tile->primitive);
+    memset(tile, 0, sizeof *tile);
+}
+
+static void clear_tiles(struct espi_product *product, size_t threads)
+{
+    for (size_t i = 0; i < ESPI_TILE_HEIGHTS; i++)
+        clear_tile(&product->tiles[i], threads);
+    product->heights = 0;
+}
+
+static void free_product(struct espi_product *product, size_t threads)
+{
+    if (!product)
+        return;
+    clear_tiles(product, threads);
+    free(product);
+}
+
+void espi_products_free(struct espi_products *products)
+{
+    if (!products)
+        return;
+    while (products->list) {
+        struct espi_product *next = products->list->next;
+        free_product(products->list, products->threads);
+        products->list = next;
+    }
+    for (size_t i = 0; products->streams && i < products->threads; i++)
+        if (products->streams[i])
+            dnnl_stream_destroy(products->streams[i]);
+    free(products->streams);
+    if (products->engine)
+        dnnl_engine_destroy(products->engine);
+    free(products);
+}
+
+/* ---- making tiles --------------------------------------------------------------------------------------------------- */
+
+static dnnl_status_t matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t row_stride,
+                                 size_t col_stride)
+{
+    dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
+    dnnl_dims_t strides = {(dnnl_dim_t)row_stride, (dnnl_dim_t)col_stride};
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides);
+}
+
+/* The description of a tile's product. A weight desc that is not set yet is chosen by oneDNN. */
+static dnnl_status_t describe(struct espi_products *products, struct espi_product *product, size_t rows,
+                              dnnl_memory_desc_t *source, dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out)
+{
+    dnnl_memory_desc_t weight = product->weight, bias;
+    dnnl_status_t result = dnnl_success;
+    if (weight.ndims == 0) {
+        dnnl_dims_t dims = {(dnnl_dim_t)product->inputs, (dnnl_dim_t)product->columns};
+        result = dnnl_memory_desc_init_by_tag(&weight, 2, dims, dnnl_f32, dnnl_format_tag_any);
+    }
+    dnnl_matmul_desc_t matmul;
+    dnnl_primitive_attr_t attributes = NULL;
+    if (result || (result = matrix_desc(source, rows, product->inputs, product->inputs, 1)) ||
+        (result = matrix_desc(target, rows, product->columns, product->stride, 1)) ||
+        (result = matrix_desc(&bias, 1, product->columns, product->columns, 1)) ||
+        (result = dnnl_matmul_desc_init(&matmul, source, &weight, &bias, target)) ||
+        (result = dnnl_primitive_attr_create(&attributes)))
+        return result;
+    // oneDNN's own scratch belongs to the thread that made the primitive
+    result = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (!result)
+        result = dnnl_primitive_desc_create(out, &matmul, attributes, products->engine, NULL);
+    dnnl_primitive_attr_destroy(attributes);
+    if (!result && product->weight.ndims == 0) {
+        product->weight = *dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0);
+        product->weight_bytes = dnnl_memory_desc_get_size(&product->weight);
+    }
+    return result;
+}
+
+/* Memory objects of one thread for a tile; source and target get their place at each call. */
+static dnnl_status_t make_thread(struct espi_products *products, struct espi_tile *tile, size_t thread,
+                                 const dnnl_memory_desc_t *source, const dnnl_memory_desc_t *target,
+                                 const dnnl_memory_desc_t *scratch)
+{
+    dnnl_status_t result = dnnl_memory_create(&tile->source[thread], source, products->engine, DNNL_MEMORY_NONE);
+    if (!result)
+        result = dnnl_memory_create(&tile->target[thread], target, products->engine, DNNL_MEMORY_NONE);
+    if (!result && dnnl_memory_desc_get_size(scratch) > 0)
+        result = dnnl_memory_create(&tile->scratch[thread], scratch, products->engine, DNNL_MEMORY_ALLOCATE);
+    return result;
+}
+
+static int make_tile(esp_context *ctx, struct espi_products *products, struct espi_product *product, size_t rows,
+                     struct espi_tile *tile)
+{
+    tile->rows = rows;
+    tile->source = espi_calloc(ctx, products->threads, sizeof *tile->source);
+    tile->target = espi_calloc(ctx, products->threads, sizeof *tile->target);
+    tile->scratch = espi_calloc(ctx, products->threads, sizeof *tile->scratch);
+    if (!tile->source || !tile->target || !tile->scratch)
+        return ESP_ERR_MEMORY;
+
+    dnnl_memory_desc_t source, target;
+    dnnl_primitive_desc_t desc = NULL;
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1); // the number of threads is laid down here
+    dnnl_status_t result = describe(products, product, rows, &source, &target, &desc);
+    if (!result)
+        result = dnnl_primitive_create(&tile->primitive, desc);
+    omp_set_num_threads(before);
+    for (size_t thread = 0; thread < products->threads && !result; thread++)
+        result = make_thread(products, tile, thread, &source, &target,
+                             dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
+    if (desc)
+        dnnl_primitive_desc_destroy(desc);
+    return result ? fail_dnnl(ctx, result, "creating a matrix product") : ESP_OK;
+}
+
+/* ---- the test for uniform rows -------------------------------------------------------------------------------------- */
+
+/* What the test multiplies: one random row at every place. */
+struct probe {
+    float *source;    // (ESPI_TILE_ROWS, inputs)
+    float *weight;    // (columns, inputs)
+    float *bias;      // (columns)
+    float *target;    // (ESPI_TILE_ROWS, stride)
+    float *reference; // (columns)
+    struct espi_packed packed;
+    struct espi_products *products;
+    const struct espi_tile *tile;
+};
+
+static int run_probe(void *argument, size_t index, size_t thread)
+{
+    (void)index;
+    struct probe *probe = argument;
+    return espi_tile_multiply(probe->products, probe->tile, &probe->packed, probe->source, probe->target, thread);
+}
+
+static void clear_probe(struct probe *probe)
+{
+    espi_packed_clear(&probe->packed);
+    free(probe->source);
+    free(probe->weight);
+    free(probe->bias);
+    free(probe->target);
+    free(probe->reference);
+}
+
+static int make_probe(esp_context *ctx, struct espi_products *products, const struct espi_product *product,
+                      struct probe *probe)
+{
+    size_t inputs = product->inputs, columns = product->columns, weights, sources, targets;
+    if (!espi_size_mul(inputs, columns, &weights) || !espi_size_mul(inputs, ESPI_TILE_ROWS, &sources) ||
+        !espi_size_mul(product->stride, ESPI_TILE_ROWS, &targets))
+        return espi_fail_memory(ctx, SIZE_MAX);
+    probe->products = products;
+    probe->source = espi_calloc_aligned(ctx, sources, sizeof *probe->source);
+    probe->weight = espi_calloc_aligned(ctx, weights, sizeof *probe->weight);
+    probe->bias = espi_calloc_aligned(ctx, columns, sizeof *probe->bias);
+    probe->target = espi_calloc_aligned(ctx, targets, sizeof *probe->target);
+    probe->reference = espi_calloc_aligned(ctx, columns, sizeof *probe->reference);
+    if (!probe->source || !probe->weight || !probe->bias || !probe->target || !probe->reference)
+        return ESP_ERR_MEMORY;
+    struct espi_random random = {.seed = 1};
+    for (size_t i = 0; i < inputs; i++)
+        probe->source[i] = espi_random_uniform(&random) - 0.5f;
+    for (size_t row = 1; row < ESPI_TILE_ROWS; row++)
+        memcpy(probe->source + row * inputs, probe->source, inputs * sizeof *probe->source);
+    for (size_t i = 0; i < weights; i++)
+        probe->weight[i] = espi_random_uniform(&random) - 0.5f;
+    for (size_t i = 0; i < columns; i++)
+        probe->bias[i] = espi_random_uniform(&random) - 0.5f;
+    return espi_pack(ctx, products, product, probe->weight, probe->bias, &probe->packed);
+}
+
+/* Sets *uniform when every row of the tile equals the reference row, which the first tile's first row becomes. */
+static int probe_tile(esp_context *ctx, struct espi_product *product, struct probe *probe, const struct espi_tile *tile,
+                      bool *uniform)
+{
+    size_t bytes = product->columns * sizeof *probe->target;
+    probe->tile = tile;
+    int status = espi_products_run(ctx, probe->products, 1, run_probe, probe);
+    if (status)
+        return status;
+    if (tile == product->tiles)
+        memcpy(probe->reference, probe->target, bytes);
+    *uniform = true;
+    for (size_t row = 0; row < tile->rows && *uniform; row++)
+        *uniform = memcmp(probe->reference, probe->target + row * product->stride, bytes) == 0;
+    return ESP_OK;
+}
+
+/* Makes the tiles, and keeps the highest and those that agree with it; none when it does not agree with itself. */
+static int make_uniform_tiles(esp_context *ctx, struct espi_products *products, struct espi_product *product)
+{
+    struct probe probe = {0};
+    int status = make_tile(ctx, products, product, tile_rows[0], &product->tiles[0]);
+    if (!status)
+        status = make_probe(ctx, products, product, &probe);
+    for (size_t i = 0; i < ESPI_TILE_HEIGHTS && !status; i++) {
+        struct espi_tile *tile = &product->tiles[product->heights];
+        bool uniform = false;
+        if (i > 0)
+            status = make_tile(ctx, products, product, tile_rows[i], tile);
+        if (!status)
+            status = probe_tile(ctx, product, &probe, tile, &uniform);
+        if (!status && uniform)
+            product->heights++;
+        else if (i == 0)
+            break;
+        else
+            clear_tile(tile, products->threads);
+    }
+    clear_probe(&probe);
+    return status;
+}
+
+static int make_product(esp_context *ctx, struct espi_products *products, struct espi_product *product)
+{
+    if (!products->single_rows) {
+        int status = make_uniform_tiles(ctx, products, product);
+        if (status || product->heights > 0)
+            return status;
+        clear_tiles(product, products->threads);
+        memset(&product->weight, 0, sizeof product->weight);
+    }
+    int status = make_tile(ctx, products, product, 1, &product->tiles[0]);
+    product->heights = 1;
+    return status;
+}
+
+int espi_products_get(esp_context *ctx, struct espi_products *products, size_t inputs, size_t columns, size_t stride,
+                      const struct espi_product **out)
+{
+    *out = NULL;
+    for (struct espi_product *p = products->list; p; p = p->next)
+        if (p->inputs == inputs && p->columns == columns && p->stride == stride) {
+            *out = p;
+            return ESP_OK;
+        }
+    struct espi_product *product = espi_calloc(ctx, 1, sizeof *product);
+    if (!product)
+        return ESP_ERR_MEMORY;
+    product->inputs = inputs;
+    product->columns = columns;
+    product->stride = stride;
+    int status = make_product(ctx, products, product);
+    if (status) {
+        free_product(product, products->threads);
+        return status;
+    }
+    product->next = products->list;
+    products->list = product;
+    *out = product;
+    return ESP_OK;
+}
+
+/* ---- packing and multiplying ---------------------------------------------------------------------------------------- */
+
+static dnnl_status_t reorder(struct espi_products *products, dnnl_memory_t from, dnnl_memory_t to)
+{
+    const dnnl_memory_desc_t *from_desc, *to_desc;
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_primitive_t primitive = NULL;
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    dnnl_status_t result = dnnl_memory_get_memory_desc(from, &from_desc);
+    if (!result)
+        result = dnnl_memory_get_memory_desc(to, &to_desc);
+    if (!result)
+        result =
+            dnnl_reorder_primitive_desc_create(&desc, from_desc, products->engine, to_desc, products->engine, NULL);
+    if (!result)
+        result = dnnl_primitive_create(&primitive, desc);
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    if (!result)
+        result = dnnl_primitive_execute(primitive, products->streams[0], (int)ESPI_COUNT(args), args);
+    if (!result)
+        result = dnnl_stream_wait(products->streams[0]);
+    omp_set_num_threads(before);
+    if (primitive)
+        dnnl_primitive_destroy(primitive);
+    if (desc)
+        dnnl_primitive_desc_destroy(desc);
+    return result;
+}
+
+int espi_pack(esp_context *ctx, struct espi_products *products, const struct espi_product *product, const float *weight,
+              const float *bias, struct espi_packed *out)
+{
+    memset(out, 0, sizeof *out);
+    out->data = espi_calloc_aligned(ctx, product->weight_bytes, 1);
+    if (!out->data)
+        return ESP_ERR_MEMORY;
+    // oneDNN's handles are not const; it only reads these
+    dnnl_memory_desc_t plain, bias_desc;
+    dnnl_memory_t source = NULL;
+    dnnl_status_t result = matrix_desc(&plain, product->inputs, product->columns, 1, product->inputs);
+    if (!result)
+        result = matrix_desc(&bias_desc, 1, product->columns, product->columns, 1);
+    if (!result)
+        result = dnnl_memory_create(&source, &plain, products->engine, (void *)(uintptr_t)weight);
+    if (!result)
+        result = dnnl_memory_create(&out->weight, &product->weight, products->engine, out->data);
+    if (!result)
+        result = dnnl_memory_create(&out->bias, &bias_desc, products->engine, (void *)(uintptr_t)bias);
+    if (!result)
+        result = reorder(products, source, out->weight);
+    if (source)
+        dnnl_memory_destroy(source);
+    if (!result)
+        return ESP_OK;
+    espi_packed_clear(out);
+    return fail_dnnl(ctx, result, "packing weights");
+}
+
+void espi_packed_clear(struct espi_packed *packed)
+{
+    if (packed->weight)
+        dnnl_memory_destroy(packed->weight);
+    if (packed->bias)
+        dnnl_memory_destroy(packed->bias);
+    free(packed->data);
+    memset(packed, 0, sizeof *packed);
+}
+
+const struct espi_tile *espi_product_tile(const struct espi_product *product, size_t rows)
+{
+    size_t i = product->heights - 1;
+    while (i > 0 && product->tiles[i].rows < rows)
+        i--;
+    return &product->tiles[i];
+}
+
+int espi_tile_multiply(struct espi_products *products, const struct espi_tile *tile, const struct espi_packed *packed,
+                       const float *source, float *target, size_t thread)
+{
+    dnnl_stream_t stream = products->streams[thread];
+    if (dnnl_memory_set_data_handle_v2(tile->source[thread], (void *)(uintptr_t)source, stream) ||
+        dnnl_memory_set_data_handle_v2(tile->target[thread], target, stream))
+        return ESP_ERR_INTERNAL;
+    dnnl_exec_arg_t args[] = {
+        {DNNL_ARG_SRC, tile->source[thread]},
+        {DNNL_ARG_WEIGHTS, packed->weight},
+        {DNNL_ARG_BIAS, packed->bias},
+        {DNNL_ARG_DST, tile->target[thread]},
+        {DNNL_ARG_SCRATCHPAD, tile->scratch[thread]},
+    };
+    int count = (int)ESPI_COUNT(args) - (tile->scratch[thread] ? 0 : 1);
+    return dnnl_primitive_execute(tile->primitive, stream, count, args) ? ESP_ERR_INTERNAL : ESP_OK;
+}
+
+int espi_multiply(size_t rows, size_t columns, size_t inner, float scale, const struct espi_matrix *a,
+                  const struct espi_matrix *b, float *c, size_t c_stride)
+{
+    dnnl_status_t result = dnnl_sgemm(a->transposed ? 'T' : 'N', b->transposed ? 'T' : 'N', (dnnl_dim_t)rows,
+                                      (dnnl_dim_t)columns, (dnnl_dim_t)inner, scale, a->data, (dnnl_dim_t)a->stride,
+                                      b->data, (dnnl_dim_t)b->stride, 0.0f, c, (dnnl_dim_t)c_stride);
+    return result ? ESP_ERR_INTERNAL : ESP_OK;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Matrix products by oneDNN that give the same bits for a row whatever stands around it.
+ *
+ * oneDNN picks a kernel by shape, and its own threads split a product by their number. So each product here runs on one
+ * thread, on a tile of a fixed number of rows and a fixed range of columns; the threads of a team share the tiles. Tiles
+ * of several heights are made, and each is tested when it is made: the same row at every place of every tile must give
+ * the same bits, else that height is not used. Should not even the highest tile be uniform in itself, rows are
+ * multiplied one by one. */
+#ifndef ESPI_CREATE_PRODUCTS_H
+#define ESPI_CREATE_PRODUCTS_H
+
+#include "base/team.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+/* oneDNN's engine, one stream a thread, and the products made so far, by shape.
+ * Owner: the caller. Thread rule: one thread at a time, apart from what runs inside espi_products_run. */
+struct espi_products;
+
+/* `single_rows`: as if no tile were uniform (for tests). team may be NULL and stays the caller's. */
+int espi_products_new(esp_context *ctx, struct espi_team *team, bool single_rows,
+                      struct espi_products **out) ESPI_NODISCARD;
+void espi_products_free(struct espi_products *products);
+
+/* espi_team_run with oneDNN limited to one thread in each call. The first status that is not 0 becomes the result. */
+typedef int espi_products_fn(void *argument, size_t index, size_t thread);
+int espi_products_run(esp_context *ctx, struct espi_products *products, size_t count, espi_products_fn *function,
+                      void *argument) ESPI_NODISCARD;
+
+/* ---- products with packed weights ---------------------------------------------------------------------------------- */
+
+enum {
+    ESPI_TILE_ROWS = 64,     // of the highest tile
+    ESPI_TILE_COLUMNS = 384, // at most: with 768 inputs the weights (1.2 MB) stay in a second-level cache over all rows
+    ESPI_TILE_HEIGHTS = 5,
+};
+
+/* (rows, inputs) × (inputs, columns) + bias for the tile heights of this machine.
+ * Owner: espi_products. Immutable. */
+struct espi_product {
+    size_t inputs, columns;
+    size_t stride;             // of the output's rows
+    dnnl_memory_desc_t weight; // as oneDNN wants it packed
+    size_t weight_bytes;
+    size_t heights; // in use, highest first
+    struct espi_tile {
+        size_t rows;
+        dnnl_primitive_t primitive;
+        dnnl_memory_t *source, *target, *scratch; // (threads); scratch[i] NULL when none is needed
+    } tiles[ESPI_TILE_HEIGHTS];
+    struct espi_product *next;
+};
+
+/* The product of a shape, made and tested when it is not there yet. */
+int espi_products_get(esp_context *ctx, struct espi_products *products, size_t inputs, size_t columns, size_t stride,
+                      const struct espi_product **out) ESPI_NODISCARD;
+
+/* A range of columns of a weight matrix, packed for a product. Zero-initialise; clear releases. */
+struct espi_packed {
+    float *data; // (product->weight_bytes)
+    dnnl_memory_t weight, bias;
+};
+
+/* weight: (columns, inputs), rows `inputs` apart; bias: (columns), used in place: it must outlive the pack. */
+int espi_pack(esp_context *ctx, struct espi_products *products, const struct espi_product *product, const float *weight,
+              const float *bias, struct espi_packed *out) ESPI_NODISCARD;
+void espi_packed_clear(struct espi_packed *packed);
+
+/* The lowest tile with at least `rows` rows, else the highest. */
+const struct espi_tile *espi_product_tile(const struct espi_product *product, size_t rows);
+
+/* target = source weight' + bias for the rows of the tile. Inside espi_products_run only.
+ * source: (tile->rows, inputs); target: (tile->rows, columns), stride product->stride */
+int espi_tile_multiply(struct espi_products *products, const struct espi_tile *tile, const struct espi_packed *packed,
+                       const float *source, float *target, size_t thread) ESPI_NODISCARD;
+
+/* ---- plain products ------------------------------------------------------------------------------------------------ */
+
+struct espi_matrix {
+    const float *data;
+    size_t stride;
+    bool transposed; // stands as (columns, rows)
+};
+
+/* c = scale a b on the calling thread; a: (rows, inner), b: (inner, columns), c: (rows, columns). Inside
+ * espi_products_run only. The bits depend on the shape. */
+int espi_multiply(size_t rows, size_t columns, size_t inner, float scale, const struct espi_matrix *a,
+                  const struct espi_matrix *b, float *c, size_t c_stride) ESPI_NODISCARD;
+
+#endif
