@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * GELU as a table in the requantizing epilogue: f(x) = max(x, 0) - g(|x|) with g(x) = x * Φ(-x), a bump of at most 0.17
+ * that is gone by |x| = 4. The straight part is exact to 2^-shift output steps; only the bump is looked up. */
+#ifndef ESPI_KERNELS_ACTIVATION_H
+#define ESPI_KERNELS_ACTIVATION_H
+
+#include "kernels/kernel.h"
+
+enum espi_gelu {
+    ESPI_GELU_ERF,  // x * Φ(x), "gelu"
+    ESPI_GELU_TANH, // its tanh approximation, "gelu_new", "gelu_pytorch_tanh"
+    ESPI_GELU_RELU, // max(x, 0): no bump
+};
+
+/* For an output of (q - zero_point) * step. Multiply the epilogue's scale and bias, which give x, by 2^shift / step.
+ * ESP_ERR_ARGUMENT: step is not positive and finite, or zero_point is not in 0 .. 127 (a GELU's least value is -0.17, so
+ * a calibrated zero point is far below that unless the output's range is). */
+int espi_activation_gelu(esp_context *ctx, enum espi_gelu kind, float step, int zero_point,
+                         struct espi_activation *activation) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/pack.h"
+
+#include "base/size.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { GROUP_BYTES = 16, GROUP_COLUMNS = 4 };
+
+/* ---- layout -------------------------------------------------------------------------------------------------------- */
+
+/* Appends an array of `count` elements to the block; false when the sizes overflow. */
+static bool place(struct espi_packing *packing, size_t count, size_t size, size_t *offset)
+{
+    size_t bytes, end;
+    *offset = packing->bytes;
+    if (!espi_size_mul(count, size, &bytes) || !espi_size_add(packing->bytes, bytes, &end) ||
+        end > SIZE_MAX - ESPI_PACK_ALIGN)
+        return false;
+    packing->bytes = espi_round_up(end, ESPI_PACK_ALIGN);
+    return true;
+}
+
+static int check_shape(esp_context *ctx, size_t rows, size_t columns)
+{
+    if (!rows || !columns || columns > ESPI_MAX_COLUMNS || rows > UINT32_MAX)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "matrix of %zu x %zu: expected at least 1 row and 1 to %d columns", rows,
+                         columns, ESPI_MAX_COLUMNS);
+    return ESP_OK;
+}
+
+static int too_large(esp_context *ctx, size_t rows, size_t columns, size_t groups)
+{
+    return espi_fail(ctx, ESP_ERR_LIMIT, "matrix of %zu x %zu with %zu groups is too large", rows, columns, groups);
+}
+
+int espi_packing_dense(esp_context *ctx, size_t rows, size_t columns, struct espi_packing *packing)
+{
+    memset(packing, 0, sizeof(*packing));
+    int status = check_shape(ctx, rows, columns);
+    if (status)
+        return status;
+    *packing = (struct espi_packing){.rows = rows, .columns = columns};
+    packing->groups = espi_quad_count(rows) * ((columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS);
+    if (!place(packing, packing->groups, GROUP_BYTES, &packing->weights))
+        return too_large(ctx, rows, columns, packing->groups);
+    return ESP_OK;
+}
+
+int espi_packing_sparse(esp_context *ctx, size_t rows, size_t columns, size_t groups, struct espi_packing *packing)
+{
+    memset(packing, 0, sizeof(*packing));
+    int status = check_shape(ctx, rows, columns);
+    if (status)
+        return status;
+    *packing = (struct espi_packing){.rows = rows, .columns = columns, .sparse = true, .groups = groups};
+    if (groups > UINT32_MAX || !place(packing, groups, GROUP_BYTES, &packing->weights) ||
+        !place(packing, groups, GROUP_COLUMNS * sizeof(uint16_t), &packing->indices) ||
+        !place(packing, espi_quad_count(rows) + 1, sizeof(uint32_t), &packing->starts))
+        return too_large(ctx, rows, columns, groups);
+    return ESP_OK;
+}
+
+/* ---- packing ------------------------------------------------------------------------------------------------------- */
+
+/* True when the 4x1 block of a quad and a column holds a weight other than 0. */
+static bool kept(const int8_t *weights, size_t rows, size_t columns, size_t quad, size_t column)
+{
+    for (size_t row = quad * ESPI_QUAD; row < rows && row < (quad + 1) * ESPI_QUAD; row++)
+        if (weights[row * columns + column])
+            return true;
+    return false;
+}
+
+size_t espi_count_groups(const int8_t *weights, size_t rows, size_t columns)
+{
+    size_t groups = 0;
+    for (size_t quad = 0; quad < espi_quad_count(rows); quad++) {
+        size_t count = 0;
+        for (size_t column = 0; column < columns; column++)
+            count += kept(weights, rows, columns, quad, column);
+        groups += (count + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
+    }
+    return groups;
+}
+
+/* Slot `slot` of a group gets the quad's weights of a column; rows past the last one stay 0. */
+static void put_column(const struct espi_packing *packing, const int8_t *weights, size_t quad, size_t column,
+                       int8_t *group, size_t slot)
+{
+    for (size_t r = 0; r < ESPI_QUAD && quad * ESPI_QUAD + r < packing->rows; r++)
+        group[r * GROUP_COLUMNS + slot] = weights[(quad * ESPI_QUAD + r) * packing->columns + column];
+}
+
+static void pack_sparse(const struct espi_packing *packing, const int8_t *weights, uint8_t *block)
+{
+    int8_t *out = (int8_t *)(block + packing->weights);
+    uint16_t *indices = (uint16_t *)(void *)(block + packing->indices);
+    uint32_t *starts = (uint32_t *)(void *)(block + packing->starts);
+    size_t group = 0;
+    for (size_t quad = 0; quad < espi_quad_count(packing->rows); quad++) {
+        size_t slot = 0;
+        starts[quad] = (uint32_t)group;
+        for (size_t column = 0; column < packing->columns; column++) {
+            if (!kept(weights, packing->rows, packing->columns, quad, column))
+                continue;
+            put_column(packing, weights, quad, column, out + group * GROUP_BYTES, slot);
+            indices[group * GROUP_COLUMNS + slot] = (uint16_t)column;
+            slot = (slot + 1) % GROUP_COLUMNS;
+            group += slot == 0;
+        }
+        if (slot) { // the rest of the last group: its last column again, with weights 0
+            for (; slot < GROUP_COLUMNS; slot++)
+                indices[group * GROUP_COLUMNS + slot] = indices[group * GROUP_COLUMNS + slot - 1];
+            group++;
+        }
+    }
+    starts[espi_quad_count(packing->rows)] = (uint32_t)group;
+    assert(group == packing->groups);
+}
+
+void espi_pack(const struct espi_packing *packing, const int8_t *weights, uint8_t *block)
+{
+    memset(block, 0, packing->bytes);
+    if (packing->sparse) {
+        pack_sparse(packing, weights, block);
+        return;
+    }
+    size_t groups = (packing->columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS; // of one quad
+    int8_t *out = (int8_t *)(block + packing->weights);
+    for (size_t quad = 0; quad < espi_quad_count(packing->rows); quad++)
+        for (size_t column = 0; column < packing->columns; column++)
+            put_column(packing, weights, quad, column, out + (quad * groups + column / GROUP_COLUMNS) * GROUP_BYTES,
+                       column % GROUP_COLUMNS);
+}
+
+void espi_unpack(const struct espi_quads *quads, int8_t *weights)
+{
+    size_t dense_groups = (quads->columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
+    memset(weights, 0, quads->rows * quads->columns);
+    for (size_t row = 0; row < quads->rows; row++) {
+        size_t quad = row / ESPI_QUAD;
+        size_t begin = quads->starts ? quads->starts[quad] : quad * dense_groups;
+        size_t end = quads->starts ? quads->starts[quad + 1] : begin + dense_groups;
+        for (size_t i = begin * GROUP_COLUMNS; i < end * GROUP_COLUMNS; i++) {
+            size_t column = quads->indices ? quads->indices[i] : i - begin * GROUP_COLUMNS;
+            int8_t weight =
+                quads->weights[i / GROUP_COLUMNS * GROUP_BYTES + row % ESPI_QUAD * GROUP_COLUMNS + i % GROUP_COLUMNS];
+            if (weight) // not the fillers of a last group
+                weights[row * quads->columns + column] = weight;
+        }
+    }
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+static int check_sparse(esp_context *ctx, const struct espi_packing *packing, const uint32_t *starts,
+                        const uint16_t *indices)
+{
+    size_t quads = espi_quad_count(packing->rows);
+    for (size_t quad = 0; quad < quads; quad++)
+        if (starts[quad] > starts[quad + 1])
+            return espi_fail(ctx, ESP_ERR_FORMAT, "quad %zu: expected groups in order, found %u after %u", quad,
+                             (unsigned)starts[quad + 1], (unsigned)starts[quad]);
+    if (starts[0] != 0 || starts[quads] != packing->groups)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "quads: expected groups 0 to %zu, found %u to %u", packing->groups,
+                         (unsigned)starts[0], (unsigned)starts[quads]);
+    for (size_t i = 0; i < packing->groups * GROUP_COLUMNS; i++)
+        if (indices[i] >= packing->columns)
+            return espi_fail(ctx, ESP_ERR_FORMAT, "group %zu: expected a column below %zu, found %u", i / GROUP_COLUMNS,
+                             packing->columns, (unsigned)indices[i]);
+    return ESP_OK;
+}
+
+int espi_quads_view(esp_context *ctx, const struct espi_packing *packing, const uint8_t *block, size_t bytes,
+                    struct espi_quads *quads)
+{
+    memset(quads, 0, sizeof(*quads));
+    if (bytes != packing->bytes)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "weights: expected %zu bytes, found %zu", packing->bytes, bytes);
+    assert((uintptr_t)block % sizeof(uint32_t) == 0);
+    struct espi_quads view = {.rows = packing->rows, .columns = packing->columns};
+    view.weights = (const int8_t *)(block + packing->weights);
+    if (packing->sparse) {
+        view.indices = (const uint16_t *)(const void *)(block + packing->indices);
+        view.starts = (const uint32_t *)(const void *)(block + packing->starts);
+        int status = check_sparse(ctx, packing, view.starts, view.indices);
+        if (status)
+            return status;
+    }
+    *quads = view;
+    return ESP_OK;
+}
+
+void espi_pack_start(const int8_t *weights, size_t rows, size_t columns, int32_t zero_point, int32_t *start)
+{
+    for (size_t row = 0; row < espi_quad_count(rows) * ESPI_QUAD; row++) {
+        int32_t sum = 0;
+        for (size_t column = 0; row < rows && column < columns; column++)
+            sum += weights[row * columns + column];
+        start[row] = -zero_point * sum;
+    }
+}

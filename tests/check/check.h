@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernel check: every version of every op against the C reference on random shapes. */
+#ifndef ESPI_TESTS_CHECK_H
+#define ESPI_TESTS_CHECK_H
+
+#include "base/random.h"
+#include "kernels/kernel.h"
+
+/* ---- guard.c: buffers between forbidden pages, and calls that survive a crash --------------------------------------- */
+
+/* Owner: the case that made it. `data` ends (or begins, at random) exactly at an inaccessible page; what is left of the
+ * mapped pages holds a pattern that buffer_intact checks. */
+struct buffer {
+    uint8_t *map, *data;
+    size_t map_bytes, bytes;
+};
+
+struct buffer buffer_new(struct espi_random *random, size_t bytes); // exits the program when the system has no memory
+void buffer_free(struct buffer *buffer);
+bool buffer_intact(const struct buffer *buffer);
+
+/* Calls function(argument); false when it raised SIGSEGV, SIGBUS, SIGILL or SIGFPE, whose name is then in
+ * guarded_signal(). */
+bool guarded_call(void (*function)(void *argument), void *argument);
+const char *guarded_signal(void);
+
+/* ---- one check per op ------------------------------------------------------------------------------------------------ */
+
+/* A version under test. */
+struct version {
+    enum espi_op op;
+    const char *name;
+    espi_kernel_fn *function;
+};
+
+enum { FAILURE_BYTES = 512 };
+
+/* Makes a random case from the cursor, runs the reference and the version on it and compares. True when they agree;
+ * else `failure` says what the case was and what went wrong. */
+typedef bool check_fn(struct espi_random *random, const struct version *version, char failure[FAILURE_BYTES]);
+
+#define ESPI_OP(op, text) check_fn check_##op;
+#define ESPI_KERNEL(op, isa)
+#include "kernels/kernels.inc"
+#undef ESPI_OP
+#undef ESPI_KERNEL
+
+/* ---- mutants: broken on purpose, to check the check -------------------------------------------------------------------- */
+
+#define CHECK_MUTANT(op, name, text) espi_##op##_fn mutant_##name;
+#include "mutants/mutants.inc"
+#undef CHECK_MUTANT
+
+/* ---- bench.c, peak.c --------------------------------------------------------------------------------------------------- */
+
+/* Times the versions whose name contains `only` (NULL: all); returns the exit code. */
+int bench(const char *only);
+
+/* 10^9 operations a second of the strongest 8-bit dot product this CPU has, measured now for about a millisecond, and
+ * its name. 0: it has none. */
+double measure_peak(const char **name);
+
+#endif

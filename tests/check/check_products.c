@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The int8 products: random shapes, sparsities, extreme values, row ranges, all epilogues. */
+#include "check.h"
+
+#include "base/size.h"
+#include "kernels/activation.h"
+#include "kernels/pack.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Every array is a buffer of its own, so that each has its own forbidden pages. */
+struct product {
+    bool sparse;
+    size_t rows, columns, width, first, end;
+    double density;
+    struct espi_quads quads;
+    struct espi_epilogue epilogue;
+    struct espi_activation activation;
+    struct buffer x, weights, indices, starts, start, scale, bias, token_scale, expected, found;
+};
+
+struct call {
+    espi_gemm_u8s8_fn *function;
+    const struct product *product;
+    struct espi_epilogue epilogue;
+};
+
+static void run(void *argument)
+{
+    struct call *call = argument;
+    const struct product *p = call->product;
+    call->function(&p->quads, p->x.data, p->width, p->first, p->end, &call->epilogue);
+}
+
+/* ---- random cases ---------------------------------------------------------------------------------------------------- */
+
+static size_t between(struct espi_random *random, size_t low, size_t high)
+{
+    return low + espi_random_below(random, high - low + 1);
+}
+
+/* Mostly small with tails; now and then the shapes of real layers and the longest sums. */
+static void choose_shape(struct espi_random *random, struct product *p)
+{
+    p->width = (size_t)16 << espi_random_below(random, 3);
+    p->rows = between(random, 1, 40);
+    p->columns = between(random, 1, 100);
+    switch (espi_random_below(random, 16)) {
+    case 0:
+        p->rows = between(random, 1, 9);
+        p->columns = between(random, 1000, 4000);
+        break;
+    case 1:
+        p->rows = between(random, 1, 5);
+        p->columns = ESPI_MAX_COLUMNS - espi_random_below(random, 5);
+        break;
+    case 2:
+        p->rows = between(random, 100, 400);
+        p->columns = between(random, 1, 8);
+        break;
+    default:
+        break;
+    }
+    size_t quads = espi_quad_count(p->rows);
+    bool part = espi_random_below(random, 3) == 0;
+    p->first = part ? espi_random_below(random, quads) : 0;
+    p->end = part ? between(random, p->first, quads) : quads;
+}
+
+static int8_t random_weight(struct espi_random *random, uint64_t fill)
+{
+    switch (fill) {
+    case 0:
+        return INT8_MIN;
+    case 1:
+        return INT8_MAX;
+    case 2:
+        return espi_random_below(random, 2) ? INT8_MIN : INT8_MAX;
+    default:
+        return (int8_t)espi_random_u32(random);
+    }
+}
+
+static uint8_t random_byte(struct espi_random *random, uint64_t fill)
+{
+    switch (fill) {
+    case 0:
+        return UINT8_MAX;
+    case 1:
+        return 0;
+    case 2:
+        return espi_random_below(random, 2) ? UINT8_MAX : 0;
+    default:
+        return (uint8_t)espi_random_u32(random);
+    }
+}
+
+static struct buffer copy(struct espi_random *random, const void *data, size_t bytes)
+{
+    struct buffer buffer = buffer_new(random, bytes);
+    memcpy(buffer.data, data, bytes);
+    return buffer;
+}
+
+static void make_weights(struct espi_random *random, struct product *p)
+{
+    int8_t *weights = calloc(p->rows, p->columns);
+    uint64_t fill = espi_random_below(random, 8);
+    static const double densities[] = {0, 1, 0.05, 0.2, 0.5};
+    p->density = p->sparse ? densities[espi_random_below(random, ESPI_COUNT(densities))] : 1;
+    for (size_t quad = 0; quad < espi_quad_count(p->rows); quad++)
+        for (size_t column = 0; column < p->columns; column++) {
+            if ((double)espi_random_uniform(random) >= p->density)
+                continue;
+            for (size_t row = quad * 4; row < p->rows && row < quad * 4 + 4; row++)
+                weights[row * p->columns + column] = random_weight(random, fill);
+        }
+    struct espi_packing packing;
+    int status = p->sparse ? espi_packing_sparse(NULL, p->rows, p->columns,
+                                                 espi_count_groups(weights, p->rows, p->columns), &packing)
+                           : espi_packing_dense(NULL, p->rows, p->columns, &packing);
+    uint8_t *block = aligned_alloc(ESPI_PACK_ALIGN, packing.bytes);
+    if (status || !block)
+        abort();
+    espi_pack(&packing, weights, block);
+    p->quads = (struct espi_quads){.rows = p->rows, .columns = p->columns};
+    p->weights = copy(random, block + packing.weights, packing.groups * 16);
+    p->quads.weights = (const int8_t *)p->weights.data;
+    if (p->sparse) {
+        p->indices = copy(random, block + packing.indices, packing.groups * 4 * sizeof(uint16_t));
+        p->starts = copy(random, block + packing.starts, (espi_quad_count(p->rows) + 1) * sizeof(uint32_t));
+        p->quads.indices = (const uint16_t *)(void *)p->indices.data;
+        p->quads.starts = (const uint32_t *)(void *)p->starts.data;
+    }
+    free(weights);
+    free(block);
+}
+
+/* Values spread so that outputs cover 0 .. 255 and both clamps; or powers of two, which give ties of rounding; or
+ * extreme ones that overflow every conversion. */
+static void make_epilogue(struct espi_random *random, struct product *p)
+{
+    size_t rows = espi_quad_count(p->rows) * 4;
+    uint64_t mode = espi_random_below(random, 5);
+    bool extreme = mode == 0, ties = mode == 1;
+    p->start = buffer_new(random, rows * sizeof(int32_t));
+    p->scale = buffer_new(random, rows * sizeof(float));
+    p->bias = buffer_new(random, rows * sizeof(float));
+    p->token_scale = buffer_new(random, p->width * sizeof(float));
+    float typical = 0.02f / sqrtf((float)p->columns);
+    for (size_t row = 0; row < rows; row++) {
+        ((int32_t *)(void *)p->start.data)[row] = (int32_t)espi_random_u32(random) >> (extreme ? 0 : 14);
+        float scale = ties ? exp2f(rintf(log2f(typical))) : typical * (0.1f + espi_random_uniform(random));
+        ((float *)(void *)p->scale.data)[row] = extreme ? scale * 1e12f : scale;
+        ((float *)(void *)p->bias.data)[row] = ties ? 60 : 60 + (extreme ? 4e9f : 100.0f) * espi_random_normal(random);
+    }
+    for (size_t token = 0; token < p->width; token++)
+        ((float *)(void *)p->token_scale.data)[token] = 0.01f + 2 * espi_random_uniform(random);
+    float step = expf(3 * espi_random_normal(random) - 4);
+    int zero_point = (int)espi_random_below(random, espi_random_below(random, 2) ? 16 : 128);
+    if (espi_activation_gelu(NULL, ESPI_GELU_ERF, step, zero_point, &p->activation))
+        abort();
+    p->epilogue = (struct espi_epilogue){
+        .kind = (enum espi_epilogue_kind)espi_random_below(random, 4),
+        .start = (const int32_t *)(void *)p->start.data,
+        .scale = (const float *)(void *)p->scale.data,
+        .bias = (const float *)(void *)p->bias.data,
+        .token_scale = espi_random_below(random, 2) ? (const float *)(void *)p->token_scale.data : NULL,
+        .activation = &p->activation,
+    };
+    if (p->epilogue.kind == ESPI_EPILOGUE_U8_TABLE && !extreme) // its values are 2^shift finer
+        for (size_t row = 0; row < rows; row++) {
+            ((float *)(void *)p->scale.data)[row] *= (float)(1 << p->activation.shift);
+            ((float *)(void *)p->bias.data)[row] *= (float)(1 << p->activation.shift);
+        }
+}
+
+static void make_case(struct espi_random *random, bool sparse, struct product *p)
+{
+    memset(p, 0, sizeof(*p));
+    p->sparse = sparse;
+    choose_shape(random, p);
+    make_weights(random, p);
+    make_epilogue(random, p);
+    p->x = buffer_new(random, (sparse ? p->columns : (p->columns + 3) / 4 * 4) * p->width);
+    uint64_t fill = espi_random_below(random, 8);
+    for (size_t i = 0; i < p->x.bytes; i++)
+        p->x.data[i] = random_byte(random, fill);
+    size_t element = p->epilogue.kind >= ESPI_EPILOGUE_F32 ? sizeof(float) : 1;
+    p->expected = buffer_new(random, p->rows * p->width * element);
+    p->found = buffer_new(random, p->rows * p->width * element);
+    for (size_t i = 0; i < p->rows * p->width; i++) // also the old values of an addition: finite floats
+        if (element == 1)
+            p->expected.data[i] = 0xa5;
+        else
+            ((float *)(void *)p->expected.data)[i] = espi_random_normal(random);
+    memcpy(p->found.data, p->expected.data, p->found.bytes);
+}
+
+static void free_case(struct product *p)
+{
+    struct buffer *buffers[] = {&p->x,     &p->weights, &p->indices,     &p->starts,   &p->start,
+                                &p->scale, &p->bias,    &p->token_scale, &p->expected, &p->found};
+    for (size_t i = 0; i < ESPI_COUNT(buffers); i++)
+        buffer_free(buffers[i]);
+}
+
+/* ---- comparison -------------------------------------------------------------------------------------------------------- */
+
+static void describe(const struct product *p, const char *problem, char failure[FAILURE_BYTES])
+{
+    static const char *const kinds[] = {"u8", "u8 table", "f32", "f32 add"};
+    int length =
+        snprintf(failure, FAILURE_BYTES, "rows %zu, columns %zu, width %zu, quads %zu..%zu, density %g, %s%s: %s",
+                 p->rows, p->columns, p->width, p->first, p->end, p->density, kinds[p->epilogue.kind],
+                 p->epilogue.token_scale ? ", token scales" : "", problem);
+    for (size_t i = 0; i < p->found.bytes && length < FAILURE_BYTES; i++)
+        if (p->expected.data[i] != p->found.data[i]) {
+            size_t element = p->epilogue.kind >= ESPI_EPILOGUE_F32 ? i / sizeof(float) : i;
+            snprintf(failure + length, (size_t)(FAILURE_BYTES - length),
+                     "; first at row %zu, token %zu: byte %02x, expected %02x", element / p->width, element % p->width,
+                     p->found.data[i], p->expected.data[i]);
+            break;
+        }
+}
+
+static bool check_product(struct espi_random *random, bool sparse, const struct version *version,
+                          char failure[FAILURE_BYTES])
+{
+    struct product p;
+    make_case(random, sparse, &p);
+    struct call call = {sparse ? espi_sparse_u8s8_c : espi_gemm_u8s8_c, &p, p.epilogue};
+    call.epilogue.out = p.expected.data;
+    run(&call);
+    call.function = (espi_gemm_u8s8_fn *)version->function;
+    call.epilogue.out = p.found.data;
+    const char *problem = NULL;
+    if (!guarded_call(run, &call))
+        problem = guarded_signal();
+    else if (!buffer_intact(&p.found))
+        problem = "wrote outside its output";
+    else if (memcmp(p.expected.data, p.found.data, p.found.bytes))
+        problem = "differs from the reference";
+    if (problem)
+        describe(&p, problem, failure);
+    free_case(&p);
+    return !problem;
+}
+
+bool check_gemm_u8s8(struct espi_random *random, const struct version *version, char failure[FAILURE_BYTES])
+{
+    return check_product(random, false, version, failure);
+}
+
+bool check_sparse_u8s8(struct espi_random *random, const struct version *version, char failure[FAILURE_BYTES])
+{
+    return check_product(random, true, version, failure);
+}

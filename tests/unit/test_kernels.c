@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The choice of kernels, quad packing, the activation table. */
+#include "support.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+#include "kernels/activation.h"
+#include "kernels/pack.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int open_context(void **state)
+{
+    *state = esp_context_new();
+    return *state ? 0 : -1;
+}
+
+static int close_context(void **state)
+{
+    esp_context_free(*state);
+    return 0;
+}
+
+/* ---- choice ------------------------------------------------------------------------------------------------------------ */
+
+static void test_rows_end_with_the_reference(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < espi_kernel_count; i++) {
+        bool last = i + 1 == espi_kernel_count || espi_kernels[i + 1].op != espi_kernels[i].op;
+        assert_int_equal(last, espi_kernels[i].isa == ESPI_ISA_c);
+    }
+}
+
+static void test_choice_without_features(void **state)
+{
+    (void)state;
+    struct espi_kernel_set set;
+    espi_kernels_choose(0, (enum espi_isa)(ESPI_ISA_COUNT - 1), &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_c);
+    assert_ptr_equal(set.sparse_u8s8, espi_sparse_u8s8_c);
+    for (int op = 0; op < ESPI_OP_COUNT; op++)
+        assert_int_equal(set.chosen[op]->isa, ESPI_ISA_c);
+}
+
+static void test_isa_names(void **state)
+{
+    esp_context *ctx = *state;
+    enum espi_isa isa;
+    test_ok(ctx, espi_isa_parse(ctx, "c", &isa));
+    assert_int_equal(isa, ESPI_ISA_c);
+    test_fails(ctx, espi_isa_parse(ctx, "AVX2", &isa), ESP_ERR_ARGUMENT);
+    test_error_has(ctx, "expected one of c");
+    test_error_has(ctx, "found \"AVX2\"");
+}
+
+static void test_environment(void **state)
+{
+    esp_context *ctx = *state;
+    struct espi_kernel_set set;
+    setenv("ESPALIER_ISA", "c", 1);
+    test_ok(ctx, espi_kernels_choose_default(ctx, &set));
+    assert_ptr_equal(set.interleave_u8, espi_interleave_u8_c);
+    setenv("ESPALIER_ISA", "mmx", 1);
+    test_fails(ctx, espi_kernels_choose_default(ctx, &set), ESP_ERR_ARGUMENT);
+    test_error_has(ctx, "ESPALIER_ISA: ");
+    setenv("ESPALIER_ISA", "", 1);
+    test_ok(ctx, espi_kernels_choose_default(ctx, &set));
+    unsetenv("ESPALIER_ISA");
+    test_ok(ctx, espi_kernels_choose_default(ctx, &set));
+}
+
+#if defined(__x86_64__)
+static void test_explanation(void **state)
+{
+    (void)state;
+    struct espi_kernel_set set;
+    char text[ESPI_EXPLAIN_BYTES];
+    uint32_t avx512 = ESPI_CPU_AVX2 | ESPI_CPU_AVX512 | ESPI_CPU_AVX512_VNNI | ESPI_CPU_AVX512_VBMI;
+    espi_kernels_choose(avx512, ESPI_ISA_avx512vnni, &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx512vnni);
+    assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text), "gemm_u8s8_avx512vnni");
+
+    espi_kernels_choose(avx512, ESPI_ISA_avx2, &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx2);
+    assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text),
+                        "gemm_u8s8_avx2; passed over: avx512vnni (ESPALIER_ISA=avx2), avxvnni (not on this CPU)");
+
+    /* every bit an ISA needs is asked for */
+    espi_kernels_choose(avx512 & ~ESPI_CPU_AVX512_VBMI, ESPI_ISA_avx512vnni, &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx2);
+}
+#endif
+
+/* ---- packing ----------------------------------------------------------------------------------------------------------- */
+
+/* 6 x 5: two quads, the second of two rows; two groups, the second of one column. */
+static void test_dense_bytes(void **state)
+{
+    esp_context *ctx = *state;
+    int8_t weights[6 * 5];
+    for (int i = 0; i < 30; i++)
+        weights[i] = (int8_t)(i + 1);
+    struct espi_packing packing;
+    test_ok(ctx, espi_packing_dense(ctx, 6, 5, &packing));
+    assert_int_equal(packing.bytes, 64);
+    assert_int_equal(packing.weights, 0);
+    uint8_t block[64];
+    espi_pack(&packing, weights, block);
+    static const uint8_t expected[64] = {
+        1,  2,  3,  4,  6,  7,  8,  9,  11, 12, 13, 14, 16, 17, 18, 19, // quad 0: rows 0-3, columns 0-3
+        5,  0,  0,  0,  10, 0,  0,  0,  15, 0,  0,  0,  20, 0,  0,  0,  // column 4
+        21, 22, 23, 24, 26, 27, 28, 29, 0,  0,  0,  0,  0,  0,  0,  0,  // quad 1: rows 4-5
+        25, 0,  0,  0,  30, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
+    };
+    assert_memory_equal(block, expected, 64);
+}
+
+static void test_sparse_bytes(void **state)
+{
+    esp_context *ctx = *state;
+    int8_t weights[5 * 300] = {0};
+    weights[0 * 300 + 7] = 1;   // quad 0 keeps columns 7 and 258
+    weights[3 * 300 + 258] = 2; // quad 1 (row 4) keeps nothing
+    assert_int_equal(espi_count_groups(weights, 5, 300), 1);
+    struct espi_packing packing;
+    test_ok(ctx, espi_packing_sparse(ctx, 5, 300, 1, &packing));
+    assert_int_equal(packing.indices, 64);
+    assert_int_equal(packing.starts, 128);
+    assert_int_equal(packing.bytes, 192);
+    _Alignas(4) uint8_t block[192];
+    espi_pack(&packing, weights, block);
+    static const uint8_t dwords[16] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0};
+    static const uint8_t indices[8] = {7, 0, 2, 1, 2, 1, 2, 1}; // the last column fills the group
+    static const uint8_t starts[12] = {0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0};
+    assert_memory_equal(block, dwords, 16);
+    assert_memory_equal(block + 64, indices, 8);
+    assert_memory_equal(block + 128, starts, 12);
+}
+
+static void round_trip(esp_context *ctx, size_t rows, size_t columns, bool sparse)
+{
+    struct espi_random random = {.seed = rows * 1000 + columns};
+    int8_t *weights = espi_calloc(ctx, rows, columns), *back = espi_calloc(ctx, rows, columns);
+    for (size_t i = 0; i < rows * columns; i++)
+        if (!sparse || espi_random_below(&random, 4) == 0)
+            weights[i] = (int8_t)espi_random_u32(&random);
+    struct espi_packing packing;
+    if (sparse)
+        test_ok(ctx, espi_packing_sparse(ctx, rows, columns, espi_count_groups(weights, rows, columns), &packing));
+    else
+        test_ok(ctx, espi_packing_dense(ctx, rows, columns, &packing));
+    uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
+    espi_pack(&packing, weights, block);
+    struct espi_quads quads;
+    test_ok(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads));
+    espi_unpack(&quads, back);
+    assert_memory_equal(weights, back, rows * columns);
+    free(weights);
+    free(back);
+    free(block);
+}
+
+static void test_round_trip(void **state)
+{
+    for (size_t rows = 1; rows < 10; rows++)
+        for (size_t columns = 1; columns < 12; columns++) {
+            round_trip(*state, rows, columns, false);
+            round_trip(*state, rows, columns, true);
+        }
+    round_trip(*state, 3, ESPI_MAX_COLUMNS, true);
+}
+
+static void test_start(void **state)
+{
+    (void)state;
+    static const int8_t weights[2 * 3] = {1, 2, -128, 127, 127, 127};
+    int32_t start[4] = {9, 9, 9, 9};
+    espi_pack_start(weights, 2, 3, 10, start);
+    static const int32_t expected[4] = {1250, -3810, 0, 0};
+    assert_memory_equal(start, expected, sizeof(expected));
+}
+
+static void test_limits(void **state)
+{
+    esp_context *ctx = *state;
+    struct espi_packing packing;
+    test_fails(ctx, espi_packing_dense(ctx, 0, 4, &packing), ESP_ERR_LIMIT);
+    test_fails(ctx, espi_packing_dense(ctx, 4, 0, &packing), ESP_ERR_LIMIT);
+    test_fails(ctx, espi_packing_dense(ctx, 4, ESPI_MAX_COLUMNS + 1, &packing), ESP_ERR_LIMIT);
+    test_error_has(ctx, "matrix of 4 x 65537");
+    test_fails(ctx, espi_packing_sparse(ctx, SIZE_MAX, 4, 1, &packing), ESP_ERR_LIMIT);
+    test_fails(ctx, espi_packing_sparse(ctx, 4, 4, (size_t)UINT32_MAX + 1, &packing), ESP_ERR_LIMIT);
+    test_error_has(ctx, "too large");
+    test_ok(ctx, espi_packing_sparse(ctx, 4, ESPI_MAX_COLUMNS, 0, &packing));
+}
+
+/* A block from a file: nothing in it may lead a kernel outside. */
+static void test_view_refuses(void **state)
+{
+    esp_context *ctx = *state;
+    struct espi_packing packing;
+    struct espi_quads quads;
+    test_ok(ctx, espi_packing_sparse(ctx, 8, 10, 2, &packing));
+    uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
+    uint32_t *starts = (uint32_t *)(void *)(block + packing.starts);
+    uint16_t *indices = (uint16_t *)(void *)(block + packing.indices);
+    starts[1] = 1, starts[2] = 2, indices[7] = 9;
+    test_ok(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads));
+    test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes - 64, &quads), ESP_ERR_FORMAT);
+    test_error_has(ctx, "weights: expected 192 bytes, found 128");
+    assert_null(quads.weights);
+    indices[7] = 10;
+    test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads), ESP_ERR_FORMAT);
+    test_error_has(ctx, "group 1: expected a column below 10, found 10");
+    indices[7] = 0, starts[1] = 3;
+    test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads), ESP_ERR_FORMAT);
+    test_error_has(ctx, "quad 1: expected groups in order, found 2 after 3");
+    starts[1] = 1, starts[2] = 3;
+    test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads), ESP_ERR_FORMAT);
+    test_error_has(ctx, "expected groups 0 to 2, found 0 to 3");
+    starts[0] = 1, starts[2] = 2;
+    test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads), ESP_ERR_FORMAT);
+    free(block);
+}
+
+/* ---- activation -------------------------------------------------------------------------------------------------------- */
+
+static double gelu(double x)
+{
+    return 0.5 * x * (1 + erf(x * M_SQRT1_2));
+}
+
+/* Root mean square and largest error of the table, in output steps, over normal inputs. */
+static void activation_error(esp_context *ctx, enum espi_gelu kind, float step, int zero_point, double *rms,
+                             double *largest)
+{
+    struct espi_activation a;
+    test_ok(ctx, espi_activation_gelu(ctx, kind, step, zero_point, &a));
+    double unit = (double)step / (1 << a.shift), sum = 0, weights = 0;
+    *largest = 0;
+    for (int p = INT16_MIN; p <= INT16_MAX; p++) {
+        double x = p * unit, exact = kind == ESPI_GELU_RELU ? fmax(x, 0) : gelu(x);
+        double wanted = fmin(fmax(exact / (double)step + zero_point, 0), 255);
+        size_t index = (size_t)abs(p) * a.index_scale >> 16;
+        int found = ((p > 0 ? p : 0) + a.table[index < 127 ? index : 127]) >> a.shift;
+        double error = fabs((found < 255 ? found : 255) - wanted), density = exp(-x * x / 2);
+        sum += error * error * density;
+        weights += density;
+        *largest = fmax(*largest, error);
+    }
+    *rms = sqrt(sum / weights);
+}
+
+/* Rounding alone gives 0.289 and 0.5. */
+static void test_activation_accuracy(void **state)
+{
+    double rms, largest;
+    for (float step = 0.008f; step < 0.2f; step *= 1.3f) {
+        int zero_point = (int)lrint(0.17 / (double)step);
+        activation_error(*state, ESPI_GELU_ERF, step, zero_point, &rms, &largest);
+        assert_true(rms < 0.40);
+        assert_true(largest < 1.4);
+    }
+    activation_error(*state, ESPI_GELU_TANH, 0.03f, 6, &rms, &largest);
+    assert_true(rms < 0.40);
+    activation_error(*state, ESPI_GELU_RELU, 0.03f, 0, &rms, &largest);
+    assert_true(largest <= 0.5);
+}
+
+static void test_activation_refuses(void **state)
+{
+    esp_context *ctx = *state;
+    struct espi_activation activation;
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 0.0f, 0, &activation), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, NAN, 0, &activation), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, INFINITY, 0, &activation), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 0.1f, 128, &activation), ESP_ERR_ARGUMENT);
+    test_error_has(ctx, "zero point from 0 to 127, found 128");
+    test_ok(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 1e-30f, 127, &activation));
+    test_ok(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 1e30f, 0, &activation));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_end_with_the_reference),
+        cmocka_unit_test(test_choice_without_features),
+        cmocka_unit_test(test_isa_names),
+        cmocka_unit_test(test_environment),
+#if defined(__x86_64__)
+        cmocka_unit_test(test_explanation),
+#endif
+        cmocka_unit_test(test_dense_bytes),
+        cmocka_unit_test(test_sparse_bytes),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_start),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_view_refuses),
+        cmocka_unit_test(test_activation_accuracy),
+        cmocka_unit_test(test_activation_refuses),
+    };
+    return cmocka_run_group_tests(tests, open_context, close_context);
+}
