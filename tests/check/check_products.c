@@ -13,7 +13,7 @@
 
 /* Every array is a buffer of its own, so that each has its own forbidden pages. */
 struct product {
-    bool sparse;
+    bool sparse, ties;
     size_t rows, columns, width, first, end;
     double density;
     struct espi_quads quads;
@@ -84,6 +84,8 @@ static int8_t random_weight(struct espi_random *random, uint64_t fill)
     }
 }
 
+enum { TIES = 100 };
+
 static uint8_t random_byte(struct espi_random *random, uint64_t fill)
 {
     switch (fill) {
@@ -93,6 +95,8 @@ static uint8_t random_byte(struct espi_random *random, uint64_t fill)
         return 0;
     case 2:
         return espi_random_below(random, 2) ? UINT8_MAX : 0;
+    case TIES:
+        return (uint8_t)espi_random_below(random, 2);
     default:
         return (uint8_t)espi_random_u32(random);
     }
@@ -139,21 +143,21 @@ static void make_weights(struct espi_random *random, struct product *p)
     free(block);
 }
 
-/* Values spread so that outputs cover 0 .. 255 and both clamps; or powers of two, which give ties of rounding; or
- * extreme ones that overflow every conversion. */
+/* Values spread so that outputs cover 0 .. 255 and both clamps; or halves, so that
+ * every second output is a tie of rounding (with inputs of 0 and 1); or extreme ones that overflow every conversion. */
 static void make_epilogue(struct espi_random *random, struct product *p)
 {
     size_t rows = espi_quad_count(p->rows) * 4;
     uint64_t mode = espi_random_below(random, 5);
-    bool extreme = mode == 0, ties = mode == 1;
+    bool extreme = mode == 0, ties = p->ties = mode == 1;
     p->start = buffer_new(random, rows * sizeof(int32_t));
     p->scale = buffer_new(random, rows * sizeof(float));
     p->bias = buffer_new(random, rows * sizeof(float));
     p->token_scale = buffer_new(random, p->width * sizeof(float));
     float typical = 0.02f / sqrtf((float)p->columns);
     for (size_t row = 0; row < rows; row++) {
-        ((int32_t *)(void *)p->start.data)[row] = (int32_t)espi_random_u32(random) >> (extreme ? 0 : 14);
-        float scale = ties ? exp2f(rintf(log2f(typical))) : typical * (0.1f + espi_random_uniform(random));
+        ((int32_t *)(void *)p->start.data)[row] = (int32_t)espi_random_u32(random) >> (extreme ? 0 : ties ? 24 : 14);
+        float scale = ties ? 0.5f : typical * (0.1f + espi_random_uniform(random));
         ((float *)(void *)p->scale.data)[row] = extreme ? scale * 1e12f : scale;
         ((float *)(void *)p->bias.data)[row] = ties ? 60 : 60 + (extreme ? 4e9f : 100.0f) * espi_random_normal(random);
     }
@@ -186,7 +190,7 @@ static void make_case(struct espi_random *random, bool sparse, struct product *p
     make_weights(random, p);
     make_epilogue(random, p);
     p->x = buffer_new(random, (sparse ? p->columns : (p->columns + 3) / 4 * 4) * p->width);
-    uint64_t fill = espi_random_below(random, 8);
+    uint64_t fill = p->ties ? TIES : espi_random_below(random, 8);
     for (size_t i = 0; i < p->x.bytes; i++)
         p->x.data[i] = random_byte(random, fill);
     size_t element = p->epilogue.kind >= ESPI_EPILOGUE_F32 ? sizeof(float) : 1;
