@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the commands share: exit codes, the context with its log, interruption, option parsing.
+ *
+ * A command is one file cmd_NAME.c with `int cmd_NAME(int argc, char **argv)` and one row of commands.inc. */
+#ifndef ESPI_CLI_H
+#define ESPI_CLI_H
+
+#include "base/status.h"
+
+#include <argp.h>
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+#define COMMAND(name, summary) int cmd_##name(int argc, char **argv);
+#include "commands.inc"
+#undef COMMAND
+
+/* A context that logs to stderr as "espalier COMMAND: text"; exits when there is no memory for it. */
+esp_context *cli_context_new(const char *command);
+
+/* Prints the context's last error to stderr and returns the exit code: CLI_USAGE for ESP_ERR_ARGUMENT, else
+ * CLI_FAILED; CLI_OK for ESP_OK. */
+int cli_exit_code(const esp_context *ctx, const char *command, int status);
+
+/* Parses arguments with argp: --help and --usage go to stdout, a bad option ends the program with CLI_USAGE. `input` is
+ * handed to the parser. Command names itself "espalier NAME". */
+void cli_parse(const struct argp *argp, const char *command, int argc, char **argv, void *input);
+
+/* A number in [low, high] from an option's argument, else a usage error that names the option. */
+size_t cli_parse_size(struct argp_state *state, const char *option, const char *text, size_t low, size_t high);
+double cli_parse_number(struct argp_state *state, const char *option, const char *text, double low, double high);
+/* Index of the text in a NULL-terminated list of words, else a usage error that lists them. */
+size_t cli_parse_word(struct argp_state *state, const char *option, const char *text, const char *const *words);
+
+/* From here on SIGINT and SIGTERM set a flag that long work asks for. */
+void cli_catch_signals(void);
+bool cli_interrupted(void);
+
+/* Flushes stdout; a failure (full disk, closed pipe) is reported and makes the exit code CLI_FAILED. */
+int cli_finish(const char *command, int code);
+
+#endif

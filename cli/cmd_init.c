@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier init CONFIG --head H --seed N -o DIR: a checkpoint with random weights. */
+#include "cli.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "create/random_vocab.h"
+#include "model/checkpoint.h"
+#include "text/tokenizer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct options {
+    const char *config, *output, *vocab, *problem;
+    char *labels;
+    bool random_vocab, head_given;
+    struct espi_head_options head;
+    uint64_t seed;
+};
+
+enum { OPTION_RANDOM_VOCAB = 1000, OPTION_LABELS, OPTION_PROBLEM };
+
+static const struct argp_option option_table[] = {
+    {"head", 'H', "HEAD", 0, "none, qa, sequence, token or mlm (default: what the config says; none for a name)", 0},
+    {"labels", OPTION_LABELS, "LIST", 0, "label names with commas between them, or their number (sequence, token)", 0},
+    {"problem", OPTION_PROBLEM, "TYPE", 0, "single_label (default), multi_label or regression (sequence)", 0},
+    {"vocab", 'v', "PATH", 0, "the tokenizer: a directory with tokenizer.json or vocab.txt, or such a file", 0},
+    {"random-vocab", OPTION_RANDOM_VOCAB, NULL, 0, "make up a vocabulary of the config's size", 0},
+    {"seed", 's', "N", 0, "of the weights (default 0)", 0},
+    {"output", 'o', "DIR", 0, "where to write; a new or empty directory (required)", 0},
+    {0},
+};
+
+static void check_options(struct argp_state *state, const struct options *options)
+{
+    if (!options->config)
+        argp_error(state, "expected a CONFIG: a config.json, or a name that `espalier init --help` lists");
+    if (!options->output)
+        argp_error(state, "--output: expected a directory to write");
+    if (!options->vocab == !options->random_vocab)
+        argp_error(state, "expected either --vocab or --random-vocab");
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm", NULL};
+    static const char *const problems[] = {"single_label", "multi_label", "regression", NULL};
+    struct options *options = state->input;
+    switch (key) {
+    case 'H':
+        options->head.head = (enum espi_head)cli_parse_word(state, "head", argument, heads);
+        options->head_given = true;
+        break;
+    case OPTION_LABELS:
+        options->labels = argument;
+        break;
+    case OPTION_PROBLEM:
+        options->head.problem = (enum espi_problem)cli_parse_word(state, "problem", argument, problems);
+        break;
+    case 'v':
+        options->vocab = argument;
+        break;
+    case OPTION_RANDOM_VOCAB:
+        options->random_vocab = true;
+        break;
+    case 's':
+        options->seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
+        break;
+    case 'o':
+        options->output = argument;
+        break;
+    case ARGP_KEY_ARG:
+        if (options->config)
+            argp_error(state, "expected one CONFIG, found also \"%s\"", argument);
+        options->config = argument;
+        break;
+    case ARGP_KEY_END:
+        check_options(state, options);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* Splits "a,b,c" in place, or takes a plain number as the count. */
+static int read_labels(esp_context *ctx, struct options *options, struct espi_arena *arena)
+{
+    if (!options->labels) {
+        options->head.labels = options->head.problem == ESPI_REGRESSION ? 1 : 2;
+        return ESP_OK;
+    }
+    if (options->labels[strspn(options->labels, "0123456789")] == 0) {
+        options->head.labels = strtoul(options->labels, NULL, 10);
+        return ESP_OK;
+    }
+    size_t count = 1;
+    for (const char *p = options->labels; *p; p++)
+        count += *p == ',';
+    const char **names = espi_arena_alloc(ctx, arena, count, sizeof *names);
+    if (!names)
+        return ESP_ERR_MEMORY;
+    char *rest = options->labels;
+    for (size_t i = 0; i < count; i++)
+        names[i] = strsep(&rest, ",");
+    options->head.labels = count;
+    options->head.label_names = names;
+    return ESP_OK;
+}
+
+/* The config of a file (with a "/" or ".json" in its name) or of a well-known name, with head and vocabulary size. */
+static int make_config(esp_context *ctx, const struct options *options, size_t vocab_size, struct espi_config *out)
+{
+    struct espi_config_changes changes = {.vocab_size = vocab_size};
+    if (options->head_given)
+        changes.head = &options->head;
+    if (!strchr(options->config, '/') && !strstr(options->config, ".json"))
+        return espi_config_named(ctx, options->config, &changes, out);
+    struct espi_config file = {0};
+    int status = espi_config_read_file(ctx, options->config, &file);
+    if (!status)
+        status = espi_config_copy(ctx, &file, &changes, out);
+    espi_config_clear(&file);
+    return status;
+}
+
+/* The number of ids of the tokenizer at `path`, which may be a file. */
+static int tokenizer_size(esp_context *ctx, const char *path, size_t *out)
+{
+    esp_tokenizer *tokenizer;
+    int status = esp_tokenizer_open(ctx, path, &tokenizer);
+    if (status)
+        return status;
+    *out = esp_tokenizer_size(tokenizer);
+    esp_tokenizer_free(tokenizer);
+    return ESP_OK;
+}
+
+static int write_checkpoint(esp_context *ctx, const struct options *options, const struct espi_config *config,
+                            const char *tokenizer_directory)
+{
+    struct espi_params params = {0};
+    int status = espi_params_init(ctx, config, true, &params);
+    if (!status) {
+        espi_params_randomize(&params, config, options->seed);
+        status = espi_checkpoint_write(ctx, config, &params, tokenizer_directory, options->output);
+    }
+    espi_params_clear(&params);
+    return status;
+}
+
+/* The tokenizer's files in a directory of their own: made up, or those of a single file such as vocab.txt. */
+static int write_tokenizer(esp_context *ctx, const struct options *options, size_t vocab_size, const char *directory)
+{
+    if (options->random_vocab)
+        return espi_random_vocab_write(ctx, vocab_size, directory);
+    esp_tokenizer *tokenizer;
+    int status = esp_tokenizer_open(ctx, options->vocab, &tokenizer);
+    if (status)
+        return status;
+    status = espi_tokenizer_write_directory(ctx, tokenizer, directory);
+    esp_tokenizer_free(tokenizer);
+    return status;
+}
+
+static int write_with_tokenizer(esp_context *ctx, const struct options *options, const struct espi_config *config)
+{
+    if (options->vocab && espi_path_is_directory(options->vocab))
+        return write_checkpoint(ctx, options, config, options->vocab);
+    const char *base = getenv("TMPDIR");
+    char directory[ESPI_PATH_BYTES];
+    snprintf(directory, sizeof directory, "%s/espalier-vocab-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(directory))
+        return espi_fail(ctx, ESP_ERR_IO, "%s: cannot create a temporary directory", directory);
+    int status = write_tokenizer(ctx, options, config->vocab_size, directory);
+    if (!status)
+        status = write_checkpoint(ctx, options, config, directory);
+    int removed = espi_remove_tree(status ? NULL : ctx, directory);
+    return status ? status : removed;
+}
+
+static int init(esp_context *ctx, struct options *options)
+{
+    struct espi_arena arena = {0};
+    struct espi_config config = {0};
+    size_t vocab_size = 0;
+    int status = read_labels(ctx, options, &arena);
+    if (!status && options->vocab)
+        status = tokenizer_size(ctx, options->vocab, &vocab_size);
+    if (!status)
+        status = make_config(ctx, options, vocab_size, &config);
+    if (!status)
+        status = write_with_tokenizer(ctx, options, &config);
+    espi_config_clear(&config);
+    espi_arena_clear(&arena);
+    return status;
+}
+
+/* Adds the named configs to the help. argp frees what differs from `text`. */
+static char *list_configs(int key, const char *text, void *input)
+{
+    (void)input;
+    char *help = NULL;
+    size_t bytes;
+    if (key != ARGP_KEY_HELP_POST_DOC)
+        return (char *)(uintptr_t)text;
+    FILE *stream = open_memstream(&help, &bytes);
+    if (!stream)
+        return (char *)(uintptr_t)text;
+    fprintf(stream, "Names of configs:\n");
+    const char *name;
+    char description[80];
+    for (size_t i = 0; espi_config_list(i, &name, description); i++)
+        fprintf(stream, "  %-16s %s\n", name, description);
+    fclose(stream);
+    return help;
+}
+
+int cmd_init(int argc, char **argv)
+{
+    static const struct argp argp = {option_table,
+                                     parse_option,
+                                     "CONFIG",
+                                     "Writes a checkpoint directory with random weights, as the start of training or "
+                                     "for benchmarks. CONFIG is a config.json or a name."
+                                     "\vNames",
+                                     NULL,
+                                     list_configs,
+                                     NULL};
+    struct options options = {0};
+    cli_parse(&argp, "init", argc, argv, &options);
+    esp_context *ctx = cli_context_new("init");
+    int code = cli_exit_code(ctx, "init", init(ctx, &options));
+    esp_context_free(ctx);
+    return code;
+}

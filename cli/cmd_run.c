@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier run MODEL: predictions, JSON Lines in, JSON Lines out, order kept. */
+#include "cli.h"
+#include "jsonl.h"
+#include "model.h"
+#include "raw.h"
+#include "task_options.h"
+
+#include "tasks/pipeline.h"
+
+#include <stdlib.h>
+
+struct options {
+    const char *model, *input;
+    bool strict, raw;
+    struct cli_task_options task;
+};
+
+static const struct argp_option option_table[] = {
+    {"input", 'i', "FILE", 0, "read JSON Lines from FILE instead of standard input", 0},
+    {"raw", 'r', NULL, 0, "{\"input_ids\", \"token_type_ids\"?} in, logits or hidden states out", 0},
+    {"strict", 'S', NULL, 0, "stop at the first line that cannot be used", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case 'i':
+        options->input = argument;
+        break;
+    case 'r':
+        options->raw = true;
+        break;
+    case 'S':
+        options->strict = true;
+        break;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &options->task;
+        break;
+    case ARGP_KEY_ARG:
+        if (options->model)
+            argp_error(state, "expected one MODEL, found also \"%s\"", argument);
+        options->model = argument;
+        break;
+    case ARGP_KEY_END:
+        if (!options->model)
+            argp_error(state, "expected a MODEL: a checkpoint directory");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+struct running {
+    const struct espi_task *task;
+    struct espi_pipeline *pipeline;
+    struct cli_jsonl in;
+};
+
+/* What must be known of a line when its answer comes. */
+struct line {
+    size_t number;
+    json_t *id;
+};
+
+static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *answer)
+{
+    struct running *running = cookie;
+    struct line *line = answer->cookie;
+    int status = answer->status
+                     ? cli_jsonl_error(ctx, &running->in, line->number, line->id, answer->status, answer->error)
+                     : cli_jsonl_answer(ctx, line->id, answer->result);
+    json_decref(line->id);
+    free(line);
+    return status;
+}
+
+static int push_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status)
+{
+    struct running *running = cookie;
+    struct line *line = espi_calloc(ctx, 1, sizeof *line);
+    if (!line)
+        return ESP_ERR_MEMORY;
+    line->number = number;
+    line->id = object ? json_incref(json_object_get(object->value, "id")) : NULL;
+
+    struct espi_example *example = NULL;
+    if (!status)
+        status = espi_task_example_from_json(ctx, running->task, object, &example);
+    if (status)
+        status = espi_pipeline_push_error(running->pipeline, ctx, status, esp_last_error(ctx), line);
+    else
+        status = espi_pipeline_push(running->pipeline, ctx, example, line);
+    if (status)
+        return status;
+    /* an asker that waits for the answer before the next question must get it */
+    if (running->in.strict || espi_lines_would_wait(&running->in.lines)) {
+        status = espi_pipeline_flush(running->pipeline, ctx);
+        fflush(stdout);
+    }
+    return status;
+}
+
+static int run_task(esp_context *ctx, const struct options *options, struct cli_model *model, struct running *running)
+{
+    struct espi_job job;
+    running->task = options->task.task ? options->task.task : espi_task_for_head(model->checkpoint.config.head);
+    int status = espi_job_init(ctx, &job, running->task, model->tokenizer, &model->checkpoint.config,
+                               &options->task.task_options);
+    if (!status)
+        status = espi_pipeline_new(ctx, &job, model->engine, options->task.batch_tokens, deliver, running,
+                                   &running->pipeline);
+    if (!status)
+        status = cli_jsonl_each(ctx, &running->in, push_line, running);
+    if (!status)
+        status = espi_pipeline_flush(running->pipeline, ctx);
+    espi_pipeline_free(running->pipeline);
+    return status;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    static const struct argp_child children[] = {{&cli_task_argp, 0, NULL, 0}, {0}};
+    static const struct argp argp = {
+        option_table,
+        parse_option,
+        "MODEL",
+        "Answers JSON Lines with a model: {\"question\", \"context\"}, {\"text\"} or {\"text\", \"pair\"}, each with "
+        "an "
+        "optional \"id\" that is echoed."
+        "\vAnswers have the members of the Hugging Face pipeline of the task, a line for each line, in order. A line "
+        "that "
+        "cannot be used is answered by {\"line\", \"error\"}, and the exit status is then 1.",
+        children,
+        NULL,
+        NULL};
+    struct options options = {0};
+    cli_parse(&argp, "run", argc, argv, &options);
+    cli_catch_signals();
+    esp_context *ctx = cli_context_new("run");
+    struct cli_model model = {0};
+    struct running running = {.in = {.command = "run", .strict = options.strict}};
+    int status = espi_lines_open(ctx, options.input, &running.in.lines);
+    if (!status)
+        status = cli_model_open(ctx, options.model, options.task.threads, !options.raw, &model);
+    if (!status)
+        status = options.raw ? cli_run_raw(ctx, model.engine, options.task.batch_tokens, &running.in)
+                             : run_task(ctx, &options, &model, &running);
+    int code = cli_jsonl_exit_code(ctx, &running.in, status);
+    espi_lines_close(&running.in.lines);
+    cli_model_close(&model);
+    esp_context_free(ctx);
+    return code;
+}

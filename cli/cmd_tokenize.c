@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier tokenize MODEL: {"text","pair"?} lines in, tokens and offsets out. */
+#include "cli.h"
+#include "jsonl.h"
+
+#include <string.h>
+
+struct options {
+    const char *model, *input;
+    bool strict, truncation_given;
+    esp_encode_options encode;
+};
+
+static const struct argp_option option_table[] = {
+    {"input", 'i', "FILE", 0, "read JSON Lines from FILE instead of standard input", 0},
+    {"max-length", 'l', "N", 0, "tokens of a window, special tokens included (default: no limit)", 0},
+    {"stride", 's', "N", 0, "tokens that consecutive windows share (default 0)", 0},
+    {"truncation", 't', "STRATEGY", 0, "longest_first (default with --max-length), only_first or only_second", 0},
+    {"no-special-tokens", 'n', NULL, 0, "add neither [CLS] nor [SEP]", 0},
+    {"strict", 'S', NULL, 0, "stop at the first line that cannot be used", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    static const char *const strategies[] = {"longest_first", "only_first", "only_second", NULL};
+    struct options *options = state->input;
+    switch (key) {
+    case 'i':
+        options->input = argument;
+        break;
+    case 'l':
+        options->encode.max_length = cli_parse_size(state, "max-length", argument, 1, INT32_MAX);
+        break;
+    case 's':
+        options->encode.stride = cli_parse_size(state, "stride", argument, 0, INT32_MAX);
+        break;
+    case 't':
+        options->encode.truncation =
+            (esp_truncation)(ESP_TRUNCATE_LONGEST_FIRST + cli_parse_word(state, "truncation", argument, strategies));
+        options->truncation_given = true;
+        break;
+    case 'n':
+        options->encode.no_special_tokens = true;
+        break;
+    case 'S':
+        options->strict = true;
+        break;
+    case ARGP_KEY_ARG:
+        if (options->model)
+            argp_error(state, "expected one MODEL, found also \"%s\"", argument);
+        options->model = argument;
+        break;
+    case ARGP_KEY_END:
+        if (!options->model)
+            argp_error(state, "expected a MODEL: a checkpoint directory, tokenizer.json or vocab.txt");
+        if (!options->encode.max_length && (options->truncation_given || options->encode.stride))
+            argp_error(state, "--truncation and --stride need --max-length");
+        if (options->encode.max_length && !options->truncation_given)
+            options->encode.truncation = ESP_TRUNCATE_LONGEST_FIRST;
+        options->encode.overflow = true;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* {"ids","type_ids","tokens","offsets","special_tokens_mask"} of one window. */
+static json_t *window_to_json(const esp_tokenizer *tokenizer, const esp_encoding *encoding, size_t window)
+{
+    json_t *ids = json_array(), *types = json_array(), *tokens = json_array(), *offsets = json_array(),
+           *special = json_array();
+    for (size_t t = encoding->starts[window]; t < encoding->starts[window + 1]; t++) {
+        json_array_append_new(ids, json_integer(encoding->ids[t]));
+        json_array_append_new(types, json_integer(encoding->type_ids[t]));
+        json_array_append_new(tokens, json_string(esp_tokenizer_token(tokenizer, encoding->ids[t])));
+        json_array_append_new(
+            offsets, json_pack("[I,I]", (json_int_t)encoding->char_begin[t], (json_int_t)encoding->char_end[t]));
+        json_array_append_new(special, json_integer(encoding->special[t]));
+    }
+    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "ids", ids, "type_ids", types, "tokens", tokens, "offsets", offsets,
+                     "special_tokens_mask", special);
+}
+
+static json_t *encoding_to_json(const esp_tokenizer *tokenizer, const esp_encoding *encoding)
+{
+    json_t *first = window_to_json(tokenizer, encoding, 0), *overflow = json_array();
+    for (size_t window = 1; window < encoding->windows; window++)
+        json_array_append_new(overflow, window_to_json(tokenizer, encoding, window));
+    json_object_set_new(first, "overflow", overflow);
+    return first;
+}
+
+struct tokenizing {
+    const struct options *options;
+    const esp_tokenizer *tokenizer;
+    struct cli_jsonl in;
+    esp_encoding encoding;
+};
+
+static int encode_line(esp_context *ctx, struct tokenizing *work, const struct espi_json *line)
+{
+    const char *text, *pair = NULL;
+    size_t text_bytes, pair_bytes = 0;
+    int status = espi_json_get_string(ctx, line, "text", &text, &text_bytes);
+    if (!status && espi_json_has(line, "pair"))
+        status = espi_json_get_string(ctx, line, "pair", &pair, &pair_bytes);
+    if (status)
+        return status;
+    status =
+        esp_encode(ctx, work->tokenizer, text, text_bytes, pair, pair_bytes, &work->options->encode, &work->encoding);
+    return status ? espi_fail_prefix(ctx, status, "%s", line->source) : ESP_OK;
+}
+
+static int tokenize_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *line, int status)
+{
+    struct tokenizing *work = cookie;
+    const json_t *id = line ? json_object_get(line->value, "id") : NULL;
+    if (!status)
+        status = encode_line(ctx, work, line);
+    if (status)
+        return cli_jsonl_error(ctx, &work->in, number, id, status, esp_last_error(ctx));
+    json_t *answer = encoding_to_json(work->tokenizer, &work->encoding);
+    status = answer ? cli_jsonl_answer(ctx, id, answer) : espi_fail_memory(ctx, work->encoding.tokens);
+    json_decref(answer);
+    return status;
+}
+
+int cmd_tokenize(int argc, char **argv)
+{
+    static const struct argp argp = {
+        option_table,
+        parse_option,
+        "MODEL",
+        "Tokenizes JSON Lines {\"text\", \"pair\"?, \"id\"?} as the model's tokenizer does."
+        "\vAnswers are {\"ids\", \"type_ids\", \"tokens\", \"offsets\", \"special_tokens_mask\", \"overflow\"}, a line "
+        "for "
+        "each line, in order; offsets count code points of the original text. A line that cannot be used is answered "
+        "by "
+        "{\"line\", \"error\"}, and the exit status is then 1.",
+        NULL,
+        NULL,
+        NULL};
+    struct options options = {0};
+    cli_parse(&argp, "tokenize", argc, argv, &options);
+    cli_catch_signals();
+    esp_context *ctx = cli_context_new("tokenize");
+    esp_tokenizer *tokenizer = NULL;
+    struct tokenizing work = {.options = &options, .in = {.command = "tokenize", .strict = options.strict}};
+    int status = esp_tokenizer_open(ctx, options.model, &tokenizer);
+    work.tokenizer = tokenizer;
+    if (!status)
+        status = espi_lines_open(ctx, options.input, &work.in.lines);
+    if (!status)
+        status = cli_jsonl_each(ctx, &work.in, tokenize_line, &work);
+    int code = cli_jsonl_exit_code(ctx, &work.in, status);
+    espi_lines_close(&work.in.lines);
+    esp_encoding_clear(&work.encoding);
+    esp_tokenizer_free(tokenizer);
+    esp_context_free(ctx);
+    return code;
+}

@@ -1,0 +1,26 @@
+# bash completion for espalier: commands, then the options that `espalier COMMAND --help` lists.
+_espalier()
+{
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} words
+    if [ "$COMP_CWORD" = 1 ]; then
+        words=$("${COMP_WORDS[0]}" --help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  .*/\1/p')
+        COMPREPLY=($(compgen -W "$words --help --version" -- "$current"))
+        return
+    fi
+    case $previous in
+    --task | -t) COMPREPLY=($(compgen -W "qa classify tag embed mlm" -- "$current")) ; return ;;
+    --head) COMPREPLY=($(compgen -W "none qa sequence token mlm" -- "$current")) ; return ;;
+    --truncation) COMPREPLY=($(compgen -W "longest_first only_first only_second" -- "$current")) ; return ;;
+    --aggregation) COMPREPLY=($(compgen -W "none simple first average max" -- "$current")) ; return ;;
+    --function) COMPREPLY=($(compgen -W "softmax sigmoid none" -- "$current")) ; return ;;
+    --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
+    esac
+    case $current in
+    -*)
+        words=$("${COMP_WORDS[0]}" "${COMP_WORDS[1]}" --help 2>/dev/null | grep -oE -- '--[a-z][a-z-]*')
+        COMPREPLY=($(compgen -W "$words" -- "$current"))
+        ;;
+    *) COMPREPLY=($(compgen -f -- "$current")) ;;
+    esac
+}
+complete -o filenames -F _espalier espalier

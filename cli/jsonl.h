@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * JSON Lines in and out: what run and tokenize share. */
+#ifndef ESPI_CLI_JSONL_H
+#define ESPI_CLI_JSONL_H
+
+#include "base/file.h"
+#include "base/json.h"
+
+/* A line that cannot be used is answered by
+ * {"id":…,"line":N,"error":"…"} in its place and noted on stderr; with `strict` it ends the command. */
+struct cli_jsonl {
+    const char *command;
+    bool strict;
+    size_t failed;           // lines answered by an error
+    struct espi_lines lines; // opened and closed by the command
+};
+
+/* One line: a JSON object, or `object` NULL with the reason as the context's last error and in `status`. Returns a
+ * negative status to end the command. */
+typedef int cli_line_fn(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status);
+
+/* Calls `line` for every line that is not blank, until the end, a failure or an interruption. */
+int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, void *cookie);
+
+/* Answers a line with an error; `id` may be NULL. Returns `status` when strict, else ESP_OK. */
+int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, const json_t *id, int status,
+                    const char *error);
+
+/* The command's exit code: CLI_FAILED also when lines were answered by errors or the command was interrupted. */
+int cli_jsonl_exit_code(const esp_context *ctx, const struct cli_jsonl *in, int status);
+
+/* Prints an answer with the id in front: {"id":…, members of the object} or {"id":…,"result":[…]} for a list. Without
+ * an id the answer stands alone. */
+int cli_jsonl_answer(esp_context *ctx, const json_t *id, json_t *answer);
+
+#endif

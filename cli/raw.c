@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "raw.h"
+
+#include "base/memory.h"
+#include "base/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A line that waits for its batch. */
+struct raw_line {
+    size_t number;
+    json_t *id;
+    int status; // not ESP_OK: `error` is its answer, and it has no tokens in the batch
+    char *error;
+};
+
+struct raw {
+    struct espi_engine *engine;
+    struct cli_jsonl *in;
+    size_t batch_tokens;
+    enum espi_result result;
+
+    struct raw_line *lines; // (line_count)
+    size_t line_count, line_capacity;
+    size_t sequences, starts_capacity;
+    uint32_t *starts; // (sequences + 1)
+    int32_t *ids;     // (tokens)
+    size_t tokens, ids_capacity;
+    uint8_t *types; // (tokens)
+    size_t types_capacity;
+    uint32_t *positions; // (tokens) every one, for the masked-LM head
+    size_t positions_capacity;
+    float *out;
+    size_t out_capacity;
+};
+
+static enum espi_result result_of_head(enum espi_head head)
+{
+    switch (head) {
+    case ESPI_HEAD_QA:
+    case ESPI_HEAD_TOKEN:
+        return ESPI_RESULT_TOKEN_LOGITS;
+    case ESPI_HEAD_SEQUENCE:
+        return ESPI_RESULT_SEQUENCE_LOGITS;
+    case ESPI_HEAD_MLM:
+        return ESPI_RESULT_VOCAB_LOGITS;
+    case ESPI_HEAD_NONE:
+        break;
+    }
+    return ESPI_RESULT_HIDDEN;
+}
+
+/* ---- reading a line ---------------------------------------------------------------------------------------------- */
+
+static int read_integers(esp_context *ctx, const struct espi_json *array, int64_t high, int32_t *ids, uint8_t *types)
+{
+    for (size_t i = 0; i < espi_json_length(array); i++) {
+        struct espi_json item = espi_json_item(array, i);
+        json_int_t value = json_integer_value(item.value);
+        if (!json_is_integer(item.value) || value < 0 || value > high)
+            return espi_json_fail(ctx, &item, "expected an integer from 0 to %lld", (long long)high);
+        if (ids)
+            ids[i] = (int32_t)value;
+        else
+            types[i] = (uint8_t)value;
+    }
+    return ESP_OK;
+}
+
+static int grow_batch(esp_context *ctx, struct raw *raw, size_t count)
+{
+    int status = espi_grow(ctx, &raw->ids, &raw->ids_capacity, raw->tokens + count, sizeof *raw->ids);
+    if (!status)
+        status = espi_grow(ctx, &raw->types, &raw->types_capacity, raw->tokens + count, sizeof *raw->types);
+    if (!status)
+        status = espi_grow(ctx, &raw->starts, &raw->starts_capacity, raw->sequences + 2, sizeof *raw->starts);
+    return status;
+}
+
+/* Appends the line's sequence to the batch; nothing is appended on failure. */
+static int append_sequence(esp_context *ctx, struct raw *raw, const struct espi_json *line)
+{
+    const struct espi_config *config = raw->engine->config;
+    struct espi_json ids = espi_json_at(line, "input_ids"), types = espi_json_at(line, "token_type_ids");
+    int status = espi_json_expect_array(ctx, &ids);
+    if (!status && types.value)
+        status = espi_json_expect_array(ctx, &types);
+    if (status)
+        return status;
+    size_t count = espi_json_length(&ids);
+    if (count == 0 || count > config->max_positions)
+        return espi_json_fail(ctx, &ids, "expected 1 to %zu ids, found %zu", config->max_positions, count);
+    if (types.value && espi_json_length(&types) != count)
+        return espi_json_fail(ctx, &types, "expected %zu values as input_ids has, found %zu", count,
+                              espi_json_length(&types));
+    status = grow_batch(ctx, raw, count);
+    if (!status)
+        status = read_integers(ctx, &ids, (int64_t)config->vocab_size - 1, raw->ids + raw->tokens, NULL);
+    if (!status)
+        memset(raw->types + raw->tokens, 0, count);
+    if (!status && types.value)
+        status = read_integers(ctx, &types, config->type_vocab ? (int64_t)config->type_vocab - 1 : 1, NULL,
+                               raw->types + raw->tokens);
+    if (status)
+        return status;
+    raw->starts[0] = 0;
+    raw->tokens += count;
+    raw->starts[++raw->sequences] = (uint32_t)raw->tokens;
+    return ESP_OK;
+}
+
+/* ---- answering a batch ------------------------------------------------------------------------------------------- */
+
+/* (rows, cols) as nested lists; every stride-th value from `data`. A vector when cols is 0. */
+static json_t *numbers(const float *data, size_t rows, size_t cols, size_t stride)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < rows; i++)
+        json_array_append_new(array, cols ? numbers(data + i * cols * stride, cols, 0, 1)
+                                          : json_real((double)data[i * stride]));
+    return array;
+}
+
+static json_t *answer_of_sequence(const struct raw *raw, size_t sequence)
+{
+    const struct espi_config *config = raw->engine->config;
+    size_t first = raw->starts[sequence], tokens = raw->starts[sequence + 1] - first, labels = config->labels;
+    switch (raw->result) {
+    case ESPI_RESULT_SEQUENCE_LOGITS:
+        return json_pack("{s:o}", "logits", numbers(raw->out + sequence * labels, labels, 0, 1));
+    case ESPI_RESULT_VOCAB_LOGITS:
+        return json_pack("{s:o}", "logits",
+                         numbers(raw->out + first * config->vocab_size, tokens, config->vocab_size, 1));
+    case ESPI_RESULT_TOKEN_LOGITS:
+        if (config->head != ESPI_HEAD_QA)
+            return json_pack("{s:o}", "logits", numbers(raw->out + first * labels, tokens, labels, 1));
+        return json_pack("{s:o,s:o}", "start_logits", numbers(raw->out + first * 2, tokens, 0, 2), "end_logits",
+                         numbers(raw->out + first * 2 + 1, tokens, 0, 2));
+    default:
+        return json_pack("{s:o}", "hidden", numbers(raw->out + first * config->hidden, tokens, config->hidden, 1));
+    }
+}
+
+static int run_batch(esp_context *ctx, struct raw *raw)
+{
+    struct espi_batch batch = {.sequences = raw->sequences,
+                               .tokens = raw->tokens,
+                               .starts = raw->starts,
+                               .ids = raw->ids,
+                               .types = raw->engine->config->type_vocab ? raw->types : NULL};
+    struct espi_wanted wanted = {.result = raw->result};
+    if (raw->result == ESPI_RESULT_VOCAB_LOGITS) {
+        int status = espi_grow(ctx, &raw->positions, &raw->positions_capacity, raw->tokens, sizeof *raw->positions);
+        if (status)
+            return status;
+        for (size_t t = 0; t < raw->tokens; t++)
+            raw->positions[t] = (uint32_t)t;
+        wanted.positions = raw->positions;
+        wanted.position_count = raw->tokens;
+    }
+    size_t size = espi_result_size(raw->engine->config, &batch, &wanted);
+    int status = espi_grow(ctx, &raw->out, &raw->out_capacity, size, sizeof *raw->out);
+    wanted.out = raw->out;
+    return status ? status : raw->engine->run(raw->engine, ctx, &batch, &wanted);
+}
+
+static int print_line(esp_context *ctx, struct raw *raw, const struct raw_line *line, size_t *sequence)
+{
+    if (line->status)
+        return cli_jsonl_error(ctx, raw->in, line->number, line->id, line->status, line->error);
+    json_t *answer = answer_of_sequence(raw, (*sequence)++);
+    int status = answer ? cli_jsonl_answer(ctx, line->id, answer) : espi_fail_memory(ctx, raw->tokens);
+    json_decref(answer);
+    return status;
+}
+
+static void forget_lines(struct raw *raw)
+{
+    for (size_t i = 0; i < raw->line_count; i++) {
+        json_decref(raw->lines[i].id);
+        free(raw->lines[i].error);
+    }
+    raw->line_count = raw->sequences = raw->tokens = 0;
+}
+
+static int flush(esp_context *ctx, struct raw *raw)
+{
+    int status = raw->sequences ? run_batch(ctx, raw) : ESP_OK;
+    size_t sequence = 0;
+    for (size_t i = 0; i < raw->line_count && !status; i++)
+        status = print_line(ctx, raw, &raw->lines[i], &sequence);
+    forget_lines(raw);
+    return status;
+}
+
+static int add_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status)
+{
+    struct raw *raw = cookie;
+    size_t before = raw->tokens;
+    if (!status)
+        status = append_sequence(ctx, raw, object);
+    if (status == ESP_ERR_MEMORY)
+        return status;
+    struct raw_line line = {.number = number, .status = status};
+    if (object)
+        line.id = json_incref(json_object_get(object->value, "id"));
+    if (status && !(line.error = strdup(esp_last_error(ctx))))
+        return espi_fail_memory(ctx, strlen(esp_last_error(ctx)));
+    int grown = espi_grow(ctx, &raw->lines, &raw->line_capacity, raw->line_count + 1, sizeof line);
+    if (grown)
+        return grown;
+    raw->lines[raw->line_count++] = line;
+    bool full = raw->tokens >= raw->batch_tokens || raw->tokens + (raw->tokens - before) > raw->batch_tokens;
+    return full || raw->in->strict || espi_lines_would_wait(&raw->in->lines) ? flush(ctx, raw) : ESP_OK;
+}
+
+int cli_run_raw(esp_context *ctx, struct espi_engine *engine, size_t batch_tokens, struct cli_jsonl *in)
+{
+    struct raw raw = {.engine = engine, .in = in, .batch_tokens = batch_tokens ? batch_tokens : 4096};
+    raw.result = result_of_head(engine->config->head);
+    int status = cli_jsonl_each(ctx, in, add_line, &raw);
+    if (!status)
+        status = flush(ctx, &raw);
+    forget_lines(&raw);
+    free(raw.lines);
+    free(raw.starts);
+    free(raw.ids);
+    free(raw.types);
+    free(raw.positions);
+    free(raw.out);
+    return status;
+}

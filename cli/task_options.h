@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The options of tasks, shared by run and eval as an argp child. */
+#ifndef ESPI_CLI_TASK_OPTIONS_H
+#define ESPI_CLI_TASK_OPTIONS_H
+
+#include "tasks/task.h"
+
+#include <argp.h>
+
+struct cli_task_options {
+    const struct espi_task *task; // NULL: by the model's head
+    size_t threads;               // 0: by the environment
+    size_t batch_tokens;          // 0: the pipeline's default
+    struct espi_task_options task_options;
+};
+
+/* Its parser's input is a struct cli_task_options (set state->child_inputs in ARGP_KEY_INIT). */
+extern const struct argp cli_task_argp;
+
+#endif

@@ -1,0 +1,35 @@
+#!/bin/sh
+# The layers of docs/architecture.md: a folder includes only itself and folders before it in the list; run and create
+# never include each other; only the command line sees both. Prints every line that breaks this.
+set -eu
+cd "$(dirname "$0")/.."
+
+bad=0
+# allowed LAYER OTHER...: the includes "x/..." in src/LAYER name only LAYER or OTHER.
+allowed() {
+    layer=$1
+    pattern=$(echo "$*" | tr ' ' '|')
+    [ -d "src/$layer" ] || return 0
+    if grep -rnE '^#include "[a-z_]+/' "src/$layer" | grep -vE "#include \"($pattern)/"; then
+        echo "src/$layer may include only: $*" >&2
+        bad=1
+    fi
+    if grep -rnE '^#include "\.\.' "src/$layer"; then
+        echo "includes are written \"layer/file.h\"" >&2
+        bad=1
+    fi
+}
+allowed base
+allowed kernels base
+allowed text base kernels
+allowed model base kernels text
+allowed tasks base kernels text model
+allowed run base kernels text model tasks
+allowed create base kernels text model tasks
+allowed serve base kernels text model tasks run
+
+if grep -rnE '#include [<"](oneapi/|dnnl|mpi|microhttpd)' src --include='*.[ch]' | grep -vE '^src/(create|serve)/'; then
+    echo "the runtime library links neither oneDNN nor MPI nor HTTP" >&2
+    bad=1
+fi
+exit $bad
