@@ -3,9 +3,7 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS espalier EXPORT espalier-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES include/espalier.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-if(TARGET espalier_cli)
-  install(TARGETS espalier_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-endif()
+install(TARGETS espalier_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(EXPORT espalier-targets NAMESPACE espalier:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
 
 configure_package_config_file(cmake/espalier-config.cmake.in ${CMAKE_BINARY_DIR}/espalier-config.cmake
