@@ -30,8 +30,8 @@ int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t in
         status = espi_products_get(ctx, products, inputs, ESPI_TILE_COLUMNS, outputs, &out->product[0]);
     for (size_t range = 0; range < ranges && !status; range++) {
         size_t first = range * ESPI_TILE_COLUMNS;
-        status = espi_pack(ctx, products, range_product(out, range), weight + first * inputs, bias + first,
-                           &out->packed[range]);
+        status = espi_packed_init(ctx, products, range_product(out, range), weight + first * inputs, bias + first,
+                                  &out->packed[range]);
     }
     if (status)
         espi_linear_clear(out);

@@ -271,7 +271,7 @@ static int make_probe(esp_context *ctx, struct espi_products *products, const st
         probe->weight[i] = espi_random_uniform(&random) - 0.5f;
     for (size_t i = 0; i < columns; i++)
         probe->bias[i] = espi_random_uniform(&random) - 0.5f;
-    return espi_pack(ctx, products, product, probe->weight, probe->bias, &probe->packed);
+    return espi_packed_init(ctx, products, product, probe->weight, probe->bias, &probe->packed);
 }
 
 /* Sets *uniform when every row of the tile equals the reference row, which the first tile's first row becomes. */
@@ -386,8 +386,8 @@ static dnnl_status_t reorder(struct espi_products *products, dnnl_memory_t from,
     return result;
 }
 
-int espi_pack(esp_context *ctx, struct espi_products *products, const struct espi_product *product, const float *weight,
-              const float *bias, struct espi_packed *out)
+int espi_packed_init(esp_context *ctx, struct espi_products *products, const struct espi_product *product,
+                     const float *weight, const float *bias, struct espi_packed *out)
 {
     memset(out, 0, sizeof *out);
     out->data = espi_calloc_aligned(ctx, product->weight_bytes, 1);

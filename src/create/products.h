@@ -62,8 +62,8 @@ struct espi_packed {
 };
 
 /* weight: (columns, inputs), rows `inputs` apart; bias: (columns), used in place: it must outlive the pack. */
-int espi_pack(esp_context *ctx, struct espi_products *products, const struct espi_product *product, const float *weight,
-              const float *bias, struct espi_packed *out) ESPI_NODISCARD;
+int espi_packed_init(esp_context *ctx, struct espi_products *products, const struct espi_product *product,
+                     const float *weight, const float *bias, struct espi_packed *out) ESPI_NODISCARD;
 void espi_packed_clear(struct espi_packed *packed);
 
 /* The lowest tile with at least `rows` rows, else the highest. */
