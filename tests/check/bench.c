@@ -61,7 +61,7 @@ static void make_weights(struct layer *layer, struct espi_random *random)
     if (status)
         abort();
     layer->block = allocate(packing.bytes);
-    espi_packed_init(&packing, weights, layer->block);
+    espi_pack(&packing, weights, layer->block);
     if (espi_quads_view(NULL, &packing, layer->block, packing.bytes, &layer->quads))
         abort();
     free(weights);

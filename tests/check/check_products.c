@@ -129,7 +129,7 @@ static void make_weights(struct espi_random *random, struct product *p)
     uint8_t *block = aligned_alloc(ESPI_PACK_ALIGN, packing.bytes);
     if (status || !block)
         abort();
-    espi_packed_init(&packing, weights, block);
+    espi_pack(&packing, weights, block);
     p->quads = (struct espi_quads){.rows = p->rows, .columns = p->columns};
     p->weights = copy(random, block + packing.weights, packing.groups * 16);
     p->quads.weights = (const int8_t *)p->weights.data;

@@ -108,7 +108,7 @@ static void test_dense_bytes(void **state)
     assert_int_equal(packing.bytes, 64);
     assert_int_equal(packing.weights, 0);
     uint8_t block[64];
-    espi_packed_init(&packing, weights, block);
+    espi_pack(&packing, weights, block);
     static const uint8_t expected[64] = {
         1,  2,  3,  4,  6,  7,  8,  9,  11, 12, 13, 14, 16, 17, 18, 19, // quad 0: rows 0-3, columns 0-3
         5,  0,  0,  0,  10, 0,  0,  0,  15, 0,  0,  0,  20, 0,  0,  0,  // column 4
@@ -131,7 +131,7 @@ static void test_sparse_bytes(void **state)
     assert_int_equal(packing.starts, 128);
     assert_int_equal(packing.bytes, 192);
     _Alignas(4) uint8_t block[192];
-    espi_packed_init(&packing, weights, block);
+    espi_pack(&packing, weights, block);
     static const uint8_t dwords[16] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0};
     static const uint8_t indices[8] = {7, 0, 2, 1, 2, 1, 2, 1}; // the last column fills the group
     static const uint8_t starts[12] = {0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0};
@@ -153,7 +153,7 @@ static void round_trip(esp_context *ctx, size_t rows, size_t columns, bool spars
     else
         test_ok(ctx, espi_packing_dense(ctx, rows, columns, &packing));
     uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
-    espi_packed_init(&packing, weights, block);
+    espi_pack(&packing, weights, block);
     struct espi_quads quads;
     test_ok(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads));
     espi_unpack(&quads, back);
