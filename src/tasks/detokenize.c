@@ -12,21 +12,21 @@ static const struct replacement {
     {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
 };
 
-/* Replaces all occurrences from `begin` on; no replacement is longer than what it replaces. */
-static void replace(struct espi_string *text, size_t begin, const struct replacement *rule)
+/* Replaces all occurrences in place and returns the new length; no replacement is longer than what it replaces. */
+static size_t replace(char *text, size_t length, const struct replacement *rule)
 {
-    size_t from_bytes = strlen(rule->from), to_bytes = strlen(rule->to), kept = begin;
-    for (size_t at = begin; at < text->length;) {
-        if (text->length - at >= from_bytes && !memcmp(text->data + at, rule->from, from_bytes)) {
-            memcpy(text->data + kept, rule->to, to_bytes);
+    size_t from_bytes = strlen(rule->from), to_bytes = strlen(rule->to), kept = 0;
+    for (size_t at = 0; at < length;) {
+        if (length - at >= from_bytes && !memcmp(text + at, rule->from, from_bytes)) {
+            memcpy(text + kept, rule->to, to_bytes);
             kept += to_bytes;
             at += from_bytes;
         } else {
-            text->data[kept++] = text->data[at++];
+            text[kept++] = text[at++];
         }
     }
-    text->length = kept;
-    text->data[kept] = '\0';
+    text[kept] = '\0';
+    return kept;
 }
 
 int espi_detokenize_add(esp_context *ctx, const char *token, bool first, struct espi_string *out)
@@ -37,14 +37,14 @@ int espi_detokenize_add(esp_context *ctx, const char *token, bool first, struct 
     if (!status)
         status = espi_string_add(ctx, out, token + (continues ? 2 : 0), strlen(token) - (continues ? 2 : 0));
     for (size_t i = 0; !status && i < ESPI_COUNT(replacements); i++)
-        replace(out, begin, &replacements[i]);
+        out->length = begin + replace(out->data + begin, out->length - begin, &replacements[i]);
     return status;
 }
 
-void espi_detokenize_clean(struct espi_string *text)
+void espi_detokenize_clean(char *text)
 {
     for (size_t i = 0; i < ESPI_COUNT(replacements); i++) {
         if (strcmp(replacements[i].from, " do not") != 0) // the decoder's rule alone
-            replace(text, 0, &replacements[i]);
+            replace(text, strlen(text), &replacements[i]);
     }
 }

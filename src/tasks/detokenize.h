@@ -10,6 +10,6 @@
 int espi_detokenize_add(esp_context *ctx, const char *token, bool first, struct espi_string *out) ESPI_NODISCARD;
 
 /* The same clean-up over a whole text, in place (clean_up_tokenization of transformers): also " ' " becomes "'". */
-void espi_detokenize_clean(struct espi_string *text);
+void espi_detokenize_clean(char *text);
 
 #endif

@@ -19,7 +19,7 @@ enum { TOP_K = 5 };
 static int configure(esp_context *ctx, struct espi_job *job)
 {
     struct espi_task_options *o = &job->options;
-    if (job->mask_token < 0)
+    if (job->special.mask < 0)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task mlm needs a vocabulary with [MASK]");
     if (esp_tokenizer_size(job->tokenizer) > job->config->vocab_size) {
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task mlm: the vocabulary has %zu tokens, the model %zu",
@@ -69,7 +69,7 @@ static int mask_tokens(esp_context *ctx, const struct espi_job *job, const struc
         if (status)
             return status;
         if (random[1] < UINT32_MAX / 10 * 8)
-            encoding->ids[token] = job->mask_token;
+            encoding->ids[token] = job->special.mask;
         else if (random[1] < UINT32_MAX / 10 * 9)
             encoding->ids[token] = (int32_t)((uint64_t)random[2] * esp_tokenizer_size(job->tokenizer) >> 32);
     }
@@ -87,7 +87,7 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
     if (status || job->options.evaluate)
         return status ? status : mask_tokens(ctx, job, example, features);
     for (size_t token = 0; !status && token < encoding->tokens; token++) {
-        if (encoding->ids[token] == job->mask_token)
+        if (encoding->ids[token] == job->special.mask)
             status = add_position(ctx, features, token);
     }
     if (!status && features->position_count == 0)
@@ -183,42 +183,38 @@ static int consume(esp_context *ctx, const struct espi_job *job, const struct es
     return ESP_OK;
 }
 
-static bool is_special(const struct espi_job *job, int32_t id)
-{
-    return id == job->cls_token || id == job->sep_token || id == job->unk_token || id == job->mask_token ||
-           id == job->config->pad_token_id;
-}
-
 /* The text with one mask filled; with several masks the special tokens are shown, as the others would be gone. */
 static int sequence(esp_context *ctx, const struct espi_job *job, const struct espi_features *features, size_t mask,
-                    size_t token, struct espi_string *out)
+                    size_t token, char **out)
 {
     const esp_encoding *encoding = &features->encoding;
-    out->length = 0;
-    int status = espi_string_add(ctx, out, "", 0);
-    bool first = true;
-    for (size_t i = 0; !status && i < encoding->tokens; i++) {
+    int32_t *ids = espi_calloc(ctx, encoding->tokens, sizeof(*ids));
+    if (!ids)
+        return ESP_ERR_MEMORY;
+    size_t count = 0;
+    for (size_t i = 0; i < encoding->tokens; i++) {
         int32_t id = i == features->positions[mask] ? (int32_t)token : encoding->ids[i];
-        const char *text = esp_tokenizer_token(job->tokenizer, id);
-        if (id == job->config->pad_token_id || (features->position_count == 1 && is_special(job, id)) || !text)
-            continue;
-        status = espi_detokenize_add(ctx, text, first, out);
-        first = false;
+        if (id != job->special.pad)
+            ids[count++] = id;
     }
+    int status = espi_tokenizer_decode(ctx, job->tokenizer, ids, count, features->position_count == 1, out);
+    free(ids);
     if (!status)
-        espi_detokenize_clean(out);
+        espi_detokenize_clean(*out);
     return status;
 }
 
 static int choice_json(esp_context *ctx, const struct espi_job *job, const struct espi_features *features, size_t mask,
-                       const struct choice *choice, struct espi_string *text, json_t **out)
+                       const struct choice *choice, json_t **out)
 {
     const char *token = esp_tokenizer_token(job->tokenizer, (int32_t)choice->token);
-    int status = sequence(ctx, job, features, mask, choice->token, text);
+    char *text;
+    int status = sequence(ctx, job, features, mask, choice->token, &text);
     if (status)
         return status;
-    *out = json_pack("{s:f, s:I, s:s, s:s%}", "score", choice->score, "token", (json_int_t)choice->token, "token_str",
-                     token ? token : "", "sequence", text->data, text->length);
+    *out = json_pack("{s:f, s:I, s:s, s:s}", "score", choice->score, "token", (json_int_t)choice->token, "token_str",
+                     token ? token : "", "sequence", text);
+    free(text);
     return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
 }
 
@@ -227,20 +223,17 @@ static int finish_choices(esp_context *ctx, const struct espi_job *job, const st
                           json_t **result)
 {
     const struct state *state = features->state;
-    struct espi_string text = {0};
     json_t *masks = json_array();
     int status = masks ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
     for (size_t mask = 0; !status && mask < features->position_count; mask++) {
         json_t *list = json_array(), *choice = NULL;
         json_array_append_new(masks, list);
         for (size_t i = 0; !status && i < job->options.top_k; i++) {
-            status =
-                choice_json(ctx, job, features, mask, &state->choices[mask * job->options.top_k + i], &text, &choice);
+            status = choice_json(ctx, job, features, mask, &state->choices[mask * job->options.top_k + i], &choice);
             if (!status && json_array_append_new(list, choice))
                 status = espi_fail_memory(ctx, sizeof(json_t));
         }
     }
-    free(text.data);
     if (!status)
         *result = json_incref(features->position_count == 1 ? json_array_get(masks, 0) : masks);
     json_decref(masks);

@@ -77,7 +77,7 @@ static int add_token(esp_context *ctx, const struct espi_job *job, const struct 
                             .end = encoding->char_end[token]};
     if (!entity.word)
         return espi_example_fail(ctx, example, "the vocabulary has no token %d", (int)encoding->ids[token]);
-    if (encoding->ids[token] == job->unk_token) {
+    if (encoding->ids[token] == job->special.unk) {
         size_t begin = encoding->byte_begin[token];
         entity.word =
             espi_arena_copy(ctx, &state->arena, example->text.data + begin, encoding->byte_end[token] - begin);

@@ -162,10 +162,7 @@ int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task %s needs a model with a %s head, found one with %s head",
                          task->name, head_name(task->head), head_name(config->head));
     }
-    job->cls_token = esp_tokenizer_id(tokenizer, "[CLS]");
-    job->sep_token = esp_tokenizer_id(tokenizer, "[SEP]");
-    job->unk_token = esp_tokenizer_id(tokenizer, "[UNK]");
-    job->mask_token = esp_tokenizer_id(tokenizer, "[MASK]");
+    job->special = *espi_tokenizer_special(tokenizer);
 
     struct espi_task_options *o = &job->options;
     size_t most = espi_size_min(config->max_sequence, esp_tokenizer_max_length(tokenizer));

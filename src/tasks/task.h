@@ -22,6 +22,7 @@
 #define ESPI_TASKS_TASK_H
 
 #include "model/engine.h"
+#include "text/tokenizer.h"
 
 #include <jansson.h>
 
@@ -130,8 +131,8 @@ struct espi_job {
     const struct espi_task *task;
     const esp_tokenizer *tokenizer;
     const struct espi_config *config;
-    struct espi_task_options options;                    // without zeros: defaults are filled in
-    int32_t cls_token, sep_token, unk_token, mask_token; // -1: the vocabulary has none
+    struct espi_task_options options; // without zeros: defaults are filled in
+    struct espi_special_ids special;  // -1 where the vocabulary has none
 };
 
 /* ESP_ERR_UNSUPPORTED when the model's head does not fit the task, ESP_ERR_ARGUMENT for options that cannot be met. */
