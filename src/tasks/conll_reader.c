@@ -73,12 +73,15 @@ static bool is_blank(const struct espi_lines *lines)
     return strspn(lines->text, " \t") == lines->length;
 }
 
-static bool is_integer(const struct espi_text *field)
+/* 7, 7-8 or 7.1 */
+static bool is_conllu_id(const struct espi_text *field)
 {
-    size_t digits = 0;
-    while (digits < field->bytes && field->data[digits] >= '0' && field->data[digits] <= '9')
-        digits++;
-    return digits > 0 && digits == field->bytes;
+    for (size_t i = 0; i < field->bytes; i++) {
+        char c = field->data[i];
+        if ((c < '0' || c > '9') && (i == 0 || (c != '-' && c != '.')))
+            return false;
+    }
+    return field->bytes > 0;
 }
 
 /* "# text" between sentences. Outside CoNLL-U a word may be "#" itself: a line with the columns of the others is one. */
@@ -173,7 +176,7 @@ static int read_word(esp_context *ctx, struct conll *conll)
         return status;
     if (!conll->decided) {
         conll->conllu = conll->field_count == CONLLU_COLUMNS && memchr(conll->lines.text, '\t', conll->lines.length) &&
-                        is_integer(&conll->fields[0]);
+                        is_conllu_id(&conll->fields[0]);
         conll->decided = true;
     }
     conll->columns = conll->field_count;
