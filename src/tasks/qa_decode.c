@@ -58,7 +58,7 @@ static int get_state(esp_context *ctx, struct espi_features *features, struct st
         struct state *fresh = espi_calloc(ctx, 1, sizeof(*fresh));
         if (!fresh)
             return ESP_ERR_MEMORY;
-        fresh->null_score = INFINITY;
+        fresh->null_score = (double)INFINITY;
         features->state = fresh;
         features->release = release;
     }
@@ -85,10 +85,10 @@ static void keep_best(struct span *list, size_t *count, size_t most, const struc
 /* Softmax over the tokens an answer may have, and [CLS]; 0 elsewhere. */
 static void softmax_context(const esp_encoding *encoding, size_t first, size_t tokens, const float *logits, double *p)
 {
-    double top = logits[0], sum = 0;
+    double top = (double)logits[0], sum = 0;
     for (size_t i = 0; i < tokens; i++) {
         if (encoding->sequences[first + i] == 1 && (double)logits[2 * i] > top)
-            top = logits[2 * i];
+            top = (double)logits[2 * i];
     }
     for (size_t i = 0; i < tokens; i++) {
         p[i] = i == 0 || encoding->sequences[first + i] == 1 ? exp((double)logits[2 * i] - top) : 0;
@@ -193,8 +193,8 @@ static int consume_evaluate(esp_context *ctx, const struct espi_job *job, const 
     if (status)
         return status;
     for (size_t i = 0; i < tokens; i++) {
-        state->start[i] = logits[2 * i];
-        state->end[i] = logits[2 * i + 1];
+        state->start[i] = (double)logits[2 * i];
+        state->end[i] = (double)logits[2 * i + 1];
     }
     espi_top_k(state->start, tokens, best, state->starts);
     espi_top_k(state->end, tokens, best, state->ends);
