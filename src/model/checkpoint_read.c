@@ -166,10 +166,10 @@ static int resolve(struct reading *reading, const struct espi_params *params)
     list_end(&missing);
     list_end(&fresh);
     if (missing.names)
-        return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: %zu tensors are missing: %s", reading->directory,
+        return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: missing tensors (%zu): %s", reading->directory,
                          missing.names, missing.text);
     if (fresh.names)
-        espi_log(reading->ctx, ESP_LOG_INFO, "%s: %zu tensors of the head are new: %s", reading->directory, fresh.names,
+        espi_log(reading->ctx, ESP_LOG_INFO, "%s: new tensors of the head (%zu): %s", reading->directory, fresh.names,
                  fresh.text);
     return ESP_OK;
 }
@@ -213,7 +213,7 @@ static void report_unused(const struct reading *reading)
     }
     list_end(&unused);
     if (unused.names)
-        espi_log(reading->ctx, reading->new_head ? ESP_LOG_INFO : ESP_LOG_WARNING, "%s: %zu tensors are not used: %s",
+        espi_log(reading->ctx, reading->new_head ? ESP_LOG_INFO : ESP_LOG_WARNING, "%s: unused tensors (%zu): %s",
                  reading->directory, unused.names, unused.text);
 }
 

@@ -98,8 +98,8 @@ int espi_config_copy(esp_context *ctx, const struct espi_config *from, const str
  * here reads. A new reference (json_decref); NULL: out of memory. */
 json_t *espi_config_json(esp_context *ctx, const struct espi_config *config) ESPI_NODISCARD;
 
-/* One of the named configs (init_configs.inc: "distilbert-base", "minilm-l6", …), a bare encoder unless changed.
- * ESP_ERR_NOT_FOUND lists the names. */
+/* One of the named configs (init_configs.inc: "distilbert-base", "minilm-l6", …), a bare encoder unless changed; or the
+ * path of a config.json. ESP_ERR_NOT_FOUND lists the names. */
 int espi_config_named(esp_context *ctx, const char *name, const struct espi_config_changes *changes,
                       struct espi_config *out) ESPI_NODISCARD;
 /* Name and description ("6 layers x 768, 12 heads") of the named configs by number; false behind the last. */

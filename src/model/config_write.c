@@ -2,6 +2,7 @@
  * config.json written from a config, and configs made from others or by name. */
 #include "model/config.h"
 
+#include "base/file.h"
 #include "base/size.h"
 #include "model/arch.h"
 #include "model/config_private.h"
@@ -104,6 +105,13 @@ static int set_head_dropout(json_t *json, const struct espi_config *config)
     return set_float(json, dropout->key, config->classifier_dropout);
 }
 
+/* Absent and null stand for 0. */
+static int set_pad(json_t *json, int32_t id)
+{
+    return id || json_is_integer(json_object_get(json, "pad_token_id")) ? set_size(json, "pad_token_id", (size_t)id)
+                                                                        : 0;
+}
+
 static int set_all(json_t *json, const struct espi_config *config)
 {
     const struct espi_arch_keys *keys = &config->arch->keys;
@@ -112,8 +120,7 @@ static int set_all(json_t *json, const struct espi_config *config)
            set_size(json, keys->layers, config->layers) || set_size(json, keys->heads, config->heads) ||
            set_size(json, keys->intermediate, config->intermediate) ||
            set_size(json, "max_position_embeddings", config->max_positions) ||
-           set_size(json, keys->type_vocab, config->type_vocab) ||
-           set_size(json, "pad_token_id", (size_t)config->pad_token_id) ||
+           set_size(json, keys->type_vocab, config->type_vocab) || set_pad(json, config->pad_token_id) ||
            set_activation(json, keys->activation, config->activation) ||
            set_float(json, keys->layer_norm_eps, config->layer_norm_eps) ||
            set_float(json, "initializer_range", config->initializer_range) ||
@@ -223,6 +230,14 @@ static int make_named(esp_context *ctx, const struct named *shape, struct espi_c
     return status;
 }
 
+static int fail_name(esp_context *ctx, const char *name)
+{
+    char list[512];
+    for (size_t i = 0, used = 0; i < ESPI_COUNT(named) && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", named[i].name);
+    return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%.128s: neither a file nor a named config; there are %s", name, list);
+}
+
 int espi_config_named(esp_context *ctx, const char *name, const struct espi_config_changes *changes,
                       struct espi_config *out)
 {
@@ -230,14 +245,10 @@ int espi_config_named(esp_context *ctx, const char *name, const struct espi_conf
     *out = (struct espi_config){0};
     while (i < ESPI_COUNT(named) && strcmp(named[i].name, name) != 0)
         i++;
-    if (i == ESPI_COUNT(named)) {
-        char list[512];
-        for (size_t k = 0, used = 0; k < ESPI_COUNT(named) && used < sizeof list; k++)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", k ? ", " : "", named[k].name);
-        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "no config is named \"%.64s\"; there are %s", name, list);
-    }
+    if (i == ESPI_COUNT(named) && !espi_path_exists(name))
+        return fail_name(ctx, name);
     struct espi_config base;
-    int status = make_named(ctx, &named[i], &base);
+    int status = i < ESPI_COUNT(named) ? make_named(ctx, &named[i], &base) : espi_config_read_file(ctx, name, &base);
     if (status)
         return status;
     status = espi_config_copy(ctx, &base, changes, out);

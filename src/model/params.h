@@ -79,10 +79,11 @@ const struct espi_param *espi_params_find(const struct espi_params *params, enum
 float *espi_params_data(const struct espi_params *params, enum espi_role role, size_t layer);
 
 /* Random weights as Hugging Face initialises them: linear and embedding weights normal(0, initializer_range), biases 0,
- * LayerNorm 1/0, the padding id's embedding 0. Reproducible from the seed. */
-/* The values of a tensor depend on the seed, its role and its layer only, not on what else the model has. */
+ * LayerNorm 1/0, the padding id's embedding 0. Reproducible: the values of a tensor depend on the seed, its role and its
+ * layer only, not on what else the model has. */
+void espi_params_randomize(struct espi_params *params, const struct espi_config *config, uint64_t seed);
+/* The same for one tensor of the list. */
 void espi_params_randomize_one(struct espi_params *params, const struct espi_param *param,
                                const struct espi_config *config, uint64_t seed);
-void espi_params_randomize(struct espi_params *params, const struct espi_config *config, uint64_t seed);
 
 #endif

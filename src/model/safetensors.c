@@ -179,7 +179,10 @@ int espi_safetensors_parse(esp_context *ctx, const char *source, const unsigned 
                            struct espi_safetensors *out)
 {
     *out = (struct espi_safetensors){.source = source};
+    static const char pointer[] = "version https://git-lfs";
     uint64_t length = 0;
+    if (bytes >= strlen(pointer) && memcmp(data, pointer, strlen(pointer)) == 0)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: is a Git LFS pointer; fetch the file itself (git lfs pull)", source);
     if (bytes < 8)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected a safetensors file, found only %zu bytes", source, bytes);
     for (size_t i = 0; i < 8; i++)
@@ -257,28 +260,43 @@ static uint32_t widen_f16(uint16_t half)
     return sign | bits;
 }
 
-/* Widens `count` values; non-zero when one is infinite or not a number. */
-static uint32_t widen_block(const struct espi_tensor *tensor, size_t first, size_t count, float *out)
+enum { BLOCK = 1024 }; // values handled while they are in the first cache
+
+static void widen_block(const struct espi_tensor *tensor, size_t first, size_t count, float *out)
 {
-    uint32_t bits[256], bad = 0;
-    uint16_t halves[256];
     if (tensor->dtype == ESPI_DTYPE_F32) {
-        memcpy(bits, tensor->data + 4 * first, 4 * count);
-    } else {
-        memcpy(halves, tensor->data + 2 * first, 2 * count);
-        for (size_t i = 0; i < count; i++)
-            bits[i] = tensor->dtype == ESPI_DTYPE_F16 ? widen_f16(halves[i]) : (uint32_t)halves[i] << 16;
+        memcpy(out, tensor->data + 4 * first, 4 * count);
+        return;
     }
-    for (size_t i = 0; i < count; i++)
+    uint16_t halves[BLOCK];
+    memcpy(halves, tensor->data + 2 * first, 2 * count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = tensor->dtype == ESPI_DTYPE_F16 ? widen_f16(halves[i]) : (uint32_t)halves[i] << 16;
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+/* Non-zero when one of 16 values is infinite or not a number: all bits of its exponent are set. */
+static uint32_t not_finite(const float values[16])
+{
+    uint32_t bits[16], bad = 0;
+    memcpy(bits, values, sizeof bits);
+    for (size_t i = 0; i < 16; i++)
         bad |= (bits[i] & 0x7f800000u) == 0x7f800000u;
-    memcpy(out + first, bits, 4 * count);
     return bad;
 }
 
 bool espi_tensor_widen(const struct espi_tensor *tensor, float *out)
 {
     uint32_t bad = 0;
-    for (size_t i = 0; i < tensor->count; i += 256)
-        bad |= widen_block(tensor, i, espi_size_min(256, tensor->count - i), out);
+    for (size_t first = 0; first < tensor->count; first += BLOCK) {
+        size_t count = espi_size_min(BLOCK, tensor->count - first), i = 0;
+        float *block = out + first, rest[16] = {0};
+        widen_block(tensor, first, count, block);
+        for (; i + 16 <= count; i += 16)
+            bad |= not_finite(block + i);
+        memcpy(rest, block + i, (count - i) * sizeof *rest);
+        bad |= not_finite(rest);
+    }
     return !bad;
 }

@@ -240,7 +240,7 @@ static void test_unused_warned(void **state)
     f.items[f.length - 1].dtype = "I32";
     reads_same(&f);
     assert_non_null(strstr(logged, "1 "));
-    assert_non_null(strstr(logged, "2 tensors are not used: bert.pooler.dense.bias, extra\n"));
+    assert_non_null(strstr(logged, "unused tensors (2): bert.pooler.dense.bias, extra\n"));
     close_fixture(&f);
 }
 
@@ -251,7 +251,7 @@ static void test_bare_without_pooler(void **state)
     struct espi_checkpoint out;
     open_fixture(&f, "BertModel");
     remove_item(&f, "pooler.dense.weight");
-    refuses(&f, ESP_ERR_FORMAT, "tensors are missing: pooler.dense.weight");
+    refuses(&f, ESP_ERR_FORMAT, "missing tensors (1): pooler.dense.weight");
     remove_item(&f, "pooler.dense.bias");
     save_items(&f, "model.safetensors", 0, f.length);
     test_ok(ctx, espi_checkpoint_read(ctx, f.directory, &out));
@@ -313,13 +313,13 @@ static void test_missing(void **state)
     struct fixture f;
     open_fixture(&f, "DistilBertForSequenceClassification");
     remove_item(&f, "classifier.bias");
-    refuses(&f, ESP_ERR_FORMAT, "1 tensors are missing: classifier.bias");
+    refuses(&f, ESP_ERR_FORMAT, "missing tensors (1): classifier.bias");
     remove_item(&f, "distilbert.transformer.layer.1.attention.q_lin.weight");
     refuses(&f, ESP_ERR_FORMAT,
-            "2 tensors are missing: distilbert.transformer.layer.1.attention.q_lin.weight, classifier.bias");
+            "missing tensors (2): distilbert.transformer.layer.1.attention.q_lin.weight, classifier.bias");
     while (f.length)
         remove_item(&f, f.items[0].name);
-    refuses(&f, ESP_ERR_FORMAT, "40 tensors are missing: distilbert.embeddings.word_embeddings.weight, ");
+    refuses(&f, ESP_ERR_FORMAT, "missing tensors (40): distilbert.embeddings.word_embeddings.weight, ");
     test_error_has(ctx, " more");
     close_fixture(&f);
 }
@@ -475,9 +475,9 @@ static void test_new_head(void **state)
     save_items(&f, "model.safetensors", 0, f.length);
     logged[0] = 0;
     test_ok(ctx, espi_checkpoint_read_as(ctx, f.directory, &changes, 9, &out));
-    assert_non_null(strstr(logged, "4 tensors of the head are new: bert.pooler.dense.weight, bert.pooler.dense.bias, "
+    assert_non_null(strstr(logged, "new tensors of the head (4): bert.pooler.dense.weight, bert.pooler.dense.bias, "
                                    "classifier.weight, classifier.bias\n"));
-    assert_non_null(strstr(logged, "2 tensors are not used: classifier.bias, classifier.weight\n"));
+    assert_non_null(strstr(logged, "unused tensors (2): classifier.bias, classifier.weight\n"));
     assert_int_equal(out.config.problem, ESPI_MULTI_LABEL);
     assert_memory_equal(espi_params_data(&out.params, ESPI_FFN_IN_W, 1), espi_params_data(&f.params, ESPI_FFN_IN_W, 1),
                         24 * sizeof(float));
@@ -488,7 +488,7 @@ static void test_new_head(void **state)
     remove_item(&f, "bert.encoder.layer.0.output.dense.bias");
     save_items(&f, "model.safetensors", 0, f.length);
     test_fails(ctx, espi_checkpoint_read_as(ctx, f.directory, &changes, 9, &out), ESP_ERR_FORMAT);
-    test_error_has(ctx, "1 tensors are missing: bert.encoder.layer.0.output.dense.bias");
+    test_error_has(ctx, "missing tensors (1): bert.encoder.layer.0.output.dense.bias");
     close_fixture(&f);
 }
 
@@ -509,7 +509,7 @@ static void test_same_head(void **state)
     espi_checkpoint_clear(&out);
     head.labels = 2;
     test_ok(ctx, espi_checkpoint_read_as(ctx, f.directory, &changes, 9, &out));
-    assert_non_null(strstr(logged, "2 tensors of the head are new: classifier.weight, classifier.bias\n"));
+    assert_non_null(strstr(logged, "new tensors of the head (2): classifier.weight, classifier.bias\n"));
     assert_memory_equal(espi_params_data(&out.params, ESPI_PRE_CLASSIFIER_W, 0),
                         espi_params_data(&f.params, ESPI_PRE_CLASSIFIER_W, 0), 16 * sizeof(float));
     espi_checkpoint_clear(&out);

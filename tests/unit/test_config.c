@@ -573,7 +573,7 @@ static void test_named(void **state)
     assert_int_equal(config.head, ESPI_HEAD_QA);
     espi_config_clear(&config);
     test_fails(ctx, espi_config_named(ctx, "gpt", NULL, &config), ESP_ERR_NOT_FOUND);
-    test_error_has(ctx, "no config is named \"gpt\"; there are distilbert-base, bert-base");
+    test_error_has(ctx, "gpt: neither a file nor a named config; there are distilbert-base, bert-base");
 }
 
 static void test_files(void **state)
@@ -587,6 +587,14 @@ static void test_files(void **state)
     test_ok(ctx, espi_config_read_file(ctx, test_write(scratch, "mine.json", text, strlen(text)), &config));
     assert_int_equal(config.hidden, 8);
     espi_config_clear(&config);
+    char path[ESPI_PATH_BYTES];
+    const struct espi_config_changes changes = {.vocab_size = 77};
+    test_ok(ctx, espi_path_join(ctx, path, scratch, "mine.json"));
+    test_ok(ctx, espi_config_named(ctx, path, &changes, &config));
+    assert_int_equal(config.hidden, 8);
+    assert_int_equal(config.vocab_size, 77);
+    espi_config_clear(&config);
+    test_fails(ctx, espi_config_named(ctx, scratch, NULL, &config), ESP_ERR_IO);
     char lengthy[ESPI_PATH_BYTES + 10];
     memset(lengthy, 'd', sizeof lengthy - 1);
     lengthy[sizeof lengthy - 1] = 0;

@@ -166,6 +166,13 @@ static void test_refused_lengths(void **state)
     refuse_buffer(&file, ESP_ERR_FORMAT, "the header's 100000000 bytes end behind");
 }
 
+static void test_lfs_pointer(void **state)
+{
+    (void)state;
+    struct buffer file = {.bytes = "version https://git-lfs.github.com/spec/v1\n", .length = 43};
+    refuse_buffer(&file, ESP_ERR_FORMAT, "Git LFS pointer");
+}
+
 static void test_long_name(void **state)
 {
     (void)state;
@@ -462,12 +469,13 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused_headers),  cmocka_unit_test(test_refused_lengths),
-        cmocka_unit_test(test_long_name),        cmocka_unit_test(test_accepted),
-        cmocka_unit_test(test_all_halves),       cmocka_unit_test(test_all_bf16),
-        cmocka_unit_test(test_not_finite),       cmocka_unit_test(test_write_file),
-        cmocka_unit_test(test_open_errors),      cmocka_unit_test(test_shards),
-        cmocka_unit_test(test_shard_duplicates), cmocka_unit_test(test_other_formats),
+        cmocka_unit_test(test_refused_headers), cmocka_unit_test(test_refused_lengths),
+        cmocka_unit_test(test_lfs_pointer),     cmocka_unit_test(test_long_name),
+        cmocka_unit_test(test_accepted),        cmocka_unit_test(test_all_halves),
+        cmocka_unit_test(test_all_bf16),        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_write_file),      cmocka_unit_test(test_open_errors),
+        cmocka_unit_test(test_shards),          cmocka_unit_test(test_shard_duplicates),
+        cmocka_unit_test(test_other_formats),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
