@@ -7,21 +7,21 @@
 enum { MAX_SHIFT = 6, ENTRIES = 128 };
 
 /* max(x, 0) - f(x) for x >= 0; f(-x) = -that, so the bump is even. */
-static double bump(enum espi_gelu kind, double x)
+static double bump(enum espi_curve kind, double x)
 {
     switch (kind) {
-    case ESPI_GELU_ERF:
+    case ESPI_CURVE_GELU:
         return x * 0.5 * erfc(x * M_SQRT1_2);
-    case ESPI_GELU_TANH:
+    case ESPI_CURVE_GELU_TANH:
         return x * 0.5 * (1 - tanh(M_2_SQRTPI * M_SQRT1_2 * (x + 0.044715 * x * x * x)));
-    case ESPI_GELU_RELU:
+    case ESPI_CURVE_RELU:
         break;
     }
     return 0;
 }
 
 /* Where the bump stops to matter for outputs of this step. The table's 127 buckets cover that far and no farther. */
-static double bump_end(enum espi_gelu kind, double step)
+static double bump_end(enum espi_curve kind, double step)
 {
     double end = 4;
     while (end > 1.5 && bump(kind, end - 0.125) < step / 8)
@@ -29,8 +29,8 @@ static double bump_end(enum espi_gelu kind, double step)
     return end;
 }
 
-int espi_activation_gelu(esp_context *ctx, enum espi_gelu kind, float step, int zero_point,
-                         struct espi_activation *activation)
+int espi_activation_gelu(esp_context *ctx, enum espi_curve kind, float step, int zero_point,
+                         struct espi_activation_table *activation)
 {
     memset(activation, 0, sizeof(*activation));
     if (!(step > 0) || !isfinite(step))

@@ -6,16 +6,16 @@
 
 #include "kernels/kernel.h"
 
-enum espi_gelu {
-    ESPI_GELU_ERF,  // x * Φ(x), "gelu"
-    ESPI_GELU_TANH, // its tanh approximation, "gelu_new", "gelu_pytorch_tanh"
-    ESPI_GELU_RELU, // max(x, 0): no bump
+enum espi_curve {
+    ESPI_CURVE_GELU,      // x * Φ(x), "gelu"
+    ESPI_CURVE_GELU_TANH, // its tanh approximation, "gelu_new", "gelu_pytorch_tanh"
+    ESPI_CURVE_RELU,      // max(x, 0): no bump
 };
 
 /* For an output of (q - zero_point) * step. Multiply the epilogue's scale and bias, which give x, by 2^shift / step.
  * ESP_ERR_ARGUMENT: step is not positive and finite, or zero_point is not in 0 .. 127 (a GELU's least value is -0.17, so
  * a calibrated zero point is far below that unless the output's range is). */
-int espi_activation_gelu(esp_context *ctx, enum espi_gelu kind, float step, int zero_point,
-                         struct espi_activation *activation) ESPI_NODISCARD;
+int espi_activation_gelu(esp_context *ctx, enum espi_curve kind, float step, int zero_point,
+                         struct espi_activation_table *activation) ESPI_NODISCARD;
 
 #endif

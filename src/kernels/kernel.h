@@ -32,7 +32,7 @@ struct espi_quads {
 /* An activation function on a requantized value, as a table: with p the value in units of the output's step / 2^shift,
  *     out = (max(p, 0) + table[min(127, |p| * index_scale >> 16)]) >> shift,  clamped to 0 .. 255.
  * espi_activation_gelu (kernels/activation.h) fills it. */
-struct espi_activation {
+struct espi_activation_table {
     uint8_t table[128]; // zero point, rounding and the bump max(x, 0) - f(x), in units of step / 2^shift
     uint16_t index_scale;
     uint16_t shift; // 1 .. 6
@@ -52,12 +52,12 @@ enum espi_epilogue_kind {
  * One rounding an operation. y outside [-2^31, 2^31) or NaN rounds to -2^31, as the CPU's conversion does. */
 struct espi_epilogue {
     enum espi_epilogue_kind kind;
-    const int32_t *start;                     // (rows rounded up to 4) -zero_point * Σ weights of the row
-    const float *scale;                       // (rows rounded up to 4)
-    const float *bias;                        // (rows rounded up to 4)
-    const float *token_scale;                 // (width) or NULL
-    const struct espi_activation *activation; // U8_TABLE only
-    void *out;                                // (rows, width) u8 or float: the whole panel, whatever quads are computed
+    const int32_t *start;                           // (rows rounded up to 4) -zero_point * Σ weights of the row
+    const float *scale;                             // (rows rounded up to 4)
+    const float *bias;                              // (rows rounded up to 4)
+    const float *token_scale;                       // (width) or NULL
+    const struct espi_activation_table *activation; // U8_TABLE only
+    void *out; // (rows, width) u8 or float: the whole panel, whatever quads are computed
 };
 
 /* ---- the ops --------------------------------------------------------------------------------------------------------- */

@@ -18,7 +18,7 @@ static inline int32_t clamp(int32_t value, int32_t low, int32_t high)
     return value < low ? low : value > high ? high : value;
 }
 
-static inline uint8_t activate(const struct espi_activation *activation, int32_t p)
+static inline uint8_t activate(const struct espi_activation_table *activation, int32_t p)
 {
     uint32_t index = (uint32_t)(p < 0 ? -p : p) * activation->index_scale >> 16;
     uint32_t value = (uint32_t)(p > 0 ? p : 0) + activation->table[index < 127 ? index : 127];

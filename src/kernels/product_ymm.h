@@ -129,7 +129,7 @@ ESPI_INLINE __m256i look_up(const uint8_t table[128], __m256i index)
 }
 
 /* 16 words through the activation, each result twice. */
-ESPI_INLINE __m256i activate(const struct espi_activation *activation, __m256i p)
+ESPI_INLINE __m256i activate(const struct espi_activation_table *activation, __m256i p)
 {
     __m256i zero = _mm256_setzero_si256();
     __m256i index = _mm256_mulhi_epu16(_mm256_abs_epi16(p), _mm256_set1_epi16((short)activation->index_scale));

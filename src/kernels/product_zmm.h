@@ -68,7 +68,7 @@ ESPI_INLINE void transpose_lanes(__m512 *v, int vectors)
 }
 
 /* 64 words, packed from dwords, through the activation's table. */
-ESPI_INLINE __m512i activate(const struct espi_activation *activation, __m512i low, __m512i high)
+ESPI_INLINE __m512i activate(const struct espi_activation_table *activation, __m512i low, __m512i high)
 {
     __m512i zero = _mm512_setzero_si512();
     __m512i index_scale = _mm512_set1_epi16((short)activation->index_scale);

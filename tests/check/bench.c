@@ -27,7 +27,7 @@ struct layer {
     struct shape shape;
     size_t panels, width;
     struct espi_quads quads;
-    struct espi_activation activation;
+    struct espi_activation_table activation;
     struct espi_epilogue epilogue;
     uint8_t *block, *x, *interleaved, *out;
     int32_t *start;
@@ -88,7 +88,7 @@ static void make_layer(struct layer *layer, const struct shape *shape)
         layer->scale[row] = 1e-4f;
         layer->bias[row] = 100;
     }
-    if (espi_activation_gelu(NULL, ESPI_GELU_ERF, 0.03f, 6, &layer->activation))
+    if (espi_activation_gelu(NULL, ESPI_CURVE_GELU, 0.03f, 6, &layer->activation))
         abort();
     layer->epilogue = (struct espi_epilogue){.kind = shape->kind,
                                              .start = layer->start,

@@ -18,7 +18,7 @@ struct product {
     double density;
     struct espi_quads quads;
     struct espi_epilogue epilogue;
-    struct espi_activation activation;
+    struct espi_activation_table activation;
     struct buffer x, weights, indices, starts, start, scale, bias, token_scale, expected, found;
 };
 
@@ -165,7 +165,7 @@ static void make_epilogue(struct espi_random *random, struct product *p)
         ((float *)(void *)p->token_scale.data)[token] = 0.01f + 2 * espi_random_uniform(random);
     float step = expf(3 * espi_random_normal(random) - 4);
     int zero_point = (int)espi_random_below(random, espi_random_below(random, 2) ? 16 : 128);
-    if (espi_activation_gelu(NULL, ESPI_GELU_ERF, step, zero_point, &p->activation))
+    if (espi_activation_gelu(NULL, ESPI_CURVE_GELU, step, zero_point, &p->activation))
         abort();
     p->epilogue = (struct espi_epilogue){
         .kind = (enum espi_epilogue_kind)espi_random_below(random, 4),
