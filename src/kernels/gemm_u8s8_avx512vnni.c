@@ -19,8 +19,10 @@ ESPI_INLINE void compute_block(const struct espi_quads *weights, const uint8_t *
     for (size_t group = 0; group < groups; group++, w += 16, x += width * 4) {
         __m512i columns[4];
 #pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++)
+        for (int v = 0; v < vectors; v++) {
             columns[v] = _mm512_loadu_si512(x + 64 * v);
+            _mm_prefetch((const char *)x + 4 * (width * 4) + 64 * v, _MM_HINT_T0); // 4 groups ahead
+        }
 #pragma GCC unroll 24
         for (int r = 0; r < rows; r++)
             dot_row(acc[r], columns, w + (size_t)((phase + r) / 4) * groups * 16 + (phase + r) % 4 * 4, vectors);

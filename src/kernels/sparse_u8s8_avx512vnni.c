@@ -8,18 +8,87 @@ ESPI_INLINE __m512i byte_order(int base, int step)
     return _mm512_add_epi32(_mm512_mullo_epi32(j, _mm512_set1_epi32(step)), _mm512_set1_epi32(base));
 }
 
-/* Four columns of 64 tokens to dwords of one token each: 8 unpacks. */
-ESPI_INLINE void load_group_64(const uint8_t *x, const uint16_t *indices, __m512i out[4])
+/* ---- 64 tokens --------------------------------------------------------------------------------------------------------- */
+
+#define LOAD(slot, out)                                                                                                \
+    "movzwl " #slot "*2(%[indices]), %k[offset]\n\t"                                                                   \
+    "shl $6, %[offset]\n\t"                                                                                            \
+    "vmovdqu64 (%[x],%[offset]), %%zmm" #out "\n\t"
+#define UNPACK(half, a, b, out)    "vpunpck" #half " %%zmm" #b ", %%zmm" #a ", %%zmm" #out "\n\t"
+#define WEIGHT(row, out)           "vpbroadcastd " #row "*4(%[w]), %%zmm" #out "\n\t"
+#define START(row, out)            "vpbroadcastd " #row "*4(%[start]), %%zmm" #out "\n\t"
+#define DOT(columns, weight, acc)  "vpdpbusd %%zmm" #weight ", %%zmm" #columns ", %%zmm" #acc "\n\t"
+#define DOTS_LOW(columns, a0, a1)  DOT(columns, 28, a0) DOT(columns, 29, a1)
+#define DOTS_HIGH(columns, a2, a3) DOT(columns, 30, a2) DOT(columns, 31, a3)
+#define STORE(acc)                 "vmovdqa64 %%zmm" #acc ", " #acc "*64(%[sums])\n\t"
+/* clang-format off */
+#define EACH_SUM(X)                                                                                                    \
+    X(0, 0) X(0, 1) X(0, 2) X(0, 3) X(1, 4) X(1, 5) X(1, 6) X(1, 7)                                                    \
+    X(2, 8) X(2, 9) X(2, 10) X(2, 11) X(3, 12) X(3, 13) X(3, 14) X(3, 15)
+
+/* sums[row][vector] of a quad in lanes order. Sums are zmm0-15. Pipelined by hand: while the dot products of a group run
+ * (columns in zmm24-27, weights in zmm28-31), the next group's columns are loaded (zmm16-19) and unpacked (zmm20-23,
+ * then zmm24-27 as these fall free). Where shuffles share a port with the dot products this spreads them evenly: 5 %
+ * faster than what a compiler makes of the same work. */
+static void sum_quad_64(const int8_t *w, const uint16_t *indices, size_t groups, const uint8_t *x, const int32_t *start,
+                        __m512i sums[4][4])
 {
-    __m512i a = _mm512_loadu_si512(x + (size_t)indices[0] * 64), b = _mm512_loadu_si512(x + (size_t)indices[1] * 64);
-    __m512i c = _mm512_loadu_si512(x + (size_t)indices[2] * 64), d = _mm512_loadu_si512(x + (size_t)indices[3] * 64);
-    __m512i ab_low = _mm512_unpacklo_epi8(a, b), ab_high = _mm512_unpackhi_epi8(a, b);
-    __m512i cd_low = _mm512_unpacklo_epi8(c, d), cd_high = _mm512_unpackhi_epi8(c, d);
-    out[0] = _mm512_unpacklo_epi16(ab_low, cd_low);
-    out[1] = _mm512_unpackhi_epi16(ab_low, cd_low);
-    out[2] = _mm512_unpacklo_epi16(ab_high, cd_high);
-    out[3] = _mm512_unpackhi_epi16(ab_high, cd_high);
+    size_t offset;
+    __asm__ volatile(
+        EACH_SUM(START)
+        "test %[groups], %[groups]\n\t"
+        "jz 3f\n\t"
+        LOAD(0, 16) LOAD(1, 17) LOAD(2, 18) LOAD(3, 19)
+        UNPACK(lbw, 16, 17, 20) UNPACK(lbw, 18, 19, 22) UNPACK(hbw, 16, 17, 21) UNPACK(hbw, 18, 19, 23)
+        UNPACK(lwd, 20, 22, 24) UNPACK(hwd, 20, 22, 25) UNPACK(lwd, 21, 23, 26) UNPACK(hwd, 21, 23, 27)
+        "jmp 2f\n\t"
+        ".p2align 5\n"
+        "1:\n\t"
+        WEIGHT(0, 28) WEIGHT(1, 29) WEIGHT(2, 30) WEIGHT(3, 31)
+        LOAD(0, 16) LOAD(1, 17) LOAD(2, 18) LOAD(3, 19)
+        UNPACK(lbw, 16, 17, 20) DOTS_LOW(24, 0, 4)
+        UNPACK(lbw, 18, 19, 22) DOTS_HIGH(24, 8, 12)
+        UNPACK(lwd, 20, 22, 24) DOTS_LOW(25, 1, 5)
+        UNPACK(hbw, 16, 17, 21) DOTS_HIGH(25, 9, 13)
+        UNPACK(hwd, 20, 22, 25) DOTS_LOW(26, 2, 6)
+        UNPACK(hbw, 18, 19, 23) DOTS_HIGH(26, 10, 14)
+        UNPACK(lwd, 21, 23, 26) DOTS_LOW(27, 3, 7) DOTS_HIGH(27, 11, 15)
+        UNPACK(hwd, 21, 23, 27)
+        "add $16, %[w]\n"
+        "2:\n\t"
+        "add $8, %[indices]\n\t"
+        "dec %[groups]\n\t"
+        "jnz 1b\n\t"
+        WEIGHT(0, 28) WEIGHT(1, 29) WEIGHT(2, 30) WEIGHT(3, 31)
+        DOTS_LOW(24, 0, 4) DOTS_HIGH(24, 8, 12) DOTS_LOW(25, 1, 5) DOTS_HIGH(25, 9, 13)
+        DOTS_LOW(26, 2, 6) DOTS_HIGH(26, 10, 14) DOTS_LOW(27, 3, 7) DOTS_HIGH(27, 11, 15)
+        "3:\n\t"
+        STORE(0) STORE(1) STORE(2) STORE(3) STORE(4) STORE(5) STORE(6) STORE(7)
+        STORE(8) STORE(9) STORE(10) STORE(11) STORE(12) STORE(13) STORE(14) STORE(15)
+        : [w] "+r"(w), [indices] "+r"(indices), [groups] "+r"(groups), [offset] "=&r"(offset)
+        : [x] "r"(x), [start] "r"(start), [sums] "r"(sums)
+        : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",
+          "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22",
+          "xmm23", "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31");
 }
+/* clang-format on */
+
+static void compute_64(const struct espi_quads *weights, const uint8_t *x, size_t first, size_t end,
+                       const struct espi_epilogue *epilogue)
+{
+    for (size_t quad = first; quad < end; quad++) {
+        __m512i sums[4][4];
+        size_t begin = weights->starts[quad];
+        sum_quad_64(weights->weights + begin * 16, weights->indices + begin * 4, weights->starts[quad + 1] - begin, x,
+                    epilogue->start + quad * 4, sums);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < 4; r++)
+            if (quad * 4 + r < weights->rows)
+                finish_row(epilogue, quad * 4 + r, 64, sums[r], 4, true);
+    }
+}
+
+/* ---- 32 and 16 tokens -------------------------------------------------------------------------------------------------- */
 
 ESPI_INLINE __m256i load_32(const uint8_t *x, uint16_t index)
 {
@@ -68,9 +137,7 @@ ESPI_INLINE void compute_quads(const struct espi_quads *weights, const uint8_t *
         const uint16_t *indices = weights->indices + (size_t)weights->starts[quad] * 4;
         for (; w != w_end; w += 16, indices += 4) {
             __m512i group[4];
-            if (vectors == 4)
-                load_group_64(x, indices, group);
-            else if (vectors == 2)
+            if (vectors == 2)
                 load_group_32(x, indices, order, group);
             else
                 load_group_16(x, indices, order, group);
@@ -89,7 +156,7 @@ void espi_sparse_u8s8_avx512vnni(const struct espi_quads *weights, const uint8_t
                                  size_t end, const struct espi_epilogue *epilogue)
 {
     if (width == 64)
-        compute_quads(weights, x, first, end, epilogue, 4);
+        compute_64(weights, x, first, end, epilogue);
     else if (width == 32)
         compute_quads(weights, x, first, end, epilogue, 2);
     else
