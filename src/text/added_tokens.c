@@ -211,6 +211,8 @@ int espi_added_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *sou
         for (size_t i = 0; i < tokenizer->added_count && !status; i++)
             if (tokenizer->added[i].special == special)
                 status = add_token_key(ctx, tokenizer, source, i, sets);
+    for (size_t i = 0; i < ESPI_ADDED_ROOTS && !status; i++)
+        qsort(sets[i].keys, sets[i].count, sizeof *sets[i].keys, espi_trie_compare);
     if (!status)
         status = espi_trie_build(ctx, &tokenizer->added_trie, sets, ESPI_ADDED_ROOTS);
     for (size_t i = 0; i < ESPI_ADDED_ROOTS; i++)

@@ -16,6 +16,7 @@ struct encoder {
     struct espi_encode_workspace *workspace;
     struct espi_token_list *list;
     size_t limit;                  // tokens at which encoding stops
+    bool full;                     // a word (not an added token) has reached the limit
     size_t word_bytes, word_chars; // of the pending word; bytes past max_word_chars are not kept
     struct espi_unit first, last;  // of the pending word
 };
@@ -44,6 +45,7 @@ static int reserve_tokens(struct encoder *encoder, size_t more)
     return espi_grow(encoder->ctx, &list->data, &list->capacity, list->count + more, sizeof *list->data);
 }
 
+/* One token for all of a word or of an added token; end_word or list->words++ is the caller's. */
 static int add_word_token(struct encoder *encoder, int32_t id, const struct espi_unit *first,
                           const struct espi_unit *last)
 {
@@ -51,8 +53,14 @@ static int add_word_token(struct encoder *encoder, int32_t id, const struct espi
     struct espi_token_list *list = encoder->list;
     if (!status)
         list->data[list->count++] =
-            (struct espi_token){id, list->words++, first->begin, last->end, first->index, last->index + 1};
+            (struct espi_token){id, list->words, first->begin, last->end, first->index, last->index + 1};
     return status;
+}
+
+static void end_word(struct encoder *encoder)
+{
+    encoder->list->words++;
+    encoder->full = encoder->list->count >= encoder->limit;
 }
 
 /* A word of ASCII letters text[begin .. end): places follow from the position; `shift` is bytes minus code points. */
@@ -84,7 +92,7 @@ static int add_ascii_word(struct encoder *encoder, size_t begin, size_t end, siz
         at = next;
     }
     list->count += count;
-    list->words++;
+    end_word(encoder);
     return ESP_OK;
 }
 
@@ -108,13 +116,16 @@ static int flush_word(struct encoder *encoder)
     struct espi_encode_workspace *workspace = encoder->workspace;
     size_t chars = encoder->word_chars, bytes = encoder->word_bytes;
     encoder->word_chars = encoder->word_bytes = 0;
-    if (!chars || encoder->list->count >= encoder->limit)
+    if (!chars || encoder->full)
         return ESP_OK;
     size_t count = chars > tokenizer->max_word_chars
                        ? 0
                        : split_word(tokenizer, workspace->word, bytes, workspace->piece_ids, workspace->piece_ends);
-    if (!count)
-        return add_word_token(encoder, tokenizer->special.unk, &encoder->first, &encoder->last);
+    if (!count) {
+        int status = add_word_token(encoder, tokenizer->special.unk, &encoder->first, &encoder->last);
+        end_word(encoder);
+        return status;
+    }
     int status = reserve_tokens(encoder, count);
     if (status)
         return status;
@@ -124,7 +135,7 @@ static int flush_word(struct encoder *encoder)
         list->data[list->count++] = (struct espi_token){
             workspace->piece_ids[i], list->words, first->begin, last->end, first->index, last->index + 1};
     }
-    list->words++;
+    end_word(encoder);
     return ESP_OK;
 }
 
@@ -190,7 +201,7 @@ static int encode_by_table(struct encoder *encoder, size_t begin, size_t end, si
     const struct espi_normalizer *normalizer = &encoder->tokenizer->normalizer;
     const unsigned char *text = encoder->text;
     int status = ESP_OK;
-    for (size_t at = begin; at < end && !status && !*order && encoder->list->count < encoder->limit;) {
+    for (size_t at = begin; at < end && !status && !*order && !encoder->full;) {
         switch (normalizer->ascii_kind[text[at]]) {
         case ESPI_STEP_SPACE:
         case ESPI_STEP_DROP:
@@ -199,6 +210,7 @@ static int encode_by_table(struct encoder *encoder, size_t begin, size_t end, si
         case ESPI_STEP_ALONE: {
             struct espi_unit unit = {0, (uint32_t)at, (uint32_t)at + 1, (uint32_t)(at - *shift)};
             status = add_word_token(encoder, encoder->tokenizer->ascii_alone[text[at]], &unit, &unit);
+            end_word(encoder);
             at++;
             continue;
         }
@@ -223,7 +235,7 @@ static int encode_by_table(struct encoder *encoder, size_t begin, size_t end, si
 static int encode_units(struct encoder *encoder, size_t begin, size_t end)
 {
     int status = ESP_OK;
-    for (size_t i = begin; i < end && !status && encoder->list->count < encoder->limit; i++) {
+    for (size_t i = begin; i < end && !status && !encoder->full; i++) {
         const struct espi_unit *unit = &encoder->workspace->units.data[i];
         uint32_t step = ESPI_STEP_LETTER;
         if (espi_char_is(ESPI_CHAR_SPACE, unit->code))
@@ -250,9 +262,10 @@ static int encode_by_passes(struct encoder *encoder, size_t begin, size_t end, s
     struct espi_match match = {0};
     while (!status && tokenizer->any_normalized && espi_added_find_normalized(tokenizer, units, &match)) {
         status = encode_units(encoder, at, match.begin);
-        if (!status && match.begin < match.end && encoder->list->count < encoder->limit)
+        if (!status && match.begin < match.end && !encoder->full)
             status = add_word_token(encoder, tokenizer->added[match.added].id, &units->data[match.begin],
                                     &units->data[match.end - 1]);
+        encoder->list->words++;
         at = match.end;
     }
     return status ? status : encode_units(encoder, at, units->count);
@@ -273,12 +286,13 @@ static int encode_segment(struct encoder *encoder, size_t begin, size_t end, siz
     list->words = words;
     *shift = old_shift;
     encoder->word_chars = encoder->word_bytes = 0;
+    encoder->full = false;
     return encode_by_passes(encoder, begin, end, shift);
 }
 
 static int add_match(struct encoder *encoder, const struct espi_match *match, size_t *shift)
 {
-    if (match->begin == match->end || encoder->list->count >= encoder->limit)
+    if (match->begin == match->end || encoder->full)
         return ESP_OK;
     uint32_t code, index = (uint32_t)(match->begin - *shift);
     for (size_t at = match->begin, length; at < match->end; at += length) {
@@ -287,7 +301,9 @@ static int add_match(struct encoder *encoder, const struct espi_match *match, si
     }
     struct espi_unit first = {.begin = (uint32_t)match->begin, .index = index};
     struct espi_unit last = {.end = (uint32_t)match->end, .index = (uint32_t)(match->end - *shift - 1)};
-    return add_word_token(encoder, encoder->tokenizer->added[match->added].id, &first, &last);
+    int status = add_word_token(encoder, encoder->tokenizer->added[match->added].id, &first, &last);
+    encoder->list->words++;
+    return status;
 }
 
 /* Buffers for one word: max_word_chars code points of up to 4 bytes. */
@@ -314,7 +330,7 @@ int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const cha
     struct espi_match match = {0};
     out->count = out->words = 0;
     int status = reserve_word(ctx, tokenizer, workspace);
-    while (!status && out->count < limit && tokenizer->any_raw &&
+    while (!status && !encoder.full && tokenizer->any_raw &&
            espi_added_find_raw(tokenizer, encoder.text, bytes, &match)) {
         status = encode_segment(&encoder, at, match.begin, &shift);
         if (!status)
@@ -440,6 +456,15 @@ static void write_windows(const struct espi_template *template, bool special,
         write_window(template, special, numbers, workspace, out);
 }
 
+/* Tokens at which each text may be left: what lies behind max_length of them cannot show in the first window, but only
+ * a text that may be truncated can be left. */
+static void get_limits(const esp_encode_options *options, size_t limits[2])
+{
+    bool stop = options->truncation != ESP_TRUNCATE_NONE && (!options->overflow || options->stop_at_max_length);
+    limits[0] = stop && options->truncation != ESP_TRUNCATE_ONLY_SECOND ? options->max_length : SIZE_MAX;
+    limits[1] = stop && options->truncation != ESP_TRUNCATE_ONLY_FIRST ? options->max_length : SIZE_MAX;
+}
+
 int esp_encode(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t text_bytes, const char *pair,
                size_t pair_bytes, const esp_encode_options *options, esp_encoding *out)
 {
@@ -461,14 +486,12 @@ int esp_encode(esp_context *ctx, const esp_tokenizer *tokenizer, const char *tex
 
     const struct espi_template *template = pair ? &tokenizer->pair : &tokenizer->single;
     bool special = !options->no_special_tokens;
-    size_t added = special ? template->special : 0, tokens = 0, windows = 0, limit = SIZE_MAX;
-    /* what lies behind max_length tokens cannot show in the first window */
-    if (options->truncation != ESP_TRUNCATE_NONE && (!options->overflow || options->stop_at_max_length))
-        limit = options->max_length;
-    int status = espi_encode_text(ctx, tokenizer, text, text_bytes, limit, workspace, &workspace->lists[0]);
+    size_t added = special ? template->special : 0, tokens = 0, windows = 0, limits[2];
+    get_limits(options, limits);
+    int status = espi_encode_text(ctx, tokenizer, text, text_bytes, limits[0], workspace, &workspace->lists[0]);
     workspace->lists[1].count = 0;
     if (!status && pair)
-        status = espi_encode_text(ctx, tokenizer, pair, pair_bytes, limit, workspace, &workspace->lists[1]);
+        status = espi_encode_text(ctx, tokenizer, pair, pair_bytes, limits[1], workspace, &workspace->lists[1]);
     if (!status)
         status = espi_truncate(ctx, options, added, pair, workspace);
     if (!status)

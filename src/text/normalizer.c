@@ -56,12 +56,19 @@ static int add_several(esp_context *ctx, struct espi_normalizer *normalizer, con
     return ESP_OK;
 }
 
+/* From here on no code point decomposes or has a lower case. */
+enum { PLAIN_FROM = 0x30000 };
+
 static int code_step(esp_context *ctx, struct espi_normalizer *normalizer, const uint8_t *flags, uint32_t code,
                      uint32_t *out)
 {
     const struct espi_normalizer_options *options = &normalizer->options;
     if (options->clean_text && has(flags[code], ESPI_CHAR_REMOVED)) {
         *out = ESPI_STEP_DROP;
+        return ESP_OK;
+    }
+    if (code >= PLAIN_FROM && !flags[code]) {
+        *out = ESPI_STEP_LETTER;
         return ESP_OK;
     }
     uint32_t parts[ESPI_DECOMPOSED] = {code}, steps[2 + ESPI_DECOMPOSED * ESPI_LOWERED];

@@ -86,30 +86,22 @@ static int find_duplicate(esp_context *ctx, const struct espi_trie_set *sorted, 
     return ESP_OK;
 }
 
-static int compare_texts(const void *a, const void *b)
-{
-    const struct espi_trie_key *left = a, *right = b;
-    int order = strcmp((const char *)left->bytes, (const char *)right->bytes);
-    return order ? order : (left->value > right->value) - (left->value < right->value);
-}
-
 static int build_trie(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
                       struct espi_trie_set sets[ESPI_MODEL_ROOTS])
 {
-    for (size_t id = 0; id < tokenizer->size; id++) {
-        const char *text = tokenizer->tokens[id];
-        if (!text)
-            continue;
-        struct espi_trie_key key = {(const unsigned char *)text, strlen(text), (uint32_t)id};
-        sets[ESPI_ROOT_START].keys[sets[ESPI_ROOT_START].count++] = key;
-        if (key.length > tokenizer->prefix_bytes && memcmp(text, tokenizer->prefix, tokenizer->prefix_bytes) == 0) {
-            key.bytes += tokenizer->prefix_bytes;
-            key.length -= tokenizer->prefix_bytes;
-            sets[ESPI_ROOT_CONTINUE].keys[sets[ESPI_ROOT_CONTINUE].count++] = key;
-        }
+    struct espi_trie_set *start = &sets[ESPI_ROOT_START], *inside = &sets[ESPI_ROOT_CONTINUE];
+    for (size_t id = 0; id < tokenizer->size; id++)
+        if (tokenizer->tokens[id])
+            start->keys[start->count++] = (struct espi_trie_key){(const unsigned char *)tokenizer->tokens[id],
+                                                                 strlen(tokenizer->tokens[id]), (uint32_t)id};
+    qsort(start->keys, start->count, sizeof *start->keys, espi_trie_compare);
+    size_t prefix = tokenizer->prefix_bytes;
+    for (size_t i = 0; i < start->count; i++) { // what follows a common prefix is in order, too
+        struct espi_trie_key key = start->keys[i];
+        if (key.length > prefix && memcmp(key.bytes, tokenizer->prefix, prefix) == 0)
+            inside->keys[inside->count++] = (struct espi_trie_key){key.bytes + prefix, key.length - prefix, key.value};
     }
-    qsort(sets[ESPI_ROOT_START].keys, sets[ESPI_ROOT_START].count, sizeof(struct espi_trie_key), compare_texts);
-    int status = find_duplicate(ctx, &sets[ESPI_ROOT_START], source);
+    int status = find_duplicate(ctx, start, source);
     return status ? status : espi_trie_build(ctx, &tokenizer->trie, sets, ESPI_MODEL_ROOTS);
 }
 
@@ -162,6 +154,8 @@ int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const c
     if (token->bytes > ESPI_MAX_ADDED_BYTES)
         return espi_fail(ctx, ESP_ERR_LIMIT, "%s: an added token has %zu bytes, the limit is %d", source, token->bytes,
                          ESPI_MAX_ADDED_BYTES);
+    if (tokenizer->added_count == ESPI_MAX_ADDED)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: more than %d added tokens", source, ESPI_MAX_ADDED);
     struct espi_added_token added = *token;
     added.content = espi_arena_copy(ctx, &tokenizer->arena, token->content, token->bytes);
     if (!added.content)
@@ -329,6 +323,44 @@ int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *t
     if (!status)
         status = espi_tokenizer_read_json(ctx, tokenizer, &document);
     espi_json_close(&document);
+    if (status)
+        esp_tokenizer_free(tokenizer);
+    else
+        *out = tokenizer;
+    return status;
+}
+
+int espi_tokenizer_from_vocab(esp_context *ctx, const char *const *tokens, size_t count,
+                              const struct espi_vocab_settings *settings, esp_tokenizer **out)
+{
+    static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+    static const char source[] = "vocabulary";
+    esp_tokenizer *tokenizer;
+    *out = NULL;
+    int status = espi_tokenizer_new(ctx, &tokenizer);
+    if (status)
+        return status;
+    tokenizer->options.lowercase = settings->lowercase;
+    tokenizer->strip_accents_stated = settings->strip_accents >= 0;
+    tokenizer->options.strip_accents = settings->strip_accents > 0;
+    tokenizer->max_length = settings->max_length;
+    for (size_t i = 0; i < count && !status; i++)
+        status = espi_tokenizer_add_token(ctx, tokenizer, source, tokens[i], strlen(tokens[i]), (int64_t)i);
+    if (!status)
+        status = espi_tokenizer_index(ctx, tokenizer, source);
+    for (size_t i = 0; i < ESPI_COUNT(specials) && !status; i++) {
+        struct espi_added_token token = {
+            .content = specials[i], .bytes = strlen(specials[i]), .id = -1, .special = true};
+        if (find_model_token(tokenizer, specials[i]) < 0)
+            status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token \"%s\" is missing", source, specials[i]);
+        else
+            status = espi_tokenizer_add_added(ctx, tokenizer, source, &token);
+    }
+    if (!status) {
+        espi_tokenizer_bert_template(tokenizer, find_model_token(tokenizer, "[CLS]"),
+                                     find_model_token(tokenizer, "[SEP]"));
+        status = espi_tokenizer_finish(ctx, tokenizer, source);
+    }
     if (status)
         esp_tokenizer_free(tokenizer);
     else

@@ -27,6 +27,15 @@ int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, cons
 /* A tokenizer from the text of a tokenizer.json in memory; `source` is named in messages. */
 int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              esp_tokenizer **out) ESPI_NODISCARD;
+/* A BERT tokenizer from its tokens in id order, [PAD] [UNK] [CLS] [SEP] [MASK] among them. */
+struct espi_vocab_settings {
+    bool lowercase;
+    int strip_accents; // 0, 1, or -1: as lowercase
+    size_t max_length; // model_max_length; SIZE_MAX: not stated
+};
+
+int espi_tokenizer_from_vocab(esp_context *ctx, const char *const *tokens, size_t count,
+                              const struct espi_vocab_settings *settings, esp_tokenizer **out) ESPI_NODISCARD;
 /* Writes a tokenizer.json from which the same tokenizer is read back (but for model_max_length, which has no place in
  * it). */
 int espi_tokenizer_write_json(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream) ESPI_NODISCARD;

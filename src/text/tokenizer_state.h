@@ -12,6 +12,7 @@
 enum {
     ESPI_MAX_TOKENS = 1 << 22,     // ids lie below this
     ESPI_MAX_WORD_CHARS = 1 << 14, // limit of max_input_chars_per_word
+    ESPI_MAX_ADDED = 1 << 14,      // added tokens
     ESPI_MAX_ADDED_BYTES = 1024,   // of one added token's text
     ESPI_MAX_TEMPLATE = 64,        // pieces of one template
 };

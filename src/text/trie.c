@@ -37,7 +37,7 @@ struct builder {
     size_t closed; // blocks before this one have no slot in the ring
     struct item *items;
     size_t item_count, item_capacity;
-    struct espi_trie_set *sets;
+    const struct espi_trie_set *sets;
 };
 
 static uint64_t pack(uint32_t base, uint32_t label, uint32_t value_plus_one)
@@ -45,11 +45,12 @@ static uint64_t pack(uint32_t base, uint32_t label, uint32_t value_plus_one)
     return (uint64_t)base << 33 | (uint64_t)label << 24 | value_plus_one;
 }
 
-static int compare_keys(const void *a, const void *b)
+static bool is_sorted(const struct espi_trie_set *set)
 {
-    const struct espi_trie_key *left = a, *right = b;
-    int order = memcmp(left->bytes, right->bytes, espi_size_min(left->length, right->length));
-    return order ? order : (left->length > right->length) - (left->length < right->length);
+    for (size_t i = 1; i < set->count; i++)
+        if (espi_trie_compare(&set->keys[i - 1], &set->keys[i]) >= 0)
+            return false;
+    return true;
 }
 
 static void unlink_slot(struct builder *builder, uint32_t index)
@@ -164,7 +165,14 @@ static int place_children(struct builder *builder, struct item item)
     return status;
 }
 
-int espi_trie_build(esp_context *ctx, struct espi_trie *trie, struct espi_trie_set *sets, size_t roots)
+int espi_trie_compare(const void *a, const void *b)
+{
+    const struct espi_trie_key *left = a, *right = b;
+    int order = memcmp(left->bytes, right->bytes, espi_size_min(left->length, right->length));
+    return order ? order : (left->length > right->length) - (left->length < right->length);
+}
+
+int espi_trie_build(esp_context *ctx, struct espi_trie *trie, const struct espi_trie_set *sets, size_t roots)
 {
     *trie = (struct espi_trie){0};
     struct builder builder = {.ctx = ctx, .trie = trie, .sets = sets, .closed = 1};
@@ -173,7 +181,7 @@ int espi_trie_build(esp_context *ctx, struct espi_trie *trie, struct espi_trie_s
     for (size_t root = 0; root < roots && !status; root++) {
         if (!sets[root].count)
             continue;
-        qsort(sets[root].keys, sets[root].count, sizeof *sets[root].keys, compare_keys);
+        assert(is_sorted(&sets[root]));
         status = push_item(&builder, (struct item){(uint32_t)root, (uint32_t)root, 0, sets[root].count, 0});
     }
     while (builder.item_count && !status)

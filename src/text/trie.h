@@ -24,14 +24,18 @@ struct espi_trie_key {
     uint32_t value;
 };
 
-/* Keys of one root, without duplicates; sorted in place. */
+/* Orders two struct espi_trie_key by their bytes, for qsort. */
+int espi_trie_compare(const void *a, const void *b);
+
+/* Keys of one root: ascending, without duplicates. */
 struct espi_trie_set {
     struct espi_trie_key *keys;
     size_t count;
 };
 
 /* Root r (0 to 255) is node r. */
-int espi_trie_build(esp_context *ctx, struct espi_trie *trie, struct espi_trie_set *sets, size_t roots) ESPI_NODISCARD;
+int espi_trie_build(esp_context *ctx, struct espi_trie *trie, const struct espi_trie_set *sets,
+                    size_t roots) ESPI_NODISCARD;
 void espi_trie_clear(struct espi_trie *trie);
 
 /* The child of a node, or 0 when there is none (0 is a root, never a child). */
