@@ -242,12 +242,14 @@ static int space_chinese(esp_context *ctx, struct espi_units *units)
         return status;
     size_t count = 0;
     for (size_t i = 0; i < units->count; i++) {
-        bool chinese = espi_char_is(ESPI_CHAR_CHINESE, units->data[i].code);
+        struct espi_unit unit = units->data[i], space = unit; // the spaces have the place of what they surround
+        space.code = ' ';
+        bool chinese = espi_char_is(ESPI_CHAR_CHINESE, unit.code);
         if (chinese)
-            units->scratch[count++] = inserted(units, i, ' ');
-        units->scratch[count++] = units->data[i];
+            units->scratch[count++] = space;
+        units->scratch[count++] = unit;
         if (chinese)
-            units->scratch[count++] = inserted(units, i + 1, ' ');
+            units->scratch[count++] = space;
     }
     swap_scratch(units, count);
     return ESP_OK;
