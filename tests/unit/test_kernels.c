@@ -234,15 +234,15 @@ static double gelu(double x)
 }
 
 /* Root mean square and largest error of the table, in output steps, over normal inputs. */
-static void activation_error(esp_context *ctx, enum espi_gelu kind, float step, int zero_point, double *rms,
+static void activation_error(esp_context *ctx, enum espi_curve kind, float step, int zero_point, double *rms,
                              double *largest)
 {
-    struct espi_activation a;
+    struct espi_activation_table a;
     test_ok(ctx, espi_activation_gelu(ctx, kind, step, zero_point, &a));
     double unit = (double)step / (1 << a.shift), sum = 0, weights = 0;
     *largest = 0;
     for (int p = INT16_MIN; p <= INT16_MAX; p++) {
-        double x = p * unit, exact = kind == ESPI_GELU_RELU ? fmax(x, 0) : gelu(x);
+        double x = p * unit, exact = kind == ESPI_CURVE_RELU ? fmax(x, 0) : gelu(x);
         double wanted = fmin(fmax(exact / (double)step + zero_point, 0), 255);
         size_t index = (size_t)abs(p) * a.index_scale >> 16;
         int found = ((p > 0 ? p : 0) + a.table[index < 127 ? index : 127]) >> a.shift;
@@ -260,27 +260,27 @@ static void test_activation_accuracy(void **state)
     double rms, largest;
     for (float step = 0.008f; step < 0.2f; step *= 1.3f) {
         int zero_point = (int)lrint(0.17 / (double)step);
-        activation_error(*state, ESPI_GELU_ERF, step, zero_point, &rms, &largest);
+        activation_error(*state, ESPI_CURVE_GELU, step, zero_point, &rms, &largest);
         assert_true(rms < 0.40);
         assert_true(largest < 1.4);
     }
-    activation_error(*state, ESPI_GELU_TANH, 0.03f, 6, &rms, &largest);
+    activation_error(*state, ESPI_CURVE_GELU_TANH, 0.03f, 6, &rms, &largest);
     assert_true(rms < 0.40);
-    activation_error(*state, ESPI_GELU_RELU, 0.03f, 0, &rms, &largest);
+    activation_error(*state, ESPI_CURVE_RELU, 0.03f, 0, &rms, &largest);
     assert_true(largest <= 0.5);
 }
 
 static void test_activation_refuses(void **state)
 {
     esp_context *ctx = *state;
-    struct espi_activation activation;
-    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 0.0f, 0, &activation), ESP_ERR_ARGUMENT);
-    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, NAN, 0, &activation), ESP_ERR_ARGUMENT);
-    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, INFINITY, 0, &activation), ESP_ERR_ARGUMENT);
-    test_fails(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 0.1f, 128, &activation), ESP_ERR_ARGUMENT);
+    struct espi_activation_table activation;
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, 0.0f, 0, &activation), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, NAN, 0, &activation), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, INFINITY, 0, &activation), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, 0.1f, 128, &activation), ESP_ERR_ARGUMENT);
     test_error_has(ctx, "zero point from 0 to 127, found 128");
-    test_ok(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 1e-30f, 127, &activation));
-    test_ok(ctx, espi_activation_gelu(ctx, ESPI_GELU_ERF, 1e30f, 0, &activation));
+    test_ok(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, 1e-30f, 127, &activation));
+    test_ok(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, 1e30f, 0, &activation));
 }
 
 int main(void)
