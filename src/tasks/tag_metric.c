@@ -29,7 +29,7 @@ struct tag_metric {
     size_t type_count, type_capacity;
     struct type_count all;
     size_t words, correct_words;
-    bool chunks;     // some tag has the form X-TYPE
+    bool chunks;     // some tag is B-, I-, E- or S- of a type
     bool in_correct; // within a chunk that is right so far
     struct tag last_gold, last_found;
 };
@@ -59,6 +59,12 @@ static struct tag parse_tag(const char *text)
 static bool one_of(char c, const char *set)
 {
     return c && strchr(set, c);
+}
+
+/* B-LOC is one; NN-SBJ, a part of speech, is not. */
+static bool is_chunk(const struct tag *tag)
+{
+    return one_of(tag->prefix, "BIES") && *tag->type;
 }
 
 /* A chunk ends between two tags. */
@@ -155,7 +161,7 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
             found = parse_tag(text);
             m->correct_words += !strcmp(gold.text, found.text);
         }
-        m->chunks |= *gold.type || *found.type;
+        m->chunks |= is_chunk(&gold) || is_chunk(&found);
         m->words++;
         int status = step(ctx, m, gold, found);
         if (status)

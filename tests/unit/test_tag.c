@@ -259,6 +259,17 @@ static void test_conlleval(void **state)
     count("O I-A E-A O", "O I-A E-A O", 1, 1, 1); // IOE
 }
 
+/* Dashes alone make no entities. */
+static void test_dashed_parts_of_speech(void **state)
+{
+    (void)state;
+    json_t *report;
+    const char *path = data("a.txt", "a NN-SBJ\nb O-x\n");
+    test_ok(fixture.ctx, espi_metric_score_file(fixture.ctx, espi_task_find("tag"), path, path, NULL, &report));
+    test_json(report, "{'examples':1,'missing':0,'accuracy':100,'words':2,'metric':'accuracy'}");
+    json_decref(report);
+}
+
 static void test_score_file(void **state)
 {
     (void)state;
@@ -290,9 +301,17 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_tokens),         TEST(test_simple),     TEST(test_words),        TEST(test_unknown_word),
-        TEST(test_ignored_labels), TEST(test_word_tags),  TEST(test_word_targets), TEST(test_overlapping_windows),
-        TEST(test_conlleval),      TEST(test_score_file),
+        TEST(test_tokens),
+        TEST(test_simple),
+        TEST(test_words),
+        TEST(test_unknown_word),
+        TEST(test_ignored_labels),
+        TEST(test_word_tags),
+        TEST(test_word_targets),
+        TEST(test_overlapping_windows),
+        TEST(test_conlleval),
+        TEST(test_score_file),
+        TEST(test_dashed_parts_of_speech),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
