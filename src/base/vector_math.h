@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Elementary functions without branches or calls, for loops marked ESPI_SIMD. NaN stays NaN. */
-#ifndef ESPI_CREATE_VECTOR_MATH_H
-#define ESPI_CREATE_VECTOR_MATH_H
+#ifndef ESPI_BASE_VECTOR_MATH_H
+#define ESPI_BASE_VECTOR_MATH_H
 
-#include "create/simd.h"
+#include "base/simd.h"
 
 #include <math.h>
 

@@ -4,8 +4,8 @@
  * A function marked ESPI_SIMD is compiled for AVX-512, AVX2 and the baseline; the loader picks one. The loops inside
  * work on ESPI_LANES independent lanes, sums too, and products are not contracted (-ffp-contract=off), so that every
  * version gives the same bits. */
-#ifndef ESPI_CREATE_SIMD_H
-#define ESPI_CREATE_SIMD_H
+#ifndef ESPI_BASE_SIMD_H
+#define ESPI_BASE_SIMD_H
 
 #include <stddef.h>
 #include <stdint.h>
