@@ -87,7 +87,6 @@ enum espi_aggregation {
 
 enum espi_format { ESPI_FORMAT_AUTO, ESPI_FORMAT_TSV, ESPI_FORMAT_CSV, ESPI_FORMAT_JSONL };
 
-enum { ESPI_STRIDE_DEFAULT = 0 };
 #define ESPI_ALL SIZE_MAX
 
 /* Zero (or NULL) everywhere means the default. */
@@ -152,7 +151,7 @@ enum { ESPI_IGNORED = -100 }; // a target that takes no part in the loss
  * Owner: the caller, zero-initialised; reused from example to example without allocation once warm. */
 struct espi_features {
     esp_encoding encoding;
-    esp_encoding second; // embed: the pair, encoded by itself; its windows follow those of `encoding`
+    esp_encoding second; // embed: the pair, encoded by itself; its windows follow those of `encoding` (qa: scratch)
 
     uint32_t *positions; // (position_count) mlm: tokens of `encoding` whose vocabulary logits are wanted, ascending
     size_t position_count, position_capacity;
