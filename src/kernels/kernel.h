@@ -79,6 +79,111 @@ typedef void espi_sparse_u8s8_fn(const struct espi_quads *weights,
                                  const uint8_t *x, // (columns, width)
                                  size_t width, size_t first, size_t end, const struct espi_epilogue *epilogue);
 
+/* ---- ops on panels -------------------------------------------------------------------------------------------------- */
+
+/* How floats become bytes: with v = x * scale[row],
+ *     fixed steps (token_scale NULL):  u8 = round(fma(x, scale[row], zero_point)), clamped to 0 .. 255
+ *     a step per token:                u8 = round(fma(v, 1 / step, zero_point)), clamped, with
+ *         step = max(max_rows(v) * (1 / (255 - zero_point)), max_rows(-v) * (1 / zero_point), 2^-126)
+ * where the maxima begin at 0 and a factor with zero_point 255 or 0 in its divisor is left out (0). Rounding as in an
+ * epilogue. The zero point is the same for all tokens, so it folds into the next product's start. */
+struct espi_quantize {
+    const float *scale; // (rows) fixed: 1 / the row's step; per token: what a row is multiplied by, 1 as a rule
+    int32_t zero_point; // 0 .. 255; 128 for a symmetric range
+    float *token_scale; // (width) out: each token's step; NULL: fixed
+    uint8_t *out;       // (rows, width)
+};
+
+typedef void espi_quantize_u8_fn(const float *x, // (rows, width)
+                                 size_t rows, size_t width, const struct espi_quantize *quantize);
+
+struct espi_layer_norm {
+    const float *gain, *bias; // (rows)
+    float epsilon;
+};
+
+/* y = (x - mean) / sqrt(variance + epsilon) * gain + bias of each token, and its quantized form. In this order:
+ *     mean     = Σ x / rows
+ *     variance = Σ d * d / rows, d = x - mean, each term by fma
+ *     factor   = 1 / sqrt(variance + epsilon)
+ *     y        = fma(d * factor, gain[row], bias[row])
+ * Row r goes into partial sum r % 4; the sum is (s0 + s1) + (s2 + s3). */
+typedef void espi_layer_norm_fn(const float *x, // (rows, width)
+                                size_t rows, size_t width, const struct espi_layer_norm *norm,
+                                float *y,                            // (rows, width), may be x
+                                const struct espi_quantize *quantize // of y; NULL: none
+);
+
+/* A table of embeddings. An s8 row stands for row * scale. */
+enum espi_table_kind { ESPI_TABLE_F32, ESPI_TABLE_BF16, ESPI_TABLE_S8 };
+
+struct espi_table {
+    enum espi_table_kind kind;
+    const void *rows;    // (count, size) of float, uint16_t or int8_t
+    const float *scale;  // (count) S8 only
+    const uint32_t *ids; // (tokens) the row of each token; each below count
+};
+
+/* A panel of embeddings: of each token the sum of its rows of the tables, ((t0 + t1) + t2) ...; 0 in the lanes past the
+ * last token. At least one table, at least one token. */
+typedef void espi_embed_fn(const struct espi_table *tables, size_t count, size_t size, size_t tokens, size_t width,
+                           float *out // (size, width)
+);
+
+/* The tokens first .. first + count - 1 of a float panel as rows. */
+typedef void espi_panel_to_rows_fn(const float *panel, // (rows, width)
+                                   size_t rows, size_t width, size_t first, size_t count,
+                                   float *out, // (count, stride), the first `rows` of each; stride >= rows
+                                   size_t stride);
+
+/* ---- attention (helpers and the way to its numbers: kernels/attention.h) ------------------------------------------- */
+
+/* A sequence of a batch: tokens first .. first + count - 1 of `tokens` that stand in panels one after another, each
+ * (rows, 64) but the last, whose width is espi_panel_width(what is left). Panel p begins at value p * 64 * rows. */
+struct espi_span {
+    size_t rows, tokens, first, count; // count >= 1
+};
+
+/* One head of one sequence, packed. Bytes of K and V are s8: the panel's u8 - 128. `keys` is count rounded up to 16. */
+struct espi_head {
+    size_t count, size; // tokens of the sequence; features of the head, a multiple of 4
+    uint8_t *q;         // block b of 64 queries at b * 64 * size: (size / 4, width, 4); 0 past the last query
+    int8_t *k;          // (keys / 16, size / 4, 16, 4); 0 past the last key
+    int32_t *start;     // (keys) -128 Σ k; INT32_MIN / 2 past the last key
+    int8_t *v;          // (size, keys); 0 past the last key
+    float step[3];      // of q, k, v: set by attention_pack_f32 only
+};
+
+/* Packs a head from u8 panels with zero point 128: its Q, K and V begin at the panel rows row[0], row[1], row[2]. */
+typedef void espi_attention_pack_fn(const uint8_t *panels, const struct espi_span *span, const size_t row[3],
+                                    struct espi_head *head);
+
+/* The same from float panels. Each of Q, K and V gets the step of its largest value over the head and the sequence,
+ *     step = max(max |x|, 2^-100) * (1 / 127),  u8 = round(fma(x, 1 / step, 128)), clamped to 1 .. 255. */
+typedef void espi_attention_pack_f32_fn(const float *panels, const struct espi_span *span, const size_t row[3],
+                                        struct espi_head *head);
+
+/* Attention of one head over query blocks first_block .. end_block - 1. For each query:
+ *     s[key]  = (start[key] + Σ_features q * k[key]) >> shift (arithmetic), clamped to 16 bits
+ *     top     = min(max_keys s + half, 32767),  half = multiplier ? 32767 / multiplier : 0
+ *     p[key]  = espi_softmax_table[key % 4][min((top - s[key]) * multiplier >> 16, 255)]           0 .. 255
+ *     y       = fma(float(Σ_keys p * v[row]) * (1 / float(Σ_keys p)), scale[row], bias[row])
+ * y is stored as an epilogue of kind U8 or F32 stores it, into the lanes of these queries and no others. */
+struct espi_attention {
+    uint32_t shift;      // 0 .. 15; espi_attention_scores sets both
+    uint16_t multiplier; // at most 32767
+    enum espi_epilogue_kind kind;
+    const float *scale, *bias; // (size)
+    struct espi_span span;     // of the output panels
+    size_t row;                // of the output panels: the head's first
+    void *out;                 // panels of u8 or float
+};
+
+typedef void espi_attention_fn(const struct espi_head *head, size_t first_block, size_t end_block,
+                               const struct espi_attention *attention,
+                               void *scratch // espi_attention_scratch(count) bytes
+);
+
 /* ---- the table ------------------------------------------------------------------------------------------------------- */
 
 enum espi_isa {

@@ -24,6 +24,21 @@ bool buffer_intact(const struct buffer *buffer);
 bool guarded_call(void (*function)(void *argument), void *argument);
 const char *guarded_signal(void);
 
+/* ---- outputs.c: what the reference and a version wrote ----------------------------------------------------------------- */
+
+/* An output buffer twice, with the same bytes in it before the calls. */
+struct output {
+    struct buffer expected, found;
+};
+
+struct output output_new(struct espi_random *random, size_t bytes);
+void output_free(struct output *output);
+
+/* Runs run(reference) and run(version) and compares the outputs: NULL when they agree, else what is wrong, in a static
+ * buffer. */
+const char *compare_calls(void (*run)(void *call), void *reference, void *version, const struct output *outputs,
+                          size_t count);
+
 /* ---- one check per op ------------------------------------------------------------------------------------------------ */
 
 /* A version under test. */

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What surrounds the attention ops: the memory of a packed head, the numbers of struct espi_attention, the table of
+ * exponentials. docs/kernels.md says how the numbers were chosen. */
+#ifndef ESPI_KERNELS_ATTENTION_H
+#define ESPI_KERNELS_ATTENTION_H
+
+#include "kernels/kernel.h"
+
+/* Sums of up to 2^16 products of 255 * 127 stay within 32 bits. */
+enum { ESPI_MAX_KEYS = 65536, ESPI_MAX_HEAD_SIZE = 4096 };
+
+enum { ESPI_KEY_BLOCK = 16, ESPI_SOFTMAX_ENTRIES = 256, ESPI_SOFTMAX_DITHERS = 4 };
+
+/* The natural logarithm of the ratio of two neighbours in the table: p is 0 from 7.65 below the top on. */
+#define ESPI_SOFTMAX_STEP 0.03
+
+/* table[d][i] = floor(255 * exp(-i * ESPI_SOFTMAX_STEP) + 1, 5, 3 and 7 eighths): four ways to round, which the keys take
+ * in turn, so that the sum of many small probabilities is not rounded away. */
+extern const uint8_t espi_softmax_table[ESPI_SOFTMAX_DITHERS][ESPI_SOFTMAX_ENTRIES];
+
+/* Bytes of a packed head, a multiple of 64. ESP_ERR_LIMIT: no tokens or more than ESPI_MAX_KEYS, or a size that is not
+ * a multiple of 4 from 4 to ESPI_MAX_HEAD_SIZE. */
+int espi_head_bytes(esp_context *ctx, size_t tokens, size_t size, size_t *bytes) ESPI_NODISCARD;
+
+/* Lays a head out in `memory` of at least that many bytes, 64-byte aligned, which it borrows. */
+void espi_head_place(struct espi_head *head, size_t tokens, size_t size, void *memory);
+
+/* Bytes of the scratch memory of `attention` for a sequence of at most `tokens`: 64-byte aligned, one per thread. */
+size_t espi_attention_scratch(size_t tokens);
+
+/* Sets shift and multiplier so that q · k times `scale`, the exponent of a natural exponential, is what softmax is
+ * taken of: scale = step of q * step of k / sqrt(size). The clamping to 16 bits begins at exponents of +-64 at least.
+ * A scale above 0.015 (a step of q · k is half a step of the table) counts as 0.015. scale: not negative, finite. */
+void espi_attention_scores(struct espi_attention *attention, size_t size, float scale);
+
+static inline size_t espi_query_blocks(size_t tokens)
+{
+    return (tokens + ESPI_PANEL_TOKENS - 1) / ESPI_PANEL_TOKENS;
+}
+
+/* Lanes of a query block: those of the narrowest panel that holds its queries. */
+static inline size_t espi_query_width(size_t tokens, size_t block)
+{
+    size_t left = tokens - block * ESPI_PANEL_TOKENS;
+    return espi_panel_width(left < ESPI_PANEL_TOKENS ? left : ESPI_PANEL_TOKENS);
+}
+
+/* Where a token's value of row 0 stands in panels, and the width of its panel: row r is r * width further. */
+static inline size_t espi_span_at(const struct espi_span *span, size_t token, size_t *width)
+{
+    size_t at = span->first + token, panel = at / ESPI_PANEL_TOKENS;
+    size_t left = span->tokens - panel * ESPI_PANEL_TOKENS;
+    *width = espi_panel_width(left < ESPI_PANEL_TOKENS ? left : ESPI_PANEL_TOKENS);
+    return panel * ESPI_PANEL_TOKENS * span->rows + at % ESPI_PANEL_TOKENS;
+}
+
+#endif
