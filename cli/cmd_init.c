@@ -111,20 +111,13 @@ static int read_labels(esp_context *ctx, struct options *options, struct espi_ar
     return ESP_OK;
 }
 
-/* The config of a file (with a "/" or ".json" in its name) or of a well-known name, with head and vocabulary size. */
+/* The config of a file or of a well-known name, with the head and vocabulary size asked for. */
 static int make_config(esp_context *ctx, const struct options *options, size_t vocab_size, struct espi_config *out)
 {
     struct espi_config_changes changes = {.vocab_size = vocab_size};
     if (options->head_given)
         changes.head = &options->head;
-    if (!strchr(options->config, '/') && !strstr(options->config, ".json"))
-        return espi_config_named(ctx, options->config, &changes, out);
-    struct espi_config file = {0};
-    int status = espi_config_read_file(ctx, options->config, &file);
-    if (!status)
-        status = espi_config_copy(ctx, &file, &changes, out);
-    espi_config_clear(&file);
-    return status;
+    return espi_config_named(ctx, options->config, &changes, out);
 }
 
 /* The number of ids of the tokenizer at `path`, which may be a file. */

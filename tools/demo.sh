@@ -26,7 +26,7 @@ awk -v text="$work/text.txt" -v squad="$work/dev.json" 'BEGIN {
         y = 1700 + int(rand() * 250)
         before = sprintf("In %d, after years of work in %s, ", y, w)
         context = before p " finished " t ". It was shown to the public and can still be seen today."
-        print context > text
+        print context " Who finished " t "? When was it finished?" > text
         printf "%s{\"context\": \"%s\", \"qas\": [{\"id\": \"who%d\", \"question\": \"Who finished %s?\", \"answers\": [{\"text\": \"%s\", \"answer_start\": %d}]}, {\"id\": \"when%d\", \"question\": \"When was %s finished?\", \"answers\": [{\"text\": \"%d\", \"answer_start\": 3}]}]}", (i ? ", " : ""), context, i, t, p, length(before), i, t, y > squad
     }
     printf "]}]}\n" > squad

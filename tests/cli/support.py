@@ -15,7 +15,8 @@ SHARED = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else ""
 TEXT = """Ada Lovelace wrote the first program for the Analytical Engine in London.
 The engine was designed by Charles Babbage, who lived in London as well.
 Grace Hopper built the first compiler in Philadelphia and liked clocks.
-Paris is the capital of France; Berlin is the capital of Germany.
+Paris is the capital of France; Berlin is the capital of Germany!
+Mary Somerville translated celestial mechanics and Emmy Noether proved two theorems about symmetry.
 """
 
 TINY = {
@@ -63,10 +64,13 @@ class Scratch(unittest.TestCase):
 
     def model(self, name="model", head="qa", **config):
         """A checkpoint with random weights and a vocabulary trained on TEXT."""
-        self.write("text.txt", TEXT)
+        vocabulary = self.path("vocabulary")
+        if not os.path.exists(vocabulary):
+            self.ok("vocab", self.write("text.txt", TEXT), "--size", 200, "--min-frequency", 1, "-o",
+                    vocabulary)
         labels = config.pop("labels", None)
         shape = self.write(f"{name}.json", json.dumps({**TINY, **config}))
-        arguments = ["init", shape, "--head", head, "--random-vocab", "--seed", 7, "-o", self.path(name)]
+        arguments = ["init", shape, "--head", head, "--vocab", vocabulary, "--seed", 7, "-o", self.path(name)]
         if labels:
             arguments += ["--labels", labels]
         self.ok(*arguments)

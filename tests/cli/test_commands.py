@@ -21,7 +21,7 @@ class General(support.Scratch):
     def test_version_and_help(self):
         self.assertRegex(self.ok("--version").stdout, r"^espalier \d+\.\d+\.\d+\n$")
         commands = re.findall(r"^  ([a-z]+)  ", self.ok("--help").stdout, re.M)
-        self.assertEqual(commands, ["run", "eval", "info", "tokenize", "init"])
+        self.assertEqual(commands, ["run", "eval", "info", "tokenize", "vocab", "init"])
         for command in commands:
             text = self.ok(command, "--help").stdout
             self.assertTrue(text.startswith(f"Usage: espalier {command}"), text)
@@ -136,22 +136,18 @@ class Run(support.Scratch):
 
     def test_memory_does_not_grow_with_the_input(self):
         model, rng = self.model(), random.Random(3)
-        text = "".join(json.dumps({"question": sentence(rng, 2, 6), "context": sentence(rng, 10, 60)}) + "\n"
+        text = "".join(json.dumps({"question": sentence(rng, 2, 6), "context": sentence(rng, 5, 20)}) + "\n"
                        for _ in range(500))
 
         def peak(repeats):
             path = self.write("input.jsonl", text * repeats)
-            subprocess.run([support.PROGRAM, "run", model, "--input", path], stdout=subprocess.DEVNULL, check=True)
-            with open(self.path("status"), "w") as out:
-                subprocess.run(["bash", "-c", f"'{support.PROGRAM}' run '{model}' --input '{path}' >/dev/null & "
-                                "p=$!; m=0; while kill -0 $p 2>/dev/null; do "
-                                "v=$(sed -n 's/VmHWM: *\\([0-9]*\\).*/\\1/p' /proc/$p/status 2>/dev/null); "
-                                "[ -n \"$v\" ] && m=$v; sleep 0.05; done; echo $m"], stdout=out, check=True)
-            with open(self.path("status")) as stream:
-                return int(stream.read())
-        small, large = peak(2), peak(16)
-        self.assertLess(large, small + 8192, "KiB at 1,000 and at 8,000 lines")
-
+            process = subprocess.Popen([support.PROGRAM, "run", model, "--input", path], stdout=subprocess.DEVNULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status
+            self.assertEqual(status, 0)
+            return usage.ru_maxrss
+        small, large = peak(1), peak(6)
+        self.assertLess(large, small * 1.1 + 4096, "KiB at 500 and at 3,000 lines")
 
 class Eval(support.Scratch):
     def squad(self, count):
@@ -196,9 +192,11 @@ class Eval(support.Scratch):
 
     def test_interrupt_leaves_no_file(self):
         model, data = self.model(), self.squad(20000)
-        process = subprocess.Popen([support.PROGRAM, "eval", model, "--data", data, "--save", self.path("p.json")],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        time.sleep(1)
+        process = subprocess.Popen([support.PROGRAM, "eval", model, "--data", data, "--save", self.path("p.json"),
+                                    "--batch-tokens", "64", "--threads", "1"], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE)
+        while not [name for name in os.listdir(self.dir) if name.startswith("p.json")]:
+            time.sleep(0.01)  # until it writes
         process.terminate()
         _, errors = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 1, errors)
@@ -243,6 +241,14 @@ class Others(support.Scratch):
         self.assertNotEqual(data[0], data[2])
         answer, = lines(self.ok("tokenize", self.path("a"), stdin='{"text": "Hello, world"}\n'))
         self.assertNotIn("[UNK]", answer["tokens"])
+
+    def test_vocab(self):
+        self.ok("vocab", self.write("text.txt", support.TEXT), "--size", 150, "-o", self.path("v"))
+        with open(self.path("v", "vocab.txt")) as stream:
+            words = stream.read().split("\n")[:-1]
+        self.assertEqual(words[:5], ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+        self.assertEqual(len(words), len(set(words)))
+        self.assertLessEqual(len(words), 150)
 
 
 if __name__ == "__main__":

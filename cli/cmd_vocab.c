@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier vocab TEXT...: trains a WordPiece vocabulary. */
+#include "cli.h"
+
+#include "base/file.h"
+#include "create/vocab_trainer.h"
+
+#include <string.h>
+
+struct options {
+    char **texts; // (text_count) borrowed from argv
+    size_t text_count;
+    const char *output;
+    bool quiet;
+    struct espi_vocab_options vocab;
+};
+
+enum { OPTION_CASED = 1000, OPTION_KEEP_ACCENTS, OPTION_STRIP_ACCENTS, OPTION_MIN_FREQUENCY, OPTION_LIMIT_ALPHABET };
+
+static const struct argp_option option_table[] = {
+    {"size", 'n', "N", 0, "tokens, the special ones included (default 30522)", 0},
+    {"output", 'o', "DIR", 0, "where to write; a new or empty directory (required)", 0},
+    {"cased", OPTION_CASED, NULL, 0, "keep upper case (and accents)", 0},
+    {"keep-accents", OPTION_KEEP_ACCENTS, NULL, 0, "keep accents in lower case too", 0},
+    {"strip-accents", OPTION_STRIP_ACCENTS, NULL, 0, "strip accents with --cased too", 0},
+    {"min-frequency", OPTION_MIN_FREQUENCY, "N", 0, "a pair must occur so often to be merged (default 2)", 0},
+    {"limit-alphabet", OPTION_LIMIT_ALPHABET, "N", 0, "most characters kept, the frequent ones (default 1000; 0: all)",
+     0},
+    {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
+    {0},
+};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case 'n':
+        options->vocab.size = cli_parse_size(state, "size", argument, 6, 1 << 24);
+        break;
+    case 'o':
+        options->output = argument;
+        break;
+    case OPTION_CASED:
+        options->vocab.lowercase = false;
+        break;
+    case OPTION_KEEP_ACCENTS:
+        options->vocab.strip_accents = 0;
+        break;
+    case OPTION_STRIP_ACCENTS:
+        options->vocab.strip_accents = 1;
+        break;
+    case OPTION_MIN_FREQUENCY:
+        options->vocab.min_frequency = cli_parse_size(state, "min-frequency", argument, 1, SIZE_MAX);
+        break;
+    case OPTION_LIMIT_ALPHABET:
+        options->vocab.limit_alphabet = cli_parse_size(state, "limit-alphabet", argument, 0, 0x110000);
+        break;
+    case 'q':
+        options->quiet = true;
+        break;
+    case ARGP_KEY_ARGS:
+        options->texts = state->argv + state->next;
+        options->text_count = (size_t)(state->argc - state->next);
+        break;
+    case ARGP_KEY_END:
+        if (!options->text_count)
+            argp_error(state, "expected text files (\"-\": standard input)");
+        if (!options->output)
+            argp_error(state, "--output: expected a directory to write");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static int add_file(esp_context *ctx, struct espi_vocab_trainer *trainer, const char *path,
+                    struct espi_progress *progress)
+{
+    struct espi_lines lines;
+    int status = espi_lines_open(ctx, path, &lines);
+    while (!status && !cli_interrupted()) {
+        status = espi_lines_next(ctx, &lines);
+        if (status <= 0)
+            break;
+        status = espi_vocab_trainer_add(ctx, trainer, lines.text, lines.length);
+        espi_progress_update(progress, progress->done + 1, NULL);
+    }
+    espi_lines_close(&lines);
+    return cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written") : status;
+}
+
+static int add_files(esp_context *ctx, const struct options *options, struct espi_vocab_trainer *trainer)
+{
+    struct espi_progress progress = {
+        .stream = options->quiet ? NULL : stderr, .label = "vocab: reading", .unit = "lines"};
+    espi_progress_update(&progress, 0, NULL);
+    for (size_t i = 0; i < options->text_count; i++) {
+        int status = add_file(ctx, trainer, options->texts[i], &progress);
+        if (status)
+            return status;
+    }
+    espi_progress_end(&progress, NULL);
+    return ESP_OK;
+}
+
+static int train(esp_context *ctx, const struct options *options)
+{
+    struct espi_vocab_trainer *trainer;
+    struct espi_progress progress = {.stream = options->quiet ? NULL : stderr,
+                                     .label = "vocab: merging",
+                                     .unit = "tokens",
+                                     .total = options->vocab.size};
+    int status = espi_vocab_trainer_new(ctx, &options->vocab, &trainer);
+    if (status)
+        return status;
+    status = add_files(ctx, options, trainer);
+    if (!status && espi_vocab_trainer_words(trainer) == 0)
+        status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected text, found no words", options->texts[0]);
+    if (!status)
+        status = espi_vocab_trainer_train(ctx, trainer, &progress);
+    if (!status)
+        status = espi_vocab_trainer_write(ctx, trainer, options->output);
+    espi_vocab_trainer_free(trainer);
+    return status;
+}
+
+int cmd_vocab(int argc, char **argv)
+{
+    static const struct argp argp = {option_table,
+                                     parse_option,
+                                     "TEXT...",
+                                     "Trains a WordPiece vocabulary from text files and writes vocab.txt, "
+                                     "tokenizer.json and tokenizer_config.json."
+                                     "\vThe result depends on the text only: the same words give the same files.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct options options = {0};
+    espi_vocab_options_default(&options.vocab);
+    cli_parse(&argp, "vocab", argc, argv, &options);
+    cli_catch_signals();
+    esp_context *ctx = cli_context_new("vocab");
+    int code = cli_exit_code(ctx, "vocab", train(ctx, &options));
+    esp_context_free(ctx);
+    return code;
+}
