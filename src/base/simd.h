@@ -3,7 +3,8 @@
  *
  * A function marked ESPI_SIMD is compiled for AVX-512, AVX2 and the baseline; the loader picks one. The loops inside
  * work on ESPI_LANES independent lanes, sums too, and products are not contracted (-ffp-contract=off), so that every
- * version gives the same bits. */
+ * version gives the same bits. Names of marked functions differ between files, static ones too: clang 14 makes the
+ * function that picks a version visible to the linker. */
 #ifndef ESPI_BASE_SIMD_H
 #define ESPI_BASE_SIMD_H
 

@@ -36,8 +36,8 @@ ESPI_SIMD static float row_squares(size_t hidden, const float *x, float mean)
     return espi_lanes_sum(lanes);
 }
 
-ESPI_SIMD static void scale_row(size_t hidden, float mean, float scale, const float *restrict weight,
-                                const float *restrict bias, float *restrict x)
+ESPI_SIMD static void normalize_row(size_t hidden, float mean, float scale, const float *restrict weight,
+                                    const float *restrict bias, float *restrict x)
 {
     for (size_t i = 0; i < hidden; i++)
         x[i] = (x[i] - mean) * scale * weight[i] + bias[i];
@@ -53,6 +53,6 @@ void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float 
             memcpy(out, x, hidden * sizeof *x);
         float mean = row_sum(hidden, out) / (float)hidden;
         float variance = row_squares(hidden, out, mean) / (float)hidden;
-        scale_row(hidden, mean, 1.0f / sqrtf(variance + eps), weight, bias, out);
+        normalize_row(hidden, mean, 1.0f / sqrtf(variance + eps), weight, bias, out);
     }
 }

@@ -36,7 +36,7 @@ ESPI_SIMD static float row_exp(size_t cols, float largest, float *x)
     return espi_lanes_sum(lanes);
 }
 
-ESPI_SIMD static void scale_row(size_t cols, float scale, float *x)
+ESPI_SIMD static void scale_exponentials(size_t cols, float scale, float *x)
 {
     for (size_t i = 0; i < cols; i++)
         x[i] *= scale;
@@ -46,6 +46,6 @@ void espi_softmax_forward(size_t rows, size_t cols, float *x)
 {
     for (size_t row = 0; row < rows; row++, x += cols) {
         float sum = row_exp(cols, row_max(cols, x), x);
-        scale_row(cols, 1.0f / sum, x);
+        scale_exponentials(cols, 1.0f / sum, x);
     }
 }
