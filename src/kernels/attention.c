@@ -20,11 +20,11 @@ int espi_head_bytes(esp_context *ctx, size_t tokens, size_t size, size_t *bytes)
     return ESP_OK;
 }
 
-void espi_head_place(struct espi_head *head, size_t tokens, size_t size, void *memory)
+void espi_head_place(struct espi_packed_head *head, size_t tokens, size_t size, void *memory)
 {
     size_t keys = espi_round_up(tokens, ESPI_KEY_BLOCK);
     uint8_t *at = memory;
-    *head = (struct espi_head){.count = tokens, .size = size, .q = at};
+    *head = (struct espi_packed_head){.count = tokens, .size = size, .q = at};
     at += espi_query_blocks(tokens) * ESPI_PANEL_TOKENS * size;
     head->k = (int8_t *)at;
     head->v = (int8_t *)(at + keys * size);

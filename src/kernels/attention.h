@@ -23,7 +23,7 @@ extern const uint8_t espi_softmax_table[ESPI_SOFTMAX_DITHERS][ESPI_SOFTMAX_ENTRI
 int espi_head_bytes(esp_context *ctx, size_t tokens, size_t size, size_t *bytes) ESPI_NODISCARD;
 
 /* Lays a head out in `memory` of at least that many bytes, 64-byte aligned, which it borrows. */
-void espi_head_place(struct espi_head *head, size_t tokens, size_t size, void *memory);
+void espi_head_place(struct espi_packed_head *head, size_t tokens, size_t size, void *memory);
 
 /* Bytes of the scratch memory of `attention` for a sequence of at most `tokens`: 64-byte aligned, one per thread. */
 size_t espi_attention_scratch(size_t tokens);

@@ -3,7 +3,8 @@
 #include "kernels/product_c.h"
 
 /* s[key] of one query; returns the largest. */
-static int32_t score_keys(const struct espi_head *head, const uint8_t *q, size_t width, uint32_t shift, int16_t *s)
+static int32_t score_keys(const struct espi_packed_head *head, const uint8_t *q, size_t width, uint32_t shift,
+                          int16_t *s)
 {
     int32_t largest = INT16_MIN;
     for (size_t key = 0; key < head->count; key++) {
@@ -30,7 +31,7 @@ static int32_t softmax(size_t count, int32_t largest, uint32_t multiplier, int16
     return sum;
 }
 
-static void weigh_values(const struct espi_head *head, const struct espi_attention *attention, size_t token,
+static void weigh_values(const struct espi_packed_head *head, const struct espi_attention *attention, size_t token,
                          const int16_t *p, int32_t total)
 {
     size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK;
@@ -49,7 +50,7 @@ static void weigh_values(const struct espi_head *head, const struct espi_attenti
     }
 }
 
-void espi_attention_c(const struct espi_head *head, size_t first_block, size_t end_block,
+void espi_attention_c(const struct espi_packed_head *head, size_t first_block, size_t end_block,
                       const struct espi_attention *attention, void *scratch)
 {
     for (size_t block = first_block; block < end_block; block++) {

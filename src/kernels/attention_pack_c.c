@@ -15,7 +15,7 @@ static uint8_t panel_value(const void *argument, int which, size_t feature, size
 }
 
 void espi_attention_pack_c(const uint8_t *panels, const struct espi_span *span, const size_t row[3],
-                           struct espi_head *head)
+                           struct espi_packed_head *head)
 {
     struct source source = {panels, span, row};
     pack_head(panel_value, &source, head);

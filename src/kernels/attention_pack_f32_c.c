@@ -23,7 +23,7 @@ static uint8_t panel_value(const void *argument, int which, size_t feature, size
 }
 
 void espi_attention_pack_f32_c(const float *panels, const struct espi_span *span, const size_t row[3],
-                               struct espi_head *head)
+                               struct espi_packed_head *head)
 {
     struct source source = {.panels = panels, .span = span, .row = row};
     for (int which = 0; which < 3; which++) {

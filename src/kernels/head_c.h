@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the C references that pack a head share: the layout of struct espi_head, value by value. */
+ * What the C references that pack a head share: the layout of struct espi_packed_head, value by value. */
 #ifndef ESPI_KERNELS_HEAD_C_H
 #define ESPI_KERNELS_HEAD_C_H
 
@@ -8,7 +8,7 @@
 /* The u8 of a feature of a token, of Q (which = 0), K (1) or V (2). */
 typedef uint8_t head_value_fn(const void *argument, int which, size_t feature, size_t token);
 
-static inline void pack_queries(head_value_fn *value, const void *argument, struct espi_head *head)
+static inline void pack_queries(head_value_fn *value, const void *argument, struct espi_packed_head *head)
 {
     for (size_t block = 0; block < espi_query_blocks(head->count); block++) {
         size_t width = espi_query_width(head->count, block), first = block * ESPI_PANEL_TOKENS;
@@ -20,7 +20,7 @@ static inline void pack_queries(head_value_fn *value, const void *argument, stru
     }
 }
 
-static inline void pack_keys(head_value_fn *value, const void *argument, struct espi_head *head)
+static inline void pack_keys(head_value_fn *value, const void *argument, struct espi_packed_head *head)
 {
     size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK;
     for (size_t key = 0; key < keys; key++) {
@@ -38,7 +38,7 @@ static inline void pack_keys(head_value_fn *value, const void *argument, struct 
             head->v[feature * keys + key] = (int8_t)(key < head->count ? value(argument, 2, feature, key) - 128 : 0);
 }
 
-static inline void pack_head(head_value_fn *value, const void *argument, struct espi_head *head)
+static inline void pack_head(head_value_fn *value, const void *argument, struct espi_packed_head *head)
 {
     pack_queries(value, argument, head);
     pack_keys(value, argument, head);

@@ -145,7 +145,7 @@ struct espi_span {
 };
 
 /* One head of one sequence, packed. Bytes of K and V are s8: the panel's u8 - 128. `keys` is count rounded up to 16. */
-struct espi_head {
+struct espi_packed_head {
     size_t count, size; // tokens of the sequence; features of the head, a multiple of 4
     uint8_t *q;         // block b of 64 queries at b * 64 * size: (size / 4, width, 4); 0 past the last query
     int8_t *k;          // (keys / 16, size / 4, 16, 4); 0 past the last key
@@ -156,12 +156,12 @@ struct espi_head {
 
 /* Packs a head from u8 panels with zero point 128: its Q, K and V begin at the panel rows row[0], row[1], row[2]. */
 typedef void espi_attention_pack_fn(const uint8_t *panels, const struct espi_span *span, const size_t row[3],
-                                    struct espi_head *head);
+                                    struct espi_packed_head *head);
 
 /* The same from float panels. Each of Q, K and V gets the step of its largest value over the head and the sequence,
  *     step = max(max |x|, 2^-100) * (1 / 127),  u8 = round(fma(x, 1 / step, 128)), clamped to 1 .. 255. */
 typedef void espi_attention_pack_f32_fn(const float *panels, const struct espi_span *span, const size_t row[3],
-                                        struct espi_head *head);
+                                        struct espi_packed_head *head);
 
 /* Attention of one head over query blocks first_block .. end_block - 1. For each query:
  *     s[key]  = (start[key] + Σ_features q * k[key]) >> shift (arithmetic), clamped to 16 bits
@@ -179,7 +179,7 @@ struct espi_attention {
     void *out;                 // panels of u8 or float
 };
 
-typedef void espi_attention_fn(const struct espi_head *head, size_t first_block, size_t end_block,
+typedef void espi_attention_fn(const struct espi_packed_head *head, size_t first_block, size_t end_block,
                                const struct espi_attention *attention,
                                void *scratch // espi_attention_scratch(count) bytes
 );

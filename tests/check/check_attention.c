@@ -69,7 +69,7 @@ struct pack_call {
     const void *panels;
     struct espi_span span;
     size_t row[3];
-    struct espi_head head;
+    struct espi_packed_head head;
     float *step; // (3) a copy, as an output
 };
 
@@ -144,7 +144,7 @@ bool check_attention_pack_f32(struct espi_random *random, const struct version *
 
 struct attention_call {
     espi_attention_fn *function;
-    struct espi_head head;
+    struct espi_packed_head head;
     size_t first, end;
     struct espi_attention attention;
     void *scratch;
@@ -157,7 +157,7 @@ static void run_attention(void *argument)
 }
 
 /* A head packed by the reference from random panels. */
-static struct buffer make_head(struct espi_random *random, size_t tokens, size_t size, struct espi_head *head)
+static struct buffer make_head(struct espi_random *random, size_t tokens, size_t size, struct espi_packed_head *head)
 {
     struct espi_span span = {.rows = 3 * size, .tokens = tokens, .count = tokens};
     struct buffer panels = random_bytes(random, panel_values(&span));

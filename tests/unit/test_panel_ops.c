@@ -286,7 +286,8 @@ static double attention_error(const struct attention_test *t, float *qkv, const 
 }
 
 /* The way a plan with fixed steps goes: the steps of all of Q, of K, of V, and u8 panels. */
-static void pack_fixed(const struct attention_test *t, float *qkv, const struct espi_span *span, struct espi_head *head)
+static void pack_fixed(const struct attention_test *t, float *qkv, const struct espi_span *span,
+                       struct espi_packed_head *head)
 {
     uint8_t *bytes = allocate((span->tokens + 64) * span->rows);
     for (size_t which = 0; which < 3; which++) {
@@ -314,7 +315,7 @@ static void run_attention(const struct attention_test *t)
     float *qkv = make_qkv(&random, t, &span), *out = allocate((span.tokens + 64) * t->size * sizeof(float));
     float *scale = allocate(t->size * sizeof(float)), *bias = allocate(t->size * sizeof(float));
     size_t bytes;
-    struct espi_head head;
+    struct espi_packed_head head;
     test_ok(NULL, espi_head_bytes(NULL, t->tokens, t->size, &bytes));
     void *memory = allocate(bytes), *scratch = allocate(espi_attention_scratch(t->tokens));
     espi_head_place(&head, t->tokens, t->size, memory);
