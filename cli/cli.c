@@ -49,6 +49,13 @@ void cli_parse(const struct argp *argp, const char *command, int argc, char **ar
     }
 }
 
+void cli_take_argument(struct argp_state *state, const char *what, const char *argument, const char **kept)
+{
+    if (*kept)
+        argp_error(state, "expected one %s, found also \"%s\"", what, argument);
+    *kept = argument;
+}
+
 size_t cli_parse_size(struct argp_state *state, const char *option, const char *text, size_t low, size_t high)
 {
     char *end;

@@ -26,6 +26,9 @@ int cli_exit_code(const esp_context *ctx, const char *command, int status);
  * handed to the parser. Command names itself "espalier NAME". */
 void cli_parse(const struct argp *argp, const char *command, int argc, char **argv, void *input);
 
+/* Keeps the one argument a command takes besides options; a second one is a usage error that names it. */
+void cli_take_argument(struct argp_state *state, const char *what, const char *argument, const char **kept);
+
 /* A number in [low, high] from an option's argument, else a usage error that names the option. */
 size_t cli_parse_size(struct argp_state *state, const char *option, const char *text, size_t low, size_t high);
 double cli_parse_number(struct argp_state *state, const char *option, const char *text, double low, double high);

@@ -73,9 +73,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->output = argument;
         break;
     case ARGP_KEY_ARG:
-        if (options->config)
-            argp_error(state, "expected one CONFIG, found also \"%s\"", argument);
-        options->config = argument;
+        cli_take_argument(state, "CONFIG", argument, &options->config);
         break;
     case ARGP_KEY_END:
         check_options(state, options);

@@ -40,9 +40,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         state->child_inputs[0] = &options->task;
         break;
     case ARGP_KEY_ARG:
-        if (options->model)
-            argp_error(state, "expected one MODEL, found also \"%s\"", argument);
-        options->model = argument;
+        cli_take_argument(state, "MODEL", argument, &options->model);
         break;
     case ARGP_KEY_END:
         if (!options->model)
