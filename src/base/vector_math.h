@@ -14,16 +14,14 @@ static inline float espi_bounded_magnitude(float x, float bound)
     return espi_float_of_bits(bits < most ? bits : most);
 }
 
-/* exp(x) within 2 units in the last place; arguments outside [-87, 87] count as the bound (1.6e-38, 6.1e37), infinities
- * and NaN give NaN. x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) is a minimax polynomial of degree 6 (relative error
- * 3e-9). */
-static inline float espi_exp(float x)
+/* exp(x) for -87 <= x <= 87, within 2 units in the last place.
+ * x = n ln 2 + r with |r| <= ln 2 / 2; exp(r) is a minimax polynomial of degree 6 (relative error 3e-9). */
+static inline float espi_exp_inside(float x)
 {
     const float magic = 0x1.8p23f; // adding and subtracting it rounds to an integer
-    float bounded = copysignf(espi_bounded_magnitude(x, 87.0f), x) + 0.0f * x;
-    float shifted = bounded * 1.442695041f + magic;
+    float shifted = x * 1.442695041f + magic;
     float n = shifted - magic;
-    float r = bounded - n * 0.693359375f; // ln 2 in two parts: n times the first is exact
+    float r = x - n * 0.693359375f; // ln 2 in two parts: n times the first is exact
     r = r + n * 2.12194440e-4f;
     float p = 0.00138146116f;
     p = p * r + 0.00836871006f;
@@ -33,6 +31,12 @@ static inline float espi_exp(float x)
     p = p * r * r + r + 1.0f;
     // the low bits of `shifted` hold n
     return p * espi_float_of_bits((espi_bits_of_float(shifted) + 127u) << 23);
+}
+
+/* exp(x); arguments outside [-87, 87] count as the bound (1.6e-38, 6.1e37), infinities and NaN give NaN. */
+static inline float espi_exp(float x)
+{
+    return espi_exp_inside(copysignf(espi_bounded_magnitude(x, 87.0f), x) + 0.0f * x);
 }
 
 /* 0.5 x (1 + erf(x / sqrt 2)), error below 3e-7 times max(1, |x|), as max(x, 0) - 0.5 |x| erfc(|x| / sqrt 2), which
@@ -51,7 +55,7 @@ static inline float espi_gelu(float x)
     q = q * bounded + 0.0364541970f;
     q = q * bounded + 0.318273008f;
     q = q * bounded + 0.797888458f;
-    return 0.5f * (x + z) - 0.5f * z * espi_exp(-bounded * q);
+    return 0.5f * (x + z) - 0.5f * z * espi_exp_inside(-bounded * q);
 }
 
 /* x sigmoid(x) */
@@ -77,7 +81,7 @@ static inline float espi_tanh(float x)
     p = p * s + 0.133314416f;
     p = p * s - 0.333332807f;
     float near_zero = x + x * s * p;
-    float e = espi_exp(-2.0f * z);
+    float e = espi_exp_inside(-2.0f * z);
     float far = copysignf((1.0f - e) / (1.0f + e), x);
     return fabsf(x) >= 0.625f ? far : near_zero; // NaN takes the second way and stays
 }

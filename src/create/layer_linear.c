@@ -4,6 +4,7 @@
 #include "base/size.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 size_t espi_linear_room(size_t rows)
 {
@@ -25,9 +26,9 @@ int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t in
     if (!out->packed)
         return ESP_ERR_MEMORY;
     out->ranges = ranges;
-    int status = espi_products_get(ctx, products, inputs, last, outputs, &out->product[1]);
+    int status = espi_products_get(ctx, products, inputs, last, &out->product[1]);
     if (!status && ranges > 1)
-        status = espi_products_get(ctx, products, inputs, ESPI_TILE_COLUMNS, outputs, &out->product[0]);
+        status = espi_products_get(ctx, products, inputs, ESPI_TILE_COLUMNS, &out->product[0]);
     for (size_t range = 0; range < ranges && !status; range++) {
         size_t first = range * ESPI_TILE_COLUMNS;
         status = espi_packed_init(ctx, products, range_product(out, range), weight + first * inputs, bias + first,
@@ -52,8 +53,21 @@ struct forward {
     const enum espi_activation *activation;
     size_t rows, blocks;
     const float *x; // (room, inputs)
-    float *y;       // (room, outputs)
+    float *y;       // (rows, outputs)
 };
+
+/* Applies the activation to a thread's result and puts it where it belongs. */
+static void finish(const struct forward *f, size_t range, size_t row, size_t rows, size_t thread)
+{
+    const struct espi_product *product = range_product(f->linear, range);
+    size_t columns = product->columns, stride = f->linear->outputs;
+    float *result = espi_product_result(product, thread);       // (rows, columns)
+    float *y = f->y + row * stride + range * ESPI_TILE_COLUMNS; // (rows, columns), stride outputs
+    if (f->activation)
+        espi_activation_forward(*f->activation, rows, columns, columns, result);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(y + i * stride, result + i * columns, columns * sizeof *y);
+}
 
 /* One range of columns for one block of rows. Ranges are the slow index: their weights stay in the cache. */
 static int forward_block(void *argument, size_t index, size_t thread)
@@ -62,20 +76,47 @@ static int forward_block(void *argument, size_t index, size_t thread)
     const struct espi_linear *linear = f->linear;
     size_t range = index / f->blocks, row = index % f->blocks * ESPI_TILE_ROWS;
     size_t end = espi_size_min(row + ESPI_TILE_ROWS, f->rows);
-    const struct espi_product *product = range_product(linear, range);
     while (row < end) {
-        const struct espi_tile *tile = espi_product_tile(product, end - row);
-        float *y = f->y + row * linear->outputs + range * ESPI_TILE_COLUMNS;
-        int status =
-            espi_tile_multiply(f->products, tile, &linear->packed[range], f->x + row * linear->inputs, y, thread);
+        const struct espi_tile *tile = espi_product_tile(range_product(linear, range), end - row);
+        int status = espi_tile_multiply(f->products, tile, &linear->packed[range], f->x + row * linear->inputs, thread);
         if (status)
             return status;
-        if (f->activation)
-            espi_activation_forward(*f->activation, espi_size_min(tile->rows, end - row), product->columns,
-                                    linear->outputs, y);
+        finish(f, range, row, espi_size_min(tile->rows, end - row), thread);
         row += tile->rows;
     }
     return ESP_OK;
+}
+
+/* ---- few rows ------------------------------------------------------------------------------------------------------- */
+
+static int pack_rows(void *argument, size_t index, size_t thread)
+{
+    (void)index;
+    (void)thread;
+    const struct forward *f = argument;
+    const struct espi_linear *linear = f->linear;
+    const struct espi_narrow *last = espi_product_narrow(linear->product[1], f->rows);
+    int status = espi_narrow_pack(f->products, last, f->x);
+    if (!status && linear->ranges > 1 && linear->product[0] != linear->product[1])
+        status = espi_narrow_pack(f->products, espi_product_narrow(linear->product[0], f->rows), f->x);
+    return status;
+}
+
+static int forward_narrow(void *argument, size_t range, size_t thread)
+{
+    const struct forward *f = argument;
+    const struct espi_product *product = range_product(f->linear, range);
+    int status = espi_narrow_multiply(f->products, product, espi_product_narrow(product, f->rows),
+                                      &f->linear->packed[range], f->rows, thread);
+    if (!status)
+        finish(f, range, 0, f->rows, thread);
+    return status;
+}
+
+static bool has_narrow(const struct espi_linear *linear, size_t rows)
+{
+    return espi_product_narrow(linear->product[1], rows) &&
+           (linear->ranges == 1 || espi_product_narrow(linear->product[0], rows));
 }
 
 int espi_linear_forward(esp_context *ctx, struct espi_products *products, const struct espi_linear *linear, size_t rows,
@@ -88,5 +129,9 @@ int espi_linear_forward(esp_context *ctx, struct espi_products *products, const 
                         .blocks = espi_linear_room(rows) / ESPI_TILE_ROWS,
                         .x = x,
                         .y = y};
+    if (has_narrow(linear, rows)) {
+        int status = espi_products_run(ctx, products, 1, pack_rows, &f);
+        return status ? status : espi_products_run(ctx, products, linear->ranges, forward_narrow, &f);
+    }
     return espi_products_run(ctx, products, linear->ranges * f.blocks, forward_block, &f);
 }

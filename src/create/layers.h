@@ -16,17 +16,18 @@ struct espi_linear {
     struct espi_packed *packed;            // (ranges)
 };
 
-/* weight: (outputs, inputs), packed now; bias: (outputs), used in place: it must outlive the layer. `products` too. */
+/* weight: (outputs, inputs), packed now; bias: (outputs). Both are also used in place: they and `products` must outlive
+ * the layer. */
 int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t inputs, size_t outputs,
                      const float *weight, const float *bias, struct espi_linear *out) ESPI_NODISCARD;
 void espi_linear_clear(struct espi_linear *linear);
 
-/* Rows that buffers of a linear layer must have room for; what stands in those beyond `rows` is read and overwritten
- * without meaning. `rows` <= SIZE_MAX / 2. */
+/* Rows that the input of a linear layer must have room for; what stands in those beyond `rows` is read without meaning.
+ * `rows` <= SIZE_MAX / 2. */
 size_t espi_linear_room(size_t rows);
 
 /* y = x W' + b, then the activation (NULL: none), shared by the team of `products`.
- * x: (room, inputs); y: (room, outputs) */
+ * x: (room, inputs); y: (rows, outputs) */
 int espi_linear_forward(esp_context *ctx, struct espi_products *products, const struct espi_linear *linear, size_t rows,
                         const float *x, const enum espi_activation *activation, float *y) ESPI_NODISCARD;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "create/products.h"
+#include "create/products_private.h"
 
 #include "base/memory.h"
 #include "base/random.h"
@@ -13,23 +13,26 @@
 extern int omp_get_max_threads(void);
 extern void omp_set_num_threads(int threads);
 
-struct espi_products {
-    struct espi_team *team;
-    size_t threads;
-    bool single_rows;
-    dnnl_engine_t engine;
-    dnnl_stream_t *streams; // (threads)
-    struct espi_product *list;
-};
-
 static const size_t tile_rows[ESPI_TILE_HEIGHTS] = {ESPI_TILE_ROWS, 48, 32, 16, 8};
 
-static int fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what)
+int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what)
 {
     esp_status status = result == dnnl_out_of_memory   ? ESP_ERR_MEMORY
                         : result == dnnl_unimplemented ? ESP_ERR_UNSUPPORTED
                                                        : ESP_ERR_INTERNAL;
     return espi_fail(ctx, status, "oneDNN: %s failed with status %d", what, (int)result);
+}
+
+int espi_one_thread_begin(void)
+{
+    int before = omp_get_max_threads();
+    omp_set_num_threads(1);
+    return before;
+}
+
+void espi_one_thread_end(int before)
+{
+    omp_set_num_threads(before);
 }
 
 /* ---- threads -------------------------------------------------------------------------------------------------------- */
@@ -43,10 +46,9 @@ struct run {
 static void run_one(void *argument, size_t index, size_t thread)
 {
     struct run *run = argument;
-    int before = omp_get_max_threads(); // of this thread alone
-    omp_set_num_threads(1);
+    int before = espi_one_thread_begin();
     int status = run->function(run->argument, index, thread);
-    omp_set_num_threads(before);
+    espi_one_thread_end(before);
     if (status)
         atomic_store_explicit(&run->status, status, memory_order_relaxed);
 }
@@ -79,7 +81,7 @@ int espi_products_new(esp_context *ctx, struct espi_team *team, bool single_rows
     for (size_t i = 0; i < products->threads && !result; i++)
         result = dnnl_stream_create(&products->streams[i], products->engine, dnnl_stream_default_flags);
     if (result) {
-        status = fail_dnnl(ctx, result, "creating the engine");
+        status = espi_fail_dnnl(ctx, result, "creating the engine");
         goto fail;
     }
     *out = products;
@@ -90,32 +92,36 @@ fail:
     return status;
 }
 
-static void clear_tile(struct espi_tile *tile, size_t threads)
+void espi_thread_memory_free(struct espi_products *products, dnnl_memory_t *list)
 {
-    dnnl_memory_t *lists[] = {tile->source, tile->target, tile->scratch};
-    for (size_t i = 0; i < ESPI_COUNT(lists); i++) {
-        for (size_t thread = 0; lists[i] && thread < threads; thread++)
-            if (lists[i][thread])
-                dnnl_memory_destroy(lists[i][thread]);
-        free(lists[i]);
-    }
+    for (size_t thread = 0; list && thread < products->threads; thread++)
+        if (list[thread])
+            dnnl_memory_destroy(list[thread]);
+    free(list);
+}
+
+static void clear_tile(struct espi_products *products, struct espi_tile *tile)
+{
+    espi_thread_memory_free(products, tile->source);
+    espi_thread_memory_free(products, tile->target);
+    espi_thread_memory_free(products, tile->scratch);
     if (tile->primitive)
         dnnl_primitive_destroy(tile->primitive);
     memset(tile, 0, sizeof *tile);
 }
 
-static void clear_tiles(struct espi_product *product, size_t threads)
+static void clear_tiles(struct espi_products *products, struct espi_product *product)
 {
     for (size_t i = 0; i < ESPI_TILE_HEIGHTS; i++)
-        clear_tile(&product->tiles[i], threads);
+        clear_tile(products, &product->tiles[i]);
     product->heights = 0;
+    espi_narrow_clear(products, product);
 }
 
-static void free_product(struct espi_product *product, size_t threads)
+static void free_product(struct espi_products *products, struct espi_product *product)
 {
-    if (!product)
-        return;
-    clear_tiles(product, threads);
+    clear_tiles(products, product);
+    free(product->results);
     free(product);
 }
 
@@ -125,7 +131,7 @@ void espi_products_free(struct espi_products *products)
         return;
     while (products->list) {
         struct espi_product *next = products->list->next;
-        free_product(products->list, products->threads);
+        free_product(products, products->list);
         products->list = next;
     }
     for (size_t i = 0; products->streams && i < products->threads; i++)
@@ -139,54 +145,70 @@ void espi_products_free(struct espi_products *products)
 
 /* ---- making tiles --------------------------------------------------------------------------------------------------- */
 
-static dnnl_status_t matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t row_stride,
-                                 size_t col_stride)
+dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t row_stride, size_t col_stride)
 {
     dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
     dnnl_dims_t strides = {(dnnl_dim_t)row_stride, (dnnl_dim_t)col_stride};
     return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides);
 }
 
-/* The description of a tile's product. A weight desc that is not set yet is chosen by oneDNN. */
+dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory_desc_t *source,
+                               const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *bias,
+                               const dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out)
+{
+    dnnl_matmul_desc_t matmul;
+    dnnl_primitive_attr_t attributes = NULL;
+    dnnl_status_t result = dnnl_matmul_desc_init(&matmul, source, weight, bias, target);
+    if (!result)
+        result = dnnl_primitive_attr_create(&attributes);
+    if (!result)
+        result = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (!result)
+        result = dnnl_primitive_desc_create(out, &matmul, attributes, products->engine, NULL);
+    if (attributes)
+        dnnl_primitive_attr_destroy(attributes);
+    return result;
+}
+
+dnnl_status_t espi_thread_memory(struct espi_products *products, const dnnl_memory_desc_t *desc, void *handle,
+                                 dnnl_memory_t *list)
+{
+    dnnl_status_t result = dnnl_success;
+    for (size_t thread = 0; thread < products->threads && !result && dnnl_memory_desc_get_size(desc) > 0; thread++)
+        result = dnnl_memory_create(&list[thread], desc, products->engine, handle);
+    return result;
+}
+
+dnnl_status_t espi_thread_memory_at(struct espi_products *products, const dnnl_memory_desc_t *desc, float *data,
+                                    size_t stride, dnnl_memory_t *list)
+{
+    dnnl_status_t result = dnnl_success;
+    for (size_t thread = 0; thread < products->threads && !result; thread++)
+        result = dnnl_memory_create(&list[thread], desc, products->engine, data + thread * stride);
+    return result;
+}
+
+/* The description of a tile's product. The first tile of a product lets oneDNN choose how weights are packed. */
 static dnnl_status_t describe(struct espi_products *products, struct espi_product *product, size_t rows,
                               dnnl_memory_desc_t *source, dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out)
 {
     dnnl_memory_desc_t weight = product->weight, bias;
+    dnnl_dims_t dims = {(dnnl_dim_t)product->inputs, (dnnl_dim_t)product->columns};
     dnnl_status_t result = dnnl_success;
-    if (weight.ndims == 0) {
-        dnnl_dims_t dims = {(dnnl_dim_t)product->inputs, (dnnl_dim_t)product->columns};
+    if (product->weight_bytes == 0)
         result = dnnl_memory_desc_init_by_tag(&weight, 2, dims, dnnl_f32, dnnl_format_tag_any);
-    }
-    dnnl_matmul_desc_t matmul;
-    dnnl_primitive_attr_t attributes = NULL;
-    if (result || (result = matrix_desc(source, rows, product->inputs, product->inputs, 1)) ||
-        (result = matrix_desc(target, rows, product->columns, product->stride, 1)) ||
-        (result = matrix_desc(&bias, 1, product->columns, product->columns, 1)) ||
-        (result = dnnl_matmul_desc_init(&matmul, source, &weight, &bias, target)) ||
-        (result = dnnl_primitive_attr_create(&attributes)))
-        return result;
-    // oneDNN's own scratch belongs to the thread that made the primitive
-    result = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (!result)
-        result = dnnl_primitive_desc_create(out, &matmul, attributes, products->engine, NULL);
-    dnnl_primitive_attr_destroy(attributes);
-    if (!result && product->weight.ndims == 0) {
+        result = espi_matrix_desc(source, rows, product->inputs, product->inputs, 1);
+    if (!result)
+        result = espi_matrix_desc(target, rows, product->columns, product->columns, 1);
+    if (!result)
+        result = espi_matrix_desc(&bias, 1, product->columns, product->columns, 1);
+    if (!result)
+        result = espi_matmul_desc(products, source, &weight, &bias, target, out);
+    if (!result && product->weight_bytes == 0) {
         product->weight = *dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0);
         product->weight_bytes = dnnl_memory_desc_get_size(&product->weight);
     }
-    return result;
-}
-
-/* Memory objects of one thread for a tile; source and target get their place at each call. */
-static dnnl_status_t make_thread(struct espi_products *products, struct espi_tile *tile, size_t thread,
-                                 const dnnl_memory_desc_t *source, const dnnl_memory_desc_t *target,
-                                 const dnnl_memory_desc_t *scratch)
-{
-    dnnl_status_t result = dnnl_memory_create(&tile->source[thread], source, products->engine, DNNL_MEMORY_NONE);
-    if (!result)
-        result = dnnl_memory_create(&tile->target[thread], target, products->engine, DNNL_MEMORY_NONE);
-    if (!result && dnnl_memory_desc_get_size(scratch) > 0)
-        result = dnnl_memory_create(&tile->scratch[thread], scratch, products->engine, DNNL_MEMORY_ALLOCATE);
     return result;
 }
 
@@ -202,65 +224,55 @@ static int make_tile(esp_context *ctx, struct espi_products *products, struct es
 
     dnnl_memory_desc_t source, target;
     dnnl_primitive_desc_t desc = NULL;
-    int before = omp_get_max_threads();
-    omp_set_num_threads(1); // the number of threads is laid down here
+    int before = espi_one_thread_begin();
     dnnl_status_t result = describe(products, product, rows, &source, &target, &desc);
     if (!result)
         result = dnnl_primitive_create(&tile->primitive, desc);
-    omp_set_num_threads(before);
-    for (size_t thread = 0; thread < products->threads && !result; thread++)
-        result = make_thread(products, tile, thread, &source, &target,
-                             dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0));
+    espi_one_thread_end(before);
+    if (!result)
+        result = espi_thread_memory(products, &source, DNNL_MEMORY_NONE, tile->source);
+    if (!result)
+        result =
+            espi_thread_memory_at(products, &target, product->results, ESPI_TILE_ROWS * product->columns, tile->target);
+    if (!result)
+        result = espi_thread_memory(products, dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
+                                    DNNL_MEMORY_ALLOCATE, tile->scratch);
     if (desc)
         dnnl_primitive_desc_destroy(desc);
-    return result ? fail_dnnl(ctx, result, "creating a matrix product") : ESP_OK;
+    return result ? espi_fail_dnnl(ctx, result, "creating a matrix product") : ESP_OK;
 }
 
 /* ---- the test for uniform rows -------------------------------------------------------------------------------------- */
 
-/* What the test multiplies: one random row at every place. */
-struct probe {
-    float *source;    // (ESPI_TILE_ROWS, inputs)
-    float *weight;    // (columns, inputs)
-    float *bias;      // (columns)
-    float *target;    // (ESPI_TILE_ROWS, stride)
-    float *reference; // (columns)
-    struct espi_packed packed;
-    struct espi_products *products;
-    const struct espi_tile *tile;
-};
-
 static int run_probe(void *argument, size_t index, size_t thread)
 {
     (void)index;
-    struct probe *probe = argument;
-    return espi_tile_multiply(probe->products, probe->tile, &probe->packed, probe->source, probe->target, thread);
+    struct espi_probe *probe = argument;
+    return espi_tile_multiply(probe->products, probe->tile, &probe->packed, probe->source, thread);
 }
 
-static void clear_probe(struct probe *probe)
+static void clear_probe(struct espi_probe *probe)
 {
     espi_packed_clear(&probe->packed);
     free(probe->source);
     free(probe->weight);
     free(probe->bias);
-    free(probe->target);
     free(probe->reference);
 }
 
 static int make_probe(esp_context *ctx, struct espi_products *products, const struct espi_product *product,
-                      struct probe *probe)
+                      struct espi_probe *probe)
 {
-    size_t inputs = product->inputs, columns = product->columns, weights, sources, targets;
-    if (!espi_size_mul(inputs, columns, &weights) || !espi_size_mul(inputs, ESPI_TILE_ROWS, &sources) ||
-        !espi_size_mul(product->stride, ESPI_TILE_ROWS, &targets))
+    size_t inputs = product->inputs, columns = product->columns, weights, sources;
+    if (!espi_size_mul(inputs, columns, &weights) || !espi_size_mul(inputs, ESPI_TILE_ROWS, &sources))
         return espi_fail_memory(ctx, SIZE_MAX);
     probe->products = products;
+    probe->product = product;
     probe->source = espi_calloc_aligned(ctx, sources, sizeof *probe->source);
     probe->weight = espi_calloc_aligned(ctx, weights, sizeof *probe->weight);
     probe->bias = espi_calloc_aligned(ctx, columns, sizeof *probe->bias);
-    probe->target = espi_calloc_aligned(ctx, targets, sizeof *probe->target);
     probe->reference = espi_calloc_aligned(ctx, columns, sizeof *probe->reference);
-    if (!probe->source || !probe->weight || !probe->bias || !probe->target || !probe->reference)
+    if (!probe->source || !probe->weight || !probe->bias || !probe->reference)
         return ESP_ERR_MEMORY;
     struct espi_random random = {.seed = 1};
     for (size_t i = 0; i < inputs; i++)
@@ -274,27 +286,34 @@ static int make_probe(esp_context *ctx, struct espi_products *products, const st
     return espi_packed_init(ctx, products, product, probe->weight, probe->bias, &probe->packed);
 }
 
-/* Sets *uniform when every row of the tile equals the reference row, which the first tile's first row becomes. */
-static int probe_tile(esp_context *ctx, struct espi_product *product, struct probe *probe, const struct espi_tile *tile,
-                      bool *uniform)
+bool espi_probe_uniform(const struct espi_probe *probe, size_t rows)
 {
-    size_t bytes = product->columns * sizeof *probe->target;
+    size_t columns = probe->product->columns;
+    const float *result = espi_product_result(probe->product, 0);
+    for (size_t row = 0; row < rows; row++)
+        if (memcmp(probe->reference, result + row * columns, columns * sizeof *result) != 0)
+            return false;
+    return true;
+}
+
+/* The first tile's first row becomes the reference. */
+static int probe_tile(esp_context *ctx, struct espi_probe *probe, const struct espi_tile *tile, bool *uniform)
+{
     probe->tile = tile;
     int status = espi_products_run(ctx, probe->products, 1, run_probe, probe);
     if (status)
         return status;
-    if (tile == product->tiles)
-        memcpy(probe->reference, probe->target, bytes);
-    *uniform = true;
-    for (size_t row = 0; row < tile->rows && *uniform; row++)
-        *uniform = memcmp(probe->reference, probe->target + row * product->stride, bytes) == 0;
+    if (tile == probe->product->tiles)
+        memcpy(probe->reference, espi_product_result(probe->product, 0),
+               probe->product->columns * sizeof *probe->reference);
+    *uniform = espi_probe_uniform(probe, tile->rows);
     return ESP_OK;
 }
 
 /* Makes the tiles, and keeps the highest and those that agree with it; none when it does not agree with itself. */
 static int make_uniform_tiles(esp_context *ctx, struct espi_products *products, struct espi_product *product)
 {
-    struct probe probe = {0};
+    struct espi_probe probe = {0};
     int status = make_tile(ctx, products, product, tile_rows[0], &product->tiles[0]);
     if (!status)
         status = make_probe(ctx, products, product, &probe);
@@ -304,38 +323,46 @@ static int make_uniform_tiles(esp_context *ctx, struct espi_products *products, 
         if (i > 0)
             status = make_tile(ctx, products, product, tile_rows[i], tile);
         if (!status)
-            status = probe_tile(ctx, product, &probe, tile, &uniform);
+            status = probe_tile(ctx, &probe, tile, &uniform);
         if (!status && uniform)
             product->heights++;
         else if (i == 0)
             break;
         else
-            clear_tile(tile, products->threads);
+            clear_tile(products, tile);
     }
+    if (!status && product->heights > 0)
+        status = espi_narrow_make(ctx, products, product, &probe);
     clear_probe(&probe);
     return status;
 }
 
 static int make_product(esp_context *ctx, struct espi_products *products, struct espi_product *product)
 {
+    size_t count;
+    if (!espi_size_mul(product->columns, ESPI_TILE_ROWS, &count) || !espi_size_mul(count, products->threads, &count))
+        return espi_fail_memory(ctx, SIZE_MAX);
+    product->results = espi_calloc_aligned(ctx, count, sizeof *product->results);
+    if (!product->results)
+        return ESP_ERR_MEMORY;
     if (!products->single_rows) {
         int status = make_uniform_tiles(ctx, products, product);
         if (status || product->heights > 0)
             return status;
-        clear_tiles(product, products->threads);
-        memset(&product->weight, 0, sizeof product->weight);
+        clear_tiles(products, product);
+        product->weight_bytes = 0;
     }
     int status = make_tile(ctx, products, product, 1, &product->tiles[0]);
     product->heights = 1;
     return status;
 }
 
-int espi_products_get(esp_context *ctx, struct espi_products *products, size_t inputs, size_t columns, size_t stride,
+int espi_products_get(esp_context *ctx, struct espi_products *products, size_t inputs, size_t columns,
                       const struct espi_product **out)
 {
     *out = NULL;
     for (struct espi_product *p = products->list; p; p = p->next)
-        if (p->inputs == inputs && p->columns == columns && p->stride == stride) {
+        if (p->inputs == inputs && p->columns == columns) {
             *out = p;
             return ESP_OK;
         }
@@ -344,16 +371,20 @@ int espi_products_get(esp_context *ctx, struct espi_products *products, size_t i
         return ESP_ERR_MEMORY;
     product->inputs = inputs;
     product->columns = columns;
-    product->stride = stride;
     int status = make_product(ctx, products, product);
     if (status) {
-        free_product(product, products->threads);
+        free_product(products, product);
         return status;
     }
     product->next = products->list;
     products->list = product;
     *out = product;
     return ESP_OK;
+}
+
+float *espi_product_result(const struct espi_product *product, size_t thread)
+{
+    return product->results + thread * ESPI_TILE_ROWS * product->columns;
 }
 
 /* ---- packing and multiplying ---------------------------------------------------------------------------------------- */
@@ -363,8 +394,7 @@ static dnnl_status_t reorder(struct espi_products *products, dnnl_memory_t from,
     const dnnl_memory_desc_t *from_desc, *to_desc;
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
-    int before = omp_get_max_threads();
-    omp_set_num_threads(1);
+    int before = espi_one_thread_begin();
     dnnl_status_t result = dnnl_memory_get_memory_desc(from, &from_desc);
     if (!result)
         result = dnnl_memory_get_memory_desc(to, &to_desc);
@@ -378,7 +408,7 @@ static dnnl_status_t reorder(struct espi_products *products, dnnl_memory_t from,
         result = dnnl_primitive_execute(primitive, products->streams[0], (int)ESPI_COUNT(args), args);
     if (!result)
         result = dnnl_stream_wait(products->streams[0]);
-    omp_set_num_threads(before);
+    espi_one_thread_end(before);
     if (primitive)
         dnnl_primitive_destroy(primitive);
     if (desc)
@@ -389,16 +419,16 @@ static dnnl_status_t reorder(struct espi_products *products, dnnl_memory_t from,
 int espi_packed_init(esp_context *ctx, struct espi_products *products, const struct espi_product *product,
                      const float *weight, const float *bias, struct espi_packed *out)
 {
-    memset(out, 0, sizeof *out);
+    *out = (struct espi_packed){.plain_weight = weight, .plain_bias = bias};
     out->data = espi_calloc_aligned(ctx, product->weight_bytes, 1);
     if (!out->data)
         return ESP_ERR_MEMORY;
     // oneDNN's handles are not const; it only reads these
     dnnl_memory_desc_t plain, bias_desc;
     dnnl_memory_t source = NULL;
-    dnnl_status_t result = matrix_desc(&plain, product->inputs, product->columns, 1, product->inputs);
+    dnnl_status_t result = espi_matrix_desc(&plain, product->inputs, product->columns, 1, product->inputs);
     if (!result)
-        result = matrix_desc(&bias_desc, 1, product->columns, product->columns, 1);
+        result = espi_matrix_desc(&bias_desc, 1, product->columns, product->columns, 1);
     if (!result)
         result = dnnl_memory_create(&source, &plain, products->engine, (void *)(uintptr_t)weight);
     if (!result)
@@ -412,7 +442,7 @@ int espi_packed_init(esp_context *ctx, struct espi_products *products, const str
     if (!result)
         return ESP_OK;
     espi_packed_clear(out);
-    return fail_dnnl(ctx, result, "packing weights");
+    return espi_fail_dnnl(ctx, result, "packing weights");
 }
 
 void espi_packed_clear(struct espi_packed *packed)
@@ -434,11 +464,10 @@ const struct espi_tile *espi_product_tile(const struct espi_product *product, si
 }
 
 int espi_tile_multiply(struct espi_products *products, const struct espi_tile *tile, const struct espi_packed *packed,
-                       const float *source, float *target, size_t thread)
+                       const float *source, size_t thread)
 {
     dnnl_stream_t stream = products->streams[thread];
-    if (dnnl_memory_set_data_handle_v2(tile->source[thread], (void *)(uintptr_t)source, stream) ||
-        dnnl_memory_set_data_handle_v2(tile->target[thread], target, stream))
+    if (dnnl_memory_set_data_handle_v2(tile->source[thread], (void *)(uintptr_t)source, stream))
         return ESP_ERR_INTERNAL;
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, tile->source[thread]},

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the matrix products share. */
+#ifndef ESPI_CREATE_PRODUCTS_PRIVATE_H
+#define ESPI_CREATE_PRODUCTS_PRIVATE_H
+
+#include "create/products.h"
+
+struct espi_products {
+    struct espi_team *team;
+    size_t threads;
+    bool single_rows;
+    dnnl_engine_t engine;
+    dnnl_stream_t *streams; // (threads)
+    struct espi_product *list;
+};
+
+int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what);
+
+/* oneDNN lays the number of threads down when a primitive is made: one from here to espi_one_thread_end. */
+int espi_one_thread_begin(void);
+void espi_one_thread_end(int before);
+
+dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t row_stride,
+                               size_t col_stride);
+/* A product whose scratch the caller gives: oneDNN's own belongs to the thread that made the primitive. */
+dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory_desc_t *source,
+                               const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *bias,
+                               const dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out);
+/* Memory objects of every thread for a description; handle: DNNL_MEMORY_NONE (set at each call) or _ALLOCATE. NULL
+ * stays where none is needed. */
+dnnl_status_t espi_thread_memory(struct espi_products *products, const dnnl_memory_desc_t *desc, void *handle,
+                                 dnnl_memory_t *list);
+/* Memory objects of every thread on its part of `data`, `stride` elements apart. */
+dnnl_status_t espi_thread_memory_at(struct espi_products *products, const dnnl_memory_desc_t *desc, float *data,
+                                    size_t stride, dnnl_memory_t *list);
+void espi_thread_memory_free(struct espi_products *products, dnnl_memory_t *list);
+
+/* What the test for uniform rows multiplies: one random row at every place. */
+struct espi_probe {
+    float *source;    // (ESPI_TILE_ROWS, inputs)
+    float *weight;    // (columns, inputs)
+    float *bias;      // (columns)
+    float *reference; // (columns)
+    struct espi_packed packed;
+    struct espi_products *products;
+    const struct espi_product *product;
+    const struct espi_tile *tile;
+    const struct espi_narrow *narrow;
+};
+
+/* True when the first `rows` rows of the first thread's result equal the reference. */
+bool espi_probe_uniform(const struct espi_probe *probe, size_t rows);
+
+/* Makes the narrow forms of a product that has tiles, and keeps those that agree with them. */
+int espi_narrow_make(esp_context *ctx, struct espi_products *products, struct espi_product *product,
+                     struct espi_probe *probe) ESPI_NODISCARD;
+void espi_narrow_clear(struct espi_products *products, struct espi_product *product);
+
+#endif
