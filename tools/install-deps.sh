@@ -6,9 +6,10 @@
 #     bench  also what the comparisons with other engines use
 set -eu
 
-build="build-essential cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libutf8proc-dev libcmocka-dev"
-check="clang-14 clang-format-14 libclang-rt-14-dev python3-numpy xz-utils"
-bench="nodejs npm python3-onnx python3-numpy"
+build="build-essential cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libutf8proc-dev libcmocka-dev
+    python3 python3-numpy xz-utils"
+check="clang-14 clang-format-14 libclang-rt-14-dev"
+bench="nodejs npm python3-onnx"
 
 case "${1:-build}" in
 build) packages=$build ;;
