@@ -398,11 +398,13 @@ static void write_special(esp_encoding *out, const struct espi_piece *piece)
     out->byte_begin[at] = out->byte_end[at] = out->char_begin[at] = out->char_end[at] = 0;
 }
 
-static void write_span(esp_encoding *out, const struct espi_piece *piece, const struct espi_token *tokens, size_t count)
+static void write_span(esp_encoding *out, const struct espi_piece *piece, const struct espi_token_list *list,
+                       struct espi_span span)
 {
-    size_t first = out->tokens;
+    size_t first = out->tokens, count = span.end - span.begin;
     if (!count)
-        return;
+        return; // there may be no arrays yet
+    const struct espi_token *tokens = list->data + span.begin;
     for (size_t i = 0; i < count; i++) {
         out->ids[first + i] = tokens[i].id;
         out->words[first + i] = tokens[i].word;
@@ -429,7 +431,7 @@ static void write_window(const struct espi_template *template, bool special, con
             continue;
         }
         struct espi_span span = workspace->windows[piece->sequence].data[numbers[piece->sequence]];
-        write_span(out, piece, workspace->lists[piece->sequence].data + span.begin, span.end - span.begin);
+        write_span(out, piece, &workspace->lists[piece->sequence], span);
     }
     out->starts[++out->windows] = (uint32_t)out->tokens;
 }

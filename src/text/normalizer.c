@@ -357,7 +357,9 @@ int espi_normalize(esp_context *ctx, const struct espi_normalizer *normalizer, c
     int status = decode(ctx, text, begin, end, index, units);
     if (!status && options->clean_text)
         clean(units);
-    if (!status && options->handle_chinese_chars)
+    if (status || !units->count)
+        return status;
+    if (options->handle_chinese_chars)
         status = space_chinese(ctx, units);
     if (!status && options->strip_accents) {
         status = decompose(ctx, units);
