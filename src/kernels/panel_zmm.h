@@ -20,7 +20,7 @@ ESPI_INLINE __m512i to_bytes(const __m512 *y, int vectors)
     return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
 }
 
-ESPI_INLINE void store_bytes(__m512i bytes, int vectors, uint8_t *out)
+ESPI_INLINE void store_row_bytes(__m512i bytes, int vectors, uint8_t *out)
 {
     if (vectors == 4)
         _mm512_storeu_si512(out, bytes);
@@ -59,7 +59,7 @@ ESPI_INLINE void quantize_fixed_row(const struct espi_quantize *quantize, const 
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++)
         y[v] = _mm512_fmadd_ps(x[v], scale, zero_point);
-    store_bytes(to_bytes(y, vectors), vectors, quantize->out + row * (size_t)vectors * 16);
+    store_row_bytes(to_bytes(y, vectors), vectors, quantize->out + row * (size_t)vectors * 16);
 }
 
 /* A panel whose extremes are known, with a step per token. */
@@ -82,7 +82,7 @@ ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const flo
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             y[v] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_loadu_ps(x + 16 * v), scale), inverse[v], zero_point);
-        store_bytes(to_bytes(y, vectors), vectors, quantize->out + row * (size_t)vectors * 16);
+        store_row_bytes(to_bytes(y, vectors), vectors, quantize->out + row * (size_t)vectors * 16);
     }
 }
 
