@@ -17,18 +17,15 @@ ESPI_INLINE int words_of(int vectors)
 
 /* One key's sums to words: 128-bit lane l of word vector 0 holds the tokens 4l .. 4l + 3 of vectors 0 and 1 (of vector
  * 0 twice when there is one vector), word vector 1 those of vectors 2 and 3. */
-ESPI_INLINE void finish_key(const __m512i *acc, __m512i shift, int vectors, __m512i *largest, __m512i *out)
+ESPI_INLINE void finish_key(const __m512i *acc, __m512i shift, int vectors, __m512i *out)
 {
     __m512i shifted[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++)
         shifted[v] = _mm512_srav_epi32(acc[v], shift);
-#pragma GCC unroll 2
-    for (int w = 0; w < words_of(vectors); w++) {
-        __m512i word = _mm512_packs_epi32(shifted[2 * w], shifted[vectors > 1 ? 2 * w + 1 : 0]);
-        largest[w] = _mm512_max_epi16(largest[w], word);
-        _mm512_store_si512(out + w, word);
-    }
+    out[0] = _mm512_packs_epi32(shifted[0], shifted[vectors > 1 ? 1 : 0]);
+    if (vectors == 4)
+        out[1] = _mm512_packs_epi32(shifted[2], shifted[3]);
 }
 
 /* Keys first .. first + keys - 1 of a block of 16. */
@@ -51,9 +48,19 @@ ESPI_INLINE void score_keys(const uint8_t *q, const int8_t *k, const int32_t *st
         for (int i = 0; i < keys; i++)
             dot_row(acc[i], x, k + 4 * i, vectors);
     }
+    __m512i top[MAX_WORDS] = {largest[0], largest[1]};
 #pragma GCC unroll 16
-    for (int i = 0; i < keys; i++)
-        finish_key(acc[i], shift, vectors, largest, out + (first + i) * words_of(vectors));
+    for (int i = 0; i < keys; i++) {
+        __m512i words[MAX_WORDS];
+        finish_key(acc[i], shift, vectors, words);
+#pragma GCC unroll 2
+        for (int w = 0; w < words_of(vectors); w++) {
+            top[w] = _mm512_max_epi16(top[w], words[w]);
+            _mm512_store_si512(out + (first + i) * words_of(vectors) + w, words[w]);
+        }
+    }
+    largest[0] = top[0];
+    largest[1] = top[1];
 }
 
 /* All keys; scores past the last group of 4 keys are left out. */
@@ -180,13 +187,17 @@ ESPI_INLINE void weigh_rows(const struct espi_head *head, const struct espi_atte
                             int vectors)
 {
     const size_t keys = (head->count + 15) / 16 * 16;
-    const int8_t *values = head->v + row * keys;
+    const int8_t *values[16];
     __m512i acc[16][4];
 #pragma GCC unroll 16
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++) {
+        values[r] = head->v + (row + (size_t)r) * keys;
+        if (rows <= 8) // a register each; gcc would compute the addresses anew for every dot product
+            __asm__("" : "+r"(values[r]));
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++)
             acc[r][v] = _mm512_setzero_si512();
+    }
     for (size_t key = 0; key < head->count; key += 4, p += 64 * vectors) {
         __m512i x[4];
 #pragma GCC unroll 4
@@ -194,7 +205,7 @@ ESPI_INLINE void weigh_rows(const struct espi_head *head, const struct espi_atte
             x[v] = _mm512_load_si512(p + 64 * v);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
-            dot_row(acc[r], x, values + (size_t)r * keys + key, vectors);
+            dot_row(acc[r], x, values[r] + key, vectors);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {

@@ -103,10 +103,12 @@ struct espi_layer_norm {
 };
 
 /* y = (x - mean) / sqrt(variance + epsilon) * gain + bias of each token, and its quantized form. In this order:
- *     mean     = Σ x / rows
- *     variance = Σ d * d / rows, d = x - mean, each term by fma
+ *     d        = x - x[row 0]
+ *     shift    = Σ d / rows
+ *     mean     = x[row 0] + shift
+ *     variance = max(fma(-shift, shift, Σ d * d / rows), 0), each term of the sum by fma
  *     factor   = 1 / sqrt(variance + epsilon)
- *     y        = fma(d * factor, gain[row], bias[row])
+ *     y        = fma((x - mean) * factor, gain[row], bias[row])
  * Row r goes into partial sum r % 4; the sum is (s0 + s1) + (s2 + s3). */
 typedef void espi_layer_norm_fn(const float *x, // (rows, width)
                                 size_t rows, size_t width, const struct espi_layer_norm *norm,

@@ -1,55 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Three passes over the panel, which stays in L2: mean, variance, result; a fourth when every token has its own step. */
+ * Two passes over the panel, which stays in L2: the sums, the result; a third when every token has its own step. */
 #include "kernels/panel_zmm.h"
 
-struct partial {
-    __m512 sum[4][4]; // [row % 4][vector]
+/* Of d = x - x[row 0] and of its square, in four partial sums: the rows r with r % 4 = 0, 1, 2, 3. */
+struct sums {
+    __m512 first, d[4], square[4];
 };
 
-ESPI_INLINE void total(const struct partial *partial, int vectors, float rows, __m512 *out)
+ESPI_INLINE void add_row(struct sums *sums, size_t partial, const float *x)
 {
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++)
-        out[v] = _mm512_div_ps(_mm512_add_ps(_mm512_add_ps(partial->sum[0][v], partial->sum[1][v]),
-                                             _mm512_add_ps(partial->sum[2][v], partial->sum[3][v])),
-                               _mm512_set1_ps(rows));
+    __m512 d = _mm512_sub_ps(_mm512_loadu_ps(x), sums->first);
+    sums->d[partial] = _mm512_add_ps(sums->d[partial], d);
+    sums->square[partial] = _mm512_fmadd_ps(d, d, sums->square[partial]);
 }
 
-/* One row into its partial sum: of x when mean is NULL, else of the squared distance from it. */
-ESPI_INLINE void add_row(const float *x, const __m512 *mean, int vectors, __m512 *sum)
+ESPI_INLINE __m512 average(const __m512 *partial, size_t rows)
 {
-#pragma GCC unroll 4
+    __m512 sum = _mm512_add_ps(_mm512_add_ps(partial[0], partial[1]), _mm512_add_ps(partial[2], partial[3]));
+    return _mm512_div_ps(sum, _mm512_set1_ps((float)rows));
+}
+
+/* Mean and factor of `vectors` vectors of a panel: 1 or 2, whose sums fit the registers. */
+ESPI_INLINE void measure(const float *x, size_t rows, size_t width, float epsilon, int vectors, __m512 *mean,
+                         __m512 *factor)
+{
+    struct sums sums[2];
+#pragma GCC unroll 2
     for (int v = 0; v < vectors; v++) {
-        __m512 value = _mm512_loadu_ps(x + 16 * v);
-        if (mean) {
-            value = _mm512_sub_ps(value, mean[v]);
-            sum[v] = _mm512_fmadd_ps(value, value, sum[v]);
-        } else {
-            sum[v] = _mm512_add_ps(sum[v], value);
-        }
+        sums[v].first = _mm512_loadu_ps(x + 16 * v);
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++)
+            sums[v].d[r] = sums[v].square[r] = _mm512_setzero_ps();
     }
-}
-
-ESPI_INLINE void reduce(const float *x, size_t rows, const __m512 *mean, int vectors, __m512 *out)
-{
-    const size_t width = (size_t)vectors * 16;
-    struct partial partial;
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; r++)
-#pragma GCC unroll 4
-        for (int v = 0; v < vectors; v++)
-            partial.sum[r][v] = _mm512_setzero_ps();
     size_t row = 0;
-    for (; row + 4 <= rows; row += 4) {
+    for (; row + 4 <= rows; row += 4)
 #pragma GCC unroll 4
         for (size_t r = 0; r < 4; r++)
-            add_row(x + (row + r) * width, mean, vectors, partial.sum[r]);
-    }
+#pragma GCC unroll 2
+            for (int v = 0; v < vectors; v++)
+                add_row(&sums[v], r, x + (row + r) * width + 16 * v);
 #pragma GCC unroll 3
     for (size_t r = 0; r < 3; r++)
-        if (row + r < rows)
-            add_row(x + (row + r) * width, mean, vectors, partial.sum[r]);
-    total(&partial, vectors, (float)rows, out);
+#pragma GCC unroll 2
+        for (int v = 0; v < vectors; v++)
+            if (row + r < rows)
+                add_row(&sums[v], r, x + (row + r) * width + 16 * v);
+#pragma GCC unroll 2
+    for (int v = 0; v < vectors; v++) {
+        __m512 shift = average(sums[v].d, rows);
+        __m512 variance = _mm512_fnmadd_ps(shift, shift, average(sums[v].square, rows));
+        variance = _mm512_max_ps(variance, _mm512_setzero_ps());
+        mean[v] = _mm512_add_ps(sums[v].first, shift);
+        factor[v] = _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(_mm512_add_ps(variance, _mm512_set1_ps(epsilon))));
+    }
 }
 
 ESPI_INLINE void normalize_panel(const float *x, size_t rows, const struct espi_layer_norm *norm, float *y,
@@ -58,12 +61,9 @@ ESPI_INLINE void normalize_panel(const float *x, size_t rows, const struct espi_
     const size_t width = (size_t)vectors * 16;
     __m512 mean[4], factor[4];
     struct extremes extremes;
-    reduce(x, rows, NULL, vectors, mean);
-    reduce(x, rows, mean, vectors, factor);
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++)
-        factor[v] =
-            _mm512_div_ps(_mm512_set1_ps(1), _mm512_sqrt_ps(_mm512_add_ps(factor[v], _mm512_set1_ps(norm->epsilon))));
+    measure(x, rows, width, norm->epsilon, vectors > 1 ? 2 : 1, mean, factor);
+    if (vectors == 4)
+        measure(x + 32, rows, width, norm->epsilon, 2, mean + 2, factor + 2);
     extremes_begin(&extremes);
     for (size_t row = 0; row < rows; row++) {
         __m512 gain = _mm512_set1_ps(norm->gain[row]), bias = _mm512_set1_ps(norm->bias[row]), value[4];

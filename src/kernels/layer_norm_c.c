@@ -9,14 +9,13 @@ static float total(const float partial[4])
 static void normalize_token(const float *x, size_t rows, size_t width, const struct espi_layer_norm *norm, float *y)
 {
     float sums[4] = {0}, squares[4] = {0};
-    for (size_t row = 0; row < rows; row++)
-        sums[row % 4] += x[row * width];
-    float mean = total(sums) / (float)rows;
     for (size_t row = 0; row < rows; row++) {
-        float d = x[row * width] - mean;
+        float d = x[row * width] - x[0];
+        sums[row % 4] += d;
         squares[row % 4] = fmaf(d, d, squares[row % 4]);
     }
-    float variance = total(squares) / (float)rows;
+    float shift = total(sums) / (float)rows, mean = x[0] + shift;
+    float variance = larger(fmaf(-shift, shift, total(squares) / (float)rows), 0);
     float factor = 1.0f / sqrtf(variance + norm->epsilon);
     for (size_t row = 0; row < rows; row++)
         y[row * width] = fmaf((x[row * width] - mean) * factor, norm->gain[row], norm->bias[row]);
