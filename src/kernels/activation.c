@@ -54,3 +54,22 @@ int espi_activation_gelu(esp_context *ctx, enum espi_curve kind, float step, int
     }
     return ESP_OK;
 }
+
+/* Minimax fits of a * P(s(a^2)) to Φ(a) - 1/2, errors weighted by a; `limit` is where Q ends at 0. */
+const struct espi_activation_curve *espi_activation_curve(enum espi_curve kind)
+{
+    static const struct espi_activation_curve curves[] = {
+        [ESPI_CURVE_GELU] = {4.84800005f,
+                             0.0868055522f,
+                             {0.147212788f, -0.0729797557f, 0.0529040992f, -0.0405659266f, 0.0307208151f,
+                              -0.0221875403f, 0.0138641167f, -0.00744337309f, 0.00539232651f, -0.00419462007f,
+                              0.00144374592f}},
+        [ESPI_CURVE_GELU_TANH] = {4.64599991f,
+                                  0.0945179611f,
+                                  {0.153572246f, -0.0758655667f, 0.0542628951f, -0.0403697789f, 0.0290422197f,
+                                   -0.0195703935f, 0.0114208991f, -0.00591104012f, 0.00435503945f, -0.00339602632f,
+                                   0.00115515094f}},
+        [ESPI_CURVE_RELU] = {1, 0, {1e30f}}, // Q is 0 for every a above 0
+    };
+    return &curves[kind];
+}

@@ -18,4 +18,7 @@ enum espi_curve {
 int espi_activation_gelu(esp_context *ctx, enum espi_curve kind, float step, int zero_point,
                          struct espi_activation_table *activation) ESPI_NODISCARD;
 
+/* The function for ESPI_EPILOGUE_F32_CURVE. Static storage. */
+const struct espi_activation_curve *espi_activation_curve(enum espi_curve kind);
+
 #endif

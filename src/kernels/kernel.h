@@ -29,6 +29,12 @@ struct espi_quads {
     const uint16_t *indices; // (groups, 4) the columns of a group; NULL: dense
 };
 
+/* Packed weights of the float products. */
+struct espi_float_quads {
+    size_t rows, columns;
+    const void *weights; // f32: float (quads, columns, 4 rows); bf16: uint16_t (quads, ceil(columns / 2), 4 rows, 2)
+};
+
 /* An activation function on a requantized value, as a table: with p the value in units of the output's step / 2^shift,
  *     out = (max(p, 0) + table[min(127, |p| * index_scale >> 16)]) >> shift,  clamped to 0 .. 255.
  * espi_activation_gelu (kernels/activation.h) fills it. */
@@ -38,17 +44,28 @@ struct espi_activation_table {
     uint16_t shift; // 1 .. 6
 };
 
+/* The same on floats: f(y) = max(y, 0) - a * Q(a) with a = |y| and the odd function 1/2 - Q as a polynomial,
+ *     b = min(a, limit), s = fma(b * b, spread, -1), P = coefficients[0] + s * (coefficients[1] + ...) by Horner with fma
+ *     f = fma(-a, max(fma(-b, P, 0.5), 0), max(y, 0))
+ * espi_activation_curve has the functions; GELU's error is below 5e-6. */
+enum { ESPI_CURVE_TERMS = 11 };
+struct espi_activation_curve {
+    float limit, spread, coefficients[ESPI_CURVE_TERMS];
+};
+
 enum espi_epilogue_kind {
-    ESPI_EPILOGUE_U8,       // u8 panel: y rounded to nearest even, clamped to 0 .. 255
-    ESPI_EPILOGUE_U8_TABLE, // u8 panel: y rounded, clamped to 16 bits, then through the activation
-    ESPI_EPILOGUE_F32,      // float panel: y
-    ESPI_EPILOGUE_F32_ADD,  // float panel: y added to what stands there (the residual stream)
+    ESPI_EPILOGUE_U8,        // u8 panel: y rounded to nearest even, clamped to 0 .. 255
+    ESPI_EPILOGUE_U8_TABLE,  // u8 panel: y rounded, clamped to 16 bits, then through the activation
+    ESPI_EPILOGUE_F32,       // float panel: y
+    ESPI_EPILOGUE_F32_ADD,   // float panel: y added to what stands there (the residual stream)
+    ESPI_EPILOGUE_F32_CURVE, // float panel: y through the curve
 };
 
 /* What happens to a row's sums:
  *     sum = start[row] + Σ_columns weight[row][column] * x[column][token]           exact, 32 bits
  *     y   = fma(float(sum), scale[row], bias[row])                                  token_scale == NULL
  *     y   = fma(float(sum) * token_scale[token], scale[row], bias[row])             else
+ * The float products have no start and no token scales; their sums begin with 0.
  * One rounding an operation. y outside [-2^31, 2^31) or NaN rounds to -2^31, as the CPU's conversion does. */
 struct espi_epilogue {
     enum espi_epilogue_kind kind;
@@ -57,6 +74,7 @@ struct espi_epilogue {
     const float *bias;                              // (rows rounded up to 4)
     const float *token_scale;                       // (width) or NULL
     const struct espi_activation_table *activation; // U8_TABLE only
+    const struct espi_activation_curve *curve;      // F32_CURVE only
     void *out; // (rows, width) u8 or float: the whole panel, whatever quads are computed
 };
 
@@ -78,6 +96,26 @@ typedef void espi_gemm_u8s8_fn(const struct espi_quads *weights,
 typedef void espi_sparse_u8s8_fn(const struct espi_quads *weights,
                                  const uint8_t *x, // (columns, width)
                                  size_t width, size_t first, size_t end, const struct espi_epilogue *epilogue);
+
+/* Float weights · x with the epilogue, for layers that int8 does not suit. A sum is one chain of fused multiply-adds in the
+ * order of the columns, so it has the same bits on every ISA. */
+typedef void espi_gemm_f32_fn(const struct espi_float_quads *weights,
+                              const float *x, // (columns, width)
+                              size_t width, size_t first, size_t end, const struct espi_epilogue *epilogue);
+
+/* The same with bf16 weights and inputs and float sums. Of each pair of columns the second product is added first, each
+ * addition rounded once; denormal numbers may count as 0. CPUs with a bf16 dot product do not promise that order of
+ * roundings, so versions may differ by roundings of the sum. */
+typedef void espi_gemm_bf16_fn(const struct espi_float_quads *weights,
+                               const uint16_t *x, // (ceil(columns / 2), width, 2)
+                               size_t width, size_t first, size_t end, const struct espi_epilogue *epilogue);
+
+/* A float panel in the order that product reads: 2 columns of a token side by side, rounded to bf16 (ties to even). The
+ * column past an odd number of them is 0. x must not be NaN. */
+typedef void espi_interleave_bf16_fn(const float *panel, // (columns, width)
+                                     size_t columns, size_t width,
+                                     uint16_t *out // (ceil(columns / 2), width, 2)
+);
 
 /* ---- ops on panels -------------------------------------------------------------------------------------------------- */
 

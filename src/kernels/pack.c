@@ -48,6 +48,19 @@ int espi_packing_dense(esp_context *ctx, size_t rows, size_t columns, struct esp
     return ESP_OK;
 }
 
+int espi_packing_float(esp_context *ctx, size_t rows, size_t columns, bool bf16, struct espi_packing *packing)
+{
+    memset(packing, 0, sizeof(*packing));
+    int status = check_shape(ctx, rows, columns);
+    if (status)
+        return status;
+    *packing = (struct espi_packing){.rows = rows, .columns = columns, .bf16 = bf16};
+    packing->groups = espi_quad_count(rows) * (bf16 ? (columns + 1) / 2 : columns);
+    if (!place(packing, packing->groups, GROUP_BYTES, &packing->weights))
+        return too_large(ctx, rows, columns, packing->groups);
+    return ESP_OK;
+}
+
 int espi_packing_sparse(esp_context *ctx, size_t rows, size_t columns, size_t groups, struct espi_packing *packing)
 {
     memset(packing, 0, sizeof(*packing));
@@ -133,6 +146,30 @@ void espi_pack(const struct espi_packing *packing, const int8_t *weights, uint8_
         for (size_t column = 0; column < packing->columns; column++)
             put_column(packing, weights, quad, column, out + (quad * groups + column / GROUP_COLUMNS) * GROUP_BYTES,
                        column % GROUP_COLUMNS);
+}
+
+static uint16_t to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void espi_pack_float(const struct espi_packing *packing, const float *weights, uint8_t *block)
+{
+    float *floats = (float *)(void *)(block + packing->weights);
+    uint16_t *halves = (uint16_t *)(void *)(block + packing->weights);
+    size_t pairs = (packing->columns + 1) / 2;
+    memset(block, 0, packing->bytes);
+    for (size_t row = 0; row < packing->rows; row++)
+        for (size_t column = 0; column < packing->columns; column++) {
+            size_t quad = row / ESPI_QUAD, r = row % ESPI_QUAD;
+            float weight = weights[row * packing->columns + column];
+            if (packing->bf16)
+                halves[((quad * pairs + column / 2) * ESPI_QUAD + r) * 2 + column % 2] = to_bf16(weight);
+            else
+                floats[(quad * packing->columns + column) * ESPI_QUAD + r] = weight;
+        }
 }
 
 void espi_unpack(const struct espi_quads *quads, int8_t *weights)

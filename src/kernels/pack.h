@@ -17,7 +17,7 @@ static inline size_t espi_quad_count(size_t rows)
 /* One block of bytes for a matrix: offsets of its arrays from the start, each a multiple of 64. */
 struct espi_packing {
     size_t rows, columns;
-    bool sparse;
+    bool sparse, bf16;
     size_t groups;  // of all quads
     size_t weights; // s8 (groups, 4, 4)
     size_t indices; // u16 (groups, 4), sparse
@@ -31,6 +31,11 @@ int espi_packing_dense(esp_context *ctx, size_t rows, size_t columns, struct esp
 int espi_packing_sparse(esp_context *ctx, size_t rows, size_t columns, size_t groups,
                         struct espi_packing *packing) ESPI_NODISCARD;
 
+/* The layout for a float product: `weights` holds float (quads, columns, 4) or bf16 (quads, ceil(columns / 2), 4, 2), 16
+ * bytes a group. */
+int espi_packing_float(esp_context *ctx, size_t rows, size_t columns, bool bf16,
+                       struct espi_packing *packing) ESPI_NODISCARD;
+
 /* Groups the matrix needs when every 4x1 block of zeros is left out. */
 size_t espi_count_groups(const int8_t *weights, // (rows, columns)
                          size_t rows, size_t columns);
@@ -39,7 +44,11 @@ size_t espi_count_groups(const int8_t *weights, // (rows, columns)
 void espi_pack(const struct espi_packing *packing, const int8_t *weights, // (rows, columns)
                uint8_t *block);
 
-/* The inverse, for inspection and tests. */
+/* The same from floats, rounded to bf16 (ties to even) when the packing says so. */
+void espi_pack_float(const struct espi_packing *packing, const float *weights, // (rows, columns)
+                     uint8_t *block);
+
+/* The inverse of espi_pack, for inspection and tests. */
 void espi_unpack(const struct espi_quads *quads, int8_t *weights); // (rows, columns)
 
 /* A view of a block; it must be 4-byte aligned and outlive the view. Trusts nothing: ESP_ERR_FORMAT when the block has

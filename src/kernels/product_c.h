@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the C references of the int8 products share: the epilogue, one value at a time. Ground truth for every ISA. */
+ * What the C references of the products share: the epilogue, one value at a time. Ground truth for every ISA. */
 #ifndef ESPI_KERNELS_PRODUCT_C_H
 #define ESPI_KERNELS_PRODUCT_C_H
 
@@ -26,31 +26,50 @@ static inline uint8_t activate(const struct espi_activation_table *activation, i
     return (uint8_t)(value < 255 ? value : 255);
 }
 
-/* The end of output row `row`. */
+static inline float curved(const struct espi_activation_curve *curve, float y)
+{
+    float a = fabsf(y), b = a < curve->limit ? a : curve->limit;
+    float s = fmaf(b * b, curve->spread, -1), p = curve->coefficients[ESPI_CURVE_TERMS - 1];
+    for (int i = ESPI_CURVE_TERMS - 2; i >= 0; i--)
+        p = fmaf(p, s, curve->coefficients[i]);
+    float q = fmaf(-b, p, 0.5f);
+    return fmaf(-a, q > 0 ? q : 0, y > 0 ? y : 0);
+}
+
+/* The end of one output value. */
+static inline void finish_value(const struct espi_epilogue *epilogue, size_t row, size_t at, float sum)
+{
+    uint8_t *bytes = epilogue->out;
+    float *floats = epilogue->out;
+    float y = fmaf(sum, epilogue->scale[row], epilogue->bias[row]);
+    switch (epilogue->kind) {
+    case ESPI_EPILOGUE_U8:
+        bytes[at] = (uint8_t)clamp(round_to_int(y), 0, 255);
+        break;
+    case ESPI_EPILOGUE_U8_TABLE:
+        bytes[at] = activate(epilogue->activation, clamp(round_to_int(y), INT16_MIN, INT16_MAX));
+        break;
+    case ESPI_EPILOGUE_F32:
+        floats[at] = y;
+        break;
+    case ESPI_EPILOGUE_F32_ADD:
+        floats[at] += y;
+        break;
+    case ESPI_EPILOGUE_F32_CURVE:
+        floats[at] = curved(epilogue->curve, y);
+        break;
+    }
+}
+
+/* The end of output row `row` of an int8 product. */
 static inline void finish_row(const struct espi_epilogue *epilogue, size_t row, size_t width,
                               const uint32_t *sums) // (width), start included, modulo 2^32
 {
-    uint8_t *bytes = (uint8_t *)epilogue->out + row * width;
-    float *floats = (float *)epilogue->out + row * width;
     for (size_t token = 0; token < width; token++) {
         float sum = (float)(int32_t)sums[token];
         if (epilogue->token_scale)
             sum *= epilogue->token_scale[token];
-        float y = fmaf(sum, epilogue->scale[row], epilogue->bias[row]);
-        switch (epilogue->kind) {
-        case ESPI_EPILOGUE_U8:
-            bytes[token] = (uint8_t)clamp(round_to_int(y), 0, 255);
-            break;
-        case ESPI_EPILOGUE_U8_TABLE:
-            bytes[token] = activate(epilogue->activation, clamp(round_to_int(y), INT16_MIN, INT16_MAX));
-            break;
-        case ESPI_EPILOGUE_F32:
-            floats[token] = y;
-            break;
-        case ESPI_EPILOGUE_F32_ADD:
-            floats[token] += y;
-            break;
-        }
+        finish_value(epilogue, row, row * width + token, sum);
     }
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the 512-bit int8 products share: the dot product and the epilogue of a quad. Only for files compiled for AVX-512.
+ * What the 512-bit products share: the dot product and the epilogue of a quad. Only for files compiled for AVX-512.
  *
  * Accumulators are acc[row][vector], 16 tokens each, in one of two orders. "Natural": vector v holds tokens 16v .. 16v+15.
  * "Lanes": what interleaving in registers gives most cheaply. Of 64 tokens, 128-bit lane l of vector v holds tokens
@@ -13,32 +13,40 @@
 
 #define ESPI_INLINE static inline __attribute__((always_inline))
 
-/* One row's 4 columns of weights, a dword, times `vectors` vectors of tokens: acc[v] += dot4(u8 x[v], s8 w). Written in
- * assembly because gcc 12 copies and spills accumulators around the intrinsic. The broadcast is a load of its own: as an
- * operand of the dot product it costs an eighth of the speed on Intel's cores. */
-ESPI_INLINE void dot_row(__m512i *acc, const __m512i *x, const int8_t *w, int vectors)
+/* One row's dword of weights times `vectors` vectors of tokens. */
+#define DOT_ROW(instruction)                                                                                           \
+    __m512i weight;                                                                                                    \
+    if (vectors == 4)                                                                                                  \
+        __asm__("vpbroadcastd %[w], %[weight]\n\t" instruction " %[weight], %[x0], %[a0]\n\t" instruction              \
+                " %[weight], %[x1], %[a1]\n\t" instruction " %[weight], %[x2], %[a2]\n\t" instruction                  \
+                " %[weight], %[x3], %[a3]"                                                                             \
+                : [a0] "+v"(acc[0]), [a1] "+v"(acc[1]), [a2] "+v"(acc[2]), [a3] "+v"(acc[3]), [weight] "=&v"(weight)   \
+                : [x0] "v"(x[0]), [x1] "v"(x[1]), [x2] "v"(x[2]), [x3] "v"(x[3]),                                      \
+                  [w] "m"(*(const int32_t(*)[1])(const void *)w));                                                     \
+    else if (vectors == 2)                                                                                             \
+        __asm__("vpbroadcastd %[w], %[weight]\n\t" instruction " %[weight], %[x0], %[a0]\n\t" instruction              \
+                " %[weight], %[x1], %[a1]"                                                                             \
+                : [a0] "+v"(acc[0]), [a1] "+v"(acc[1]), [weight] "=&v"(weight)                                         \
+                : [x0] "v"(x[0]), [x1] "v"(x[1]), [w] "m"(*(const int32_t(*)[1])(const void *)w));                     \
+    else                                                                                                               \
+        __asm__("vpbroadcastd %[w], %[weight]\n\t" instruction " %[weight], %[x0], %[a0]"                              \
+                : [a0] "+v"(acc[0]), [weight] "=&v"(weight)                                                            \
+                : [x0] "v"(x[0]), [w] "m"(*(const int32_t(*)[1])(const void *)w))
+
+enum dot { DOT_U8S8, DOT_F32, DOT_BF16 };
+
+/* acc[v] += dot(x[v], w): 4 columns u8 x s8, 1 of floats or 2 of bf16 in a dword. Written in assembly because gcc 12 copies
+ * and spills accumulators around the intrinsics. The broadcast is a load of its own: as an operand of the dot product it
+ * costs an eighth of the speed on Intel's cores. */
+ESPI_INLINE void dot_row(__m512i *acc, const __m512i *x, const int8_t *w, int vectors, enum dot dot)
 {
-    __m512i weight;
-    if (vectors == 4)
-        __asm__("vpbroadcastd %[w], %[weight]\n\t"
-                "vpdpbusd %[weight], %[x0], %[a0]\n\t"
-                "vpdpbusd %[weight], %[x1], %[a1]\n\t"
-                "vpdpbusd %[weight], %[x2], %[a2]\n\t"
-                "vpdpbusd %[weight], %[x3], %[a3]"
-                : [a0] "+v"(acc[0]), [a1] "+v"(acc[1]), [a2] "+v"(acc[2]), [a3] "+v"(acc[3]), [weight] "=&v"(weight)
-                : [x0] "v"(x[0]), [x1] "v"(x[1]), [x2] "v"(x[2]), [x3] "v"(x[3]),
-                  [w] "m"(*(const int32_t(*)[1])(const void *)w));
-    else if (vectors == 2)
-        __asm__("vpbroadcastd %[w], %[weight]\n\t"
-                "vpdpbusd %[weight], %[x0], %[a0]\n\t"
-                "vpdpbusd %[weight], %[x1], %[a1]"
-                : [a0] "+v"(acc[0]), [a1] "+v"(acc[1]), [weight] "=&v"(weight)
-                : [x0] "v"(x[0]), [x1] "v"(x[1]), [w] "m"(*(const int32_t(*)[1])(const void *)w));
-    else
-        __asm__("vpbroadcastd %[w], %[weight]\n\t"
-                "vpdpbusd %[weight], %[x0], %[a0]"
-                : [a0] "+v"(acc[0]), [weight] "=&v"(weight)
-                : [x0] "v"(x[0]), [w] "m"(*(const int32_t(*)[1])(const void *)w));
+    if (dot == DOT_U8S8) {
+        DOT_ROW("vpdpbusd");
+    } else if (dot == DOT_F32) {
+        DOT_ROW("vfmadd231ps");
+    } else {
+        DOT_ROW("vdpbf16ps");
+    }
 }
 
 /* A sum's first value for all tokens. Volatile, so that gcc does not keep one copy of it beside the accumulators. */
@@ -107,6 +115,18 @@ ESPI_INLINE void store_bytes(const struct espi_epilogue *epilogue, const __m512i
         _mm_storeu_si128((__m128i *)(void *)out, _mm512_castsi512_si128(bytes));
 }
 
+ESPI_INLINE __m512 curved(const struct espi_activation_curve *curve, __m512 y)
+{
+    __m512 zero = _mm512_setzero_ps(), a = _mm512_abs_ps(y), b = _mm512_min_ps(a, _mm512_set1_ps(curve->limit));
+    __m512 s = _mm512_fmadd_ps(_mm512_mul_ps(b, b), _mm512_set1_ps(curve->spread), _mm512_set1_ps(-1));
+    __m512 p = _mm512_set1_ps(curve->coefficients[ESPI_CURVE_TERMS - 1]);
+#pragma GCC unroll 10
+    for (int i = ESPI_CURVE_TERMS - 2; i >= 0; i--)
+        p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(curve->coefficients[i]));
+    __m512 q = _mm512_max_ps(_mm512_fnmadd_ps(b, p, _mm512_set1_ps(0.5f)), zero);
+    return _mm512_fnmadd_ps(a, q, _mm512_max_ps(y, zero));
+}
+
 ESPI_INLINE void store_floats(const struct espi_epilogue *epilogue, __m512 *y, int vectors, bool lanes, float *out)
 {
     if (lanes)
@@ -115,16 +135,36 @@ ESPI_INLINE void store_floats(const struct espi_epilogue *epilogue, __m512 *y, i
     for (int v = 0; v < vectors; v++) {
         if (epilogue->kind == ESPI_EPILOGUE_F32_ADD)
             y[v] = _mm512_add_ps(_mm512_loadu_ps(out + 16 * v), y[v]);
+        else if (epilogue->kind == ESPI_EPILOGUE_F32_CURVE)
+            y[v] = curved(epilogue->curve, y[v]);
         _mm512_storeu_ps(out + 16 * v, y[v]);
     }
 }
 
-/* The epilogue of one row of the panel. */
+/* The epilogue of one row of the panel, from sums as floats. */
+ESPI_INLINE void finish_floats(const struct espi_epilogue *epilogue, size_t row, size_t width, __m512 *y, int vectors,
+                               bool lanes)
+{
+    __m512 scale = _mm512_set1_ps(epilogue->scale[row]), bias = _mm512_set1_ps(epilogue->bias[row]);
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        y[v] = _mm512_fmadd_ps(y[v], scale, bias);
+    if (epilogue->kind >= ESPI_EPILOGUE_F32) {
+        store_floats(epilogue, y, vectors, lanes, (float *)epilogue->out + row * width);
+        return;
+    }
+    __m512i rounded[4] = {0};
+#pragma GCC unroll 4
+    for (int v = 0; v < vectors; v++)
+        rounded[v] = _mm512_cvtps_epi32(y[v]);
+    store_bytes(epilogue, rounded, vectors, lanes, (uint8_t *)epilogue->out + row * width);
+}
+
+/* The same from integer sums. */
 ESPI_INLINE void finish_row(const struct espi_epilogue *epilogue, size_t row, size_t width, const __m512i *sums,
                             int vectors, bool lanes)
 {
     __m512 y[4] = {0};
-    __m512 scale = _mm512_set1_ps(epilogue->scale[row]), bias = _mm512_set1_ps(epilogue->bias[row]);
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++)
         y[v] = _mm512_cvtepi32_ps(sums[v]);
@@ -139,18 +179,7 @@ ESPI_INLINE void finish_row(const struct espi_epilogue *epilogue, size_t row, si
         for (int v = 0; v < vectors; v++)
             y[v] = _mm512_mul_ps(y[v], token[v]);
     }
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++)
-        y[v] = _mm512_fmadd_ps(y[v], scale, bias);
-    if (epilogue->kind >= ESPI_EPILOGUE_F32) {
-        store_floats(epilogue, y, vectors, lanes, (float *)epilogue->out + row * width);
-        return;
-    }
-    __m512i rounded[4] = {0};
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; v++)
-        rounded[v] = _mm512_cvtps_epi32(y[v]);
-    store_bytes(epilogue, rounded, vectors, lanes, (uint8_t *)epilogue->out + row * width);
+    finish_floats(epilogue, row, width, y, vectors, lanes);
 }
 
 #endif

@@ -143,7 +143,7 @@ ESPI_INLINE void compute_quads(const struct espi_quads *weights, const uint8_t *
                 load_group_16(x, indices, order, group);
 #pragma GCC unroll 4
             for (int r = 0; r < 4; r++)
-                dot_row(acc[r], group, w + 4 * r, vectors);
+                dot_row(acc[r], group, w + 4 * r, vectors, DOT_U8S8);
         }
 #pragma GCC unroll 4
         for (size_t r = 0; r < 4; r++)

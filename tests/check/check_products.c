@@ -168,18 +168,23 @@ static void make_epilogue(struct espi_random *random, struct product *p)
     if (espi_activation_gelu(NULL, ESPI_CURVE_GELU, step, zero_point, &p->activation))
         abort();
     p->epilogue = (struct espi_epilogue){
-        .kind = (enum espi_epilogue_kind)espi_random_below(random, 4),
+        .kind = (enum espi_epilogue_kind)espi_random_below(random, 5),
         .start = (const int32_t *)(void *)p->start.data,
         .scale = (const float *)(void *)p->scale.data,
         .bias = (const float *)(void *)p->bias.data,
         .token_scale = espi_random_below(random, 2) ? (const float *)(void *)p->token_scale.data : NULL,
         .activation = &p->activation,
+        .curve = espi_activation_curve((enum espi_curve)espi_random_below(random, 3)),
     };
+    float factor = 1;
     if (p->epilogue.kind == ESPI_EPILOGUE_U8_TABLE && !extreme) // its values are 2^shift finer
-        for (size_t row = 0; row < rows; row++) {
-            ((float *)(void *)p->scale.data)[row] *= (float)(1 << p->activation.shift);
-            ((float *)(void *)p->bias.data)[row] *= (float)(1 << p->activation.shift);
-        }
+        factor = (float)(1 << p->activation.shift);
+    if (p->epilogue.kind == ESPI_EPILOGUE_F32_CURVE && !extreme) // bent between -5 and 5
+        factor = 0.03f;
+    for (size_t row = 0; row < rows; row++) {
+        ((float *)(void *)p->scale.data)[row] *= factor;
+        ((float *)(void *)p->bias.data)[row] *= factor;
+    }
 }
 
 static void make_case(struct espi_random *random, bool sparse, struct product *p)
@@ -216,7 +221,7 @@ static void free_case(struct product *p)
 
 static void describe(const struct product *p, const char *problem, char failure[FAILURE_BYTES])
 {
-    static const char *const kinds[] = {"u8", "u8 table", "f32", "f32 add"};
+    static const char *const kinds[] = {"u8", "u8 table", "f32", "f32 add", "f32 curve"};
     int length =
         snprintf(failure, FAILURE_BYTES, "rows %zu, columns %zu, width %zu, quads %zu..%zu, density %g, %s%s: %s",
                  p->rows, p->columns, p->width, p->first, p->end, p->density, kinds[p->epilogue.kind],

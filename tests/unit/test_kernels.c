@@ -173,6 +173,33 @@ static void test_round_trip(void **state)
     round_trip(*state, 3, ESPI_MAX_COLUMNS, true);
 }
 
+/* 5 x 3: two quads; bf16 in two pairs of columns, rounded to even. */
+static void test_float_packing(void **state)
+{
+    esp_context *ctx = *state;
+    static const float weights[5 * 3] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 1.00390625f};
+    struct espi_packing packing;
+    test_ok(ctx, espi_packing_float(ctx, 5, 3, false, &packing));
+    assert_int_equal(packing.bytes, 128);
+    float *block = espi_calloc_aligned(ctx, packing.bytes, 1);
+    espi_pack_float(&packing, weights, (uint8_t *)block);
+    static const float expected[24] = {1,  4, 7, 10, 2,  5, 8, 11, 3,           6, 9, 12,
+                                       13, 0, 0, 0,  14, 0, 0, 0,  1.00390625f, 0, 0, 0};
+    assert_memory_equal(block, expected, sizeof(expected));
+
+    test_ok(ctx, espi_packing_float(ctx, 5, 3, true, &packing));
+    assert_int_equal(packing.bytes, 64);
+    espi_pack_float(&packing, weights, (uint8_t *)block);
+    const uint16_t *halves = (const uint16_t *)(const void *)block;
+    static const uint16_t first[8] = {0x3f80, 0x4000, 0x4080, 0x40a0, 0x40e0, 0x4100, 0x4120, 0x4130};
+    assert_memory_equal(halves, first, sizeof(first));
+    assert_int_equal(halves[8], 0x4040);     // 3, alone in its pair
+    assert_int_equal(halves[9], 0);          //
+    assert_int_equal(halves[16], 0x4150);    // 13
+    assert_int_equal(halves[3 * 8], 0x3f80); // 1.00390625 lies half-way between 1 and 1.0078125
+    free(block);
+}
+
 static void test_start(void **state)
 {
     (void)state;
@@ -270,6 +297,43 @@ static void test_activation_accuracy(void **state)
     assert_true(largest <= 0.5);
 }
 
+/* Largest error of the curve, through an epilogue that leaves x as it is. */
+static double curve_error(enum espi_curve kind, float low, float high)
+{
+    enum { STEPS = 200000 };
+    static const float one[4] = {1}, zero[4] = {0};
+    double worst = 0;
+    for (int i = 0; i < STEPS; i += 16) {
+        float x[16], out[16];
+        for (int j = 0; j < 16; j++)
+            x[j] = low + (high - low) * (float)(i + j) / STEPS;
+        struct espi_float_quads identity = {1, 1, one};
+        struct espi_epilogue epilogue = {.kind = ESPI_EPILOGUE_F32_CURVE, .scale = one, .bias = zero, .out = out};
+        epilogue.curve = espi_activation_curve(kind);
+        espi_gemm_f32_c(&identity, x, 16, 0, 1, &epilogue);
+        for (int j = 0; j < 16; j++) {
+            double a = (double)x[j], cubic = sqrt(2 / M_PI) * (a + 0.044715 * a * a * a);
+            double exact = kind == ESPI_CURVE_GELU   ? gelu(a)
+                           : kind == ESPI_CURVE_RELU ? fmax(a, 0)
+                                                     : 0.5 * a * (1 + tanh(cubic));
+            worst = fmax(worst, fabs((double)out[j] - exact));
+        }
+    }
+    return worst;
+}
+
+static void test_curve_accuracy(void **state)
+{
+    (void)state;
+    assert_true(curve_error(ESPI_CURVE_GELU, -8, 8) < 5e-6);
+    assert_true(curve_error(ESPI_CURVE_GELU_TANH, -8, 8) < 5e-6);
+    assert_true(curve_error(ESPI_CURVE_RELU, -8, 8) == 0);
+    /* gone, not small, where the function is */
+    assert_true(curve_error(ESPI_CURVE_GELU, -1000, -10) == 0);
+    assert_true(curve_error(ESPI_CURVE_GELU, 10, 1000) == 0);
+    assert_true(curve_error(ESPI_CURVE_GELU_TANH, -1000, -10) == 0);
+}
+
 static void test_activation_refuses(void **state)
 {
     esp_context *ctx = *state;
@@ -296,10 +360,12 @@ int main(void)
         cmocka_unit_test(test_dense_bytes),
         cmocka_unit_test(test_sparse_bytes),
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_float_packing),
         cmocka_unit_test(test_start),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_view_refuses),
         cmocka_unit_test(test_activation_accuracy),
+        cmocka_unit_test(test_curve_accuracy),
         cmocka_unit_test(test_activation_refuses),
     };
     return cmocka_run_group_tests(tests, open_context, close_context);
