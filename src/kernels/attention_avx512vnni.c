@@ -64,7 +64,7 @@ ESPI_INLINE void score_keys(const uint8_t *q, const int8_t *k, const int32_t *st
 }
 
 /* All keys; scores past the last group of 4 keys are left out. */
-ESPI_INLINE void score_block(const struct espi_head *head, const uint8_t *q, uint32_t shift_count, int vectors,
+ESPI_INLINE void score_block(const struct espi_packed_head *head, const uint8_t *q, uint32_t shift_count, int vectors,
                              __m512i *largest, __m512i *scores)
 {
     const __m512i shift = _mm512_set1_epi32((int)shift_count);
@@ -182,7 +182,7 @@ ESPI_INLINE void store_row(const struct espi_attention *attention, const struct 
 }
 
 /* Output rows row .. row + rows - 1. */
-ESPI_INLINE void weigh_rows(const struct espi_head *head, const struct espi_attention *attention,
+ESPI_INLINE void weigh_rows(const struct espi_packed_head *head, const struct espi_attention *attention,
                             const struct part *part, const uint8_t *p, const __m512 *factor, size_t row, int rows,
                             int vectors)
 {
@@ -218,7 +218,7 @@ ESPI_INLINE void weigh_rows(const struct espi_head *head, const struct espi_atte
     }
 }
 
-ESPI_INLINE void attend_block(const struct espi_head *head, size_t block, const struct espi_attention *attention,
+ESPI_INLINE void attend_block(const struct espi_packed_head *head, size_t block, const struct espi_attention *attention,
                               void *scratch, int vectors)
 {
     enum { ROWS_64 = 6, ROWS_32 = 12, ROWS_16 = 16 };
@@ -242,7 +242,7 @@ ESPI_INLINE void attend_block(const struct espi_head *head, size_t block, const 
         weigh_rows(head, attention, &part, p, factor, row, 2, vectors);
 }
 
-void espi_attention_avx512vnni(const struct espi_head *head, size_t first_block, size_t end_block,
+void espi_attention_avx512vnni(const struct espi_packed_head *head, size_t first_block, size_t end_block,
                                const struct espi_attention *attention, void *scratch)
 {
     for (size_t block = first_block; block < end_block; block++) {

@@ -2,7 +2,7 @@
 #include "kernels/head_zmm.h"
 
 void espi_attention_pack_avx512vnni(const uint8_t *panels, const struct espi_span *span, const size_t row[3],
-                                    struct espi_head *head)
+                                    struct espi_packed_head *head)
 {
     struct source source[3];
     for (int i = 0; i < 3; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/head_zmm.h"
 
-static float find_step(const struct source *source, const struct espi_span *span, const struct espi_head *head)
+static float find_step(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
 {
     __m512 largest[4];
     for (int v = 0; v < 4; v++)
@@ -19,7 +19,7 @@ static float find_step(const struct source *source, const struct espi_span *span
 }
 
 void espi_attention_pack_f32_avx512vnni(const float *panels, const struct espi_span *span, const size_t row[3],
-                                        struct espi_head *head)
+                                        struct espi_packed_head *head)
 {
     struct source source[3];
     for (int i = 0; i < 3; i++) {

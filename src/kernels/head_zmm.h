@@ -106,7 +106,7 @@ ESPI_INLINE void load_group(const struct source *source, const struct part *part
 /* ---- the three parts of a head, 64 tokens of each -------------------------------------------------------------------- */
 
 ESPI_INLINE void pack_queries(const struct source *source, const struct part *part, size_t token,
-                              struct espi_head *head, bool from_floats)
+                              struct espi_packed_head *head, bool from_floats)
 {
     size_t width = espi_query_width(head->count, token / 64);
     uint8_t *q = head->q + token * head->size;
@@ -120,8 +120,8 @@ ESPI_INLINE void pack_queries(const struct source *source, const struct part *pa
     }
 }
 
-ESPI_INLINE void pack_keys(const struct source *source, const struct part *part, size_t token, struct espi_head *head,
-                           bool from_floats)
+ESPI_INLINE void pack_keys(const struct source *source, const struct part *part, size_t token,
+                           struct espi_packed_head *head, bool from_floats)
 {
     const __m512i flip = _mm512_set1_epi8(INT8_MIN), ones = _mm512_set1_epi8(1);
     size_t left = head->count - token, blocks = left < 64 ? (left + 15) / 16 : 4;
@@ -150,8 +150,8 @@ ESPI_INLINE void pack_keys(const struct source *source, const struct part *part,
     }
 }
 
-ESPI_INLINE void pack_values(const struct source *source, const struct part *part, size_t token, struct espi_head *head,
-                             bool from_floats)
+ESPI_INLINE void pack_values(const struct source *source, const struct part *part, size_t token,
+                             struct espi_packed_head *head, bool from_floats)
 {
     const __m512i flip = _mm512_set1_epi8(INT8_MIN);
     size_t keys = (head->count + 15) / 16 * 16;
@@ -161,7 +161,7 @@ ESPI_INLINE void pack_values(const struct source *source, const struct part *par
                                 _mm512_xor_si512(load_bytes(source, part, row, flip, from_floats), flip));
 }
 
-ESPI_INLINE void pack_head(const struct source source[3], const struct espi_span *span, struct espi_head *head,
+ESPI_INLINE void pack_head(const struct source source[3], const struct espi_span *span, struct espi_packed_head *head,
                            bool from_floats)
 {
     for (size_t token = 0; token < head->count; token += 64) {

@@ -26,7 +26,7 @@ struct layer {
     float *word_scale, *positions;
     uint32_t *ids, *places;
     void *head_memory, *scratch;
-    struct espi_head head;
+    struct espi_packed_head head;
 };
 
 static void *allocate(size_t bytes)
