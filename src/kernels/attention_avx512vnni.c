@@ -46,7 +46,7 @@ ESPI_INLINE void score_keys(const uint8_t *q, const int8_t *k, const int32_t *st
             x[v] = _mm512_loadu_si512(q + 64 * v);
 #pragma GCC unroll 16
         for (int i = 0; i < keys; i++)
-            dot_row(acc[i], x, k + 4 * i, vectors);
+            dot_row(acc[i], x, k + 4 * i, vectors, DOT_U8S8);
     }
     __m512i top[MAX_WORDS] = {largest[0], largest[1]};
 #pragma GCC unroll 16
@@ -205,7 +205,7 @@ ESPI_INLINE void weigh_rows(const struct espi_packed_head *head, const struct es
             x[v] = _mm512_load_si512(p + 64 * v);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
-            dot_row(acc[r], x, values[r] + key, vectors);
+            dot_row(acc[r], x, values[r] + key, vectors, DOT_U8S8);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
