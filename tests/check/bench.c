@@ -198,6 +198,7 @@ int bench(const char *only)
                     shape.kind = ESPI_EPILOGUE_F32_ADD;
                 bench_shape(&shape, only);
             }
+    bench_floats(only);
     bench_panels(only);
     return 0;
 }
