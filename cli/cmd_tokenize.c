@@ -16,6 +16,10 @@ static const struct argp_option option_table[] = {
     {"max-length", 'l', "N", 0, "tokens of a window, special tokens included (default: no limit)", 0},
     {"stride", 's', "N", 0, "tokens that consecutive windows share (default 0)", 0},
     {"truncation", 't', "STRATEGY", 0, "longest_first (default with --max-length), only_first or only_second", 0},
+    {"whole-text", 'w', NULL, 0,
+     "windows to the end of the text (as run and eval do); without it a text longer than --max-length is cut first, as "
+     "Hugging Face tokenizers 0.23 does",
+     0},
     {"no-special-tokens", 'n', NULL, 0, "add neither [CLS] nor [SEP]", 0},
     {"strict", 'S', NULL, 0, "stop at the first line that cannot be used", 0},
     {0},
@@ -40,6 +44,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             (esp_truncation)(ESP_TRUNCATE_LONGEST_FIRST + cli_parse_word(state, "truncation", argument, strategies));
         options->truncation_given = true;
         break;
+    case 'w':
+        options->encode.stop_at_max_length = false;
+        break;
     case 'n':
         options->encode.no_special_tokens = true;
         break;
@@ -56,7 +63,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             argp_error(state, "--truncation and --stride need --max-length");
         if (options->encode.max_length && !options->truncation_given)
             options->encode.truncation = ESP_TRUNCATE_LONGEST_FIRST;
-        options->encode.overflow = true;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -140,7 +146,7 @@ int cmd_tokenize(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct options options = {0};
+    struct options options = {.encode = {.overflow = true, .stop_at_max_length = true}};
     cli_parse(&argp, "tokenize", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("tokenize");

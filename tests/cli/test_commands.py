@@ -222,12 +222,13 @@ class Others(support.Scratch):
         for token, (begin, end) in zip(answer["tokens"][1:-1], answer["offsets"][1:-1]):
             self.assertEqual(token.removeprefix("##"), text[begin:end].lower())
         self.assertEqual(answer["overflow"], [])
-        cut, = lines(self.ok("tokenize", model, "--max-length", "8", "--stride", "2",
+        cut, = lines(self.ok("tokenize", model, "--max-length", "8", "--stride", "2", "--whole-text",
                              stdin=json.dumps({"text": text * 3}) + "\n"))
         self.assertEqual(len(cut["ids"]), 8)
         windows = [cut] + cut["overflow"]
         for before, after in zip(windows, windows[1:]):
             self.assertEqual(before["ids"][-3:-1], after["ids"][1:3])
+        self.assertEqual(windows[-1]["offsets"][-2][1], len(text * 3), "the windows reach the end of the text")
 
     def test_init_is_reproducible(self):
         for name in ("a", "b"):

@@ -51,6 +51,22 @@ class Tokenize(support.Scratch):
                     for field in ("ids", "tokens", "offsets", "type_ids", "special_tokens_mask"):
                         self.assertEqual(answer[field], case[field], (kind, group, case["text"][:80]))
 
+    def test_windows(self):
+        """Max length and stride differ from case to case; cases that share them are tokenized together."""
+        for kind in ("cased", "uncased"):
+            tokenizer, groups = os.path.join(REFERENCE, "tokenizer", f"tokenizer-{kind}.json"), {}
+            with open(os.path.join(REFERENCE, "tokenizer", f"qa-overflow-{kind}.jsonl"), encoding="utf-8") as stream:
+                for case in map(json.loads, stream):
+                    groups.setdefault((case["max_length"], case["stride"]), []).append(case)
+            for (length, stride), cases in groups.items():
+                stdin = "".join(json.dumps({k: c[k] for k in ("text", "pair")}) + "\n" for c in cases)
+                answers = lines(self.ok("tokenize", tokenizer, "--max-length", length, "--stride", stride,
+                                        "--truncation", "only_second", stdin=stdin))
+                for case, answer in zip(cases, answers):
+                    for field in ("ids", "offsets", "type_ids"):
+                        self.assertEqual(answer[field], case[field], case["pair"][:80])
+                        self.assertEqual([w[field] for w in answer["overflow"]], [w[field] for w in case["overflow"]])
+
 
 class Raw(support.Scratch):
     """Rows of a padded reference batch, without their padding and in one ragged batch, give the reference logits."""
