@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A compiled file as a list of sections, whatever they mean: checked when read, written atomically. */
+#ifndef ESPI_MODEL_ESP_FILE_H
+#define ESPI_MODEL_ESP_FILE_H
+
+#include "base/file.h"
+#include "model/esp_format.h"
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+/* Owner: the caller; zero-initialise, espi_esp_file_close releases. Thread rule: immutable after opening. */
+struct espi_esp_file {
+    const char *source;                      // for messages; outlives the file
+    const unsigned char *data;               // the whole file
+    const struct espi_esp_section *sections; // (count), within data
+    size_t count;
+    struct espi_map map; // opened files only
+};
+
+/* Checks header, table, the place, size and checksum of every section and the zeros between them, in this order; what
+ * the sections mean is not looked at. `data` is 64-byte aligned and, as `source`, outlives the result.
+ * Errors name the section and what was expected: ESP_ERR_FORMAT; ESP_ERR_UNSUPPORTED for another version. */
+int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                        struct espi_esp_file *out) ESPI_NODISCARD;
+/* The same from a mapped file; `path` outlives the result. */
+int espi_esp_file_open(esp_context *ctx, const char *path, struct espi_esp_file *out) ESPI_NODISCARD;
+void espi_esp_file_close(struct espi_esp_file *file);
+
+/* True when the file starts with the magic bytes. */
+bool espi_esp_is_file(const char *path);
+
+/* "layer 3: query/key/value weights"; "section of kind 99" when it is none. Returns `text`. */
+enum { ESPI_ESP_NAME_BYTES = 80 };
+const char *espi_esp_section_name(uint32_t kind, uint32_t layer, char text[ESPI_ESP_NAME_BYTES]);
+const char *espi_esp_encoding_name(uint32_t encoding); // "unknown" when it is none
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+struct espi_esp_source {
+    struct espi_esp_section section; // offset, crc and reserved are filled in by the writer
+    const void *data;                // (section.bytes)
+};
+
+int espi_esp_file_write(esp_context *ctx, const char *path, const struct espi_esp_source *sources,
+                        size_t count) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a compiled file says, checked against its config: views into the mapped file, ready for the kernels. */
+#ifndef ESPI_MODEL_ESP_MODEL_H
+#define ESPI_MODEL_ESP_MODEL_H
+
+#include "kernels/activation.h"
+#include "kernels/pack.h"
+#include "model/config.h"
+#include "model/esp_file.h"
+
+/* ---- which sections a model has ------------------------------------------------------------------------------------- */
+
+/* One section of a model's file as its config demands it. */
+struct espi_esp_slot {
+    uint32_t kind, layer;
+    uint32_t encoding;    // QUADS_DENSE stands for QUADS_SPARSE too
+    size_t rows, columns; // TEXT: columns is 0, any length
+};
+
+/* Lists the sections in the order of the file. NULL for `slots` just counts them. */
+size_t espi_esp_slots(const struct espi_config *config, bool tokenizer, struct espi_esp_slot *slots);
+
+/* Bytes of a section from its encoding, rows, columns and groups; ESP_ERR_LIMIT when they overflow or no such matrix
+ * can be packed, ESP_ERR_FORMAT for an unknown encoding. */
+int espi_esp_section_bytes(esp_context *ctx, const struct espi_esp_section *section, uint64_t *bytes) ESPI_NODISCARD;
+
+/* ---- an open model --------------------------------------------------------------------------------------------------- */
+
+/* value = (q - zero_point) * step */
+struct espi_steps {
+    float step;
+    int32_t zero_point; // 0 .. 255
+};
+
+/* The activations of a layer that have fixed steps. Queries, keys and values have the zero point 128. */
+#define ESPI_ESP_POINT_MAP(X)                                                                                          \
+    X(INPUT, "input")                                                                                                  \
+    X(QUERY, "query")                                                                                                  \
+    X(KEY, "key")                                                                                                      \
+    X(VALUE, "value")                                                                                                  \
+    X(CONTEXT, "context")                                                                                              \
+    X(FFN_INPUT, "ffn_input")                                                                                          \
+    X(INTERMEDIATE, "intermediate") /* behind the activation function */
+
+enum espi_esp_point {
+#define X(name, text) ESPI_POINT_##name,
+    ESPI_ESP_POINT_MAP(X)
+#undef X
+        ESPI_POINT_COUNT,
+};
+
+extern const char *const espi_esp_point_names[ESPI_POINT_COUNT];
+
+/* What a linear layer and its epilogue consume. */
+struct espi_esp_linear {
+    struct espi_quads quads;
+    const int32_t *start;      // (rows rounded up to 4)
+    const float *scale, *bias; // (rows rounded up to 4)
+};
+
+struct espi_esp_norm {
+    const float *gain, *bias; // (hidden)
+};
+
+struct espi_esp_layer {
+    struct espi_esp_linear qkv, attention_out, ffn_in, ffn_out;
+    struct espi_esp_norm attention_norm, ffn_norm;
+    struct espi_steps points[ESPI_POINT_COUNT]; // of a model with fixed steps; else zero
+};
+
+enum { ESPI_ESP_HEAD_TENSORS = ESPI_ESP_MLM_BIAS - ESPI_ESP_POOLER_W + 1 };
+
+/* Owner: the caller; zero-initialise, espi_esp_model_close releases. Thread rule: immutable after opening; any number
+ * of plans and sessions may share it. */
+struct espi_esp_model {
+    struct espi_config config;
+    bool fixed_steps;         // activations have calibrated steps; false: a step per token, found while running
+    const uint16_t *word;     // bf16 (vocab_size, hidden)
+    const uint16_t *position; // bf16 (max_positions, hidden)
+    const uint16_t *type;     // bf16 (type_vocab, hidden), or NULL
+    struct espi_esp_norm embed_norm;
+    struct espi_esp_layer *layers;             // (config.layers)
+    const float *heads[ESPI_ESP_HEAD_TENSORS]; // by kind - ESPI_ESP_POOLER_W; NULL: the model has none
+    const char *tokenizer;                     // the text of a tokenizer.json, or NULL
+    size_t tokenizer_bytes;
+    struct espi_esp_file file;
+};
+
+/* Opens and checks a compiled file: everything espi_esp_file_open checks, the sections against the config, every index
+ * of the weights. `path` outlives the model. The file must not be written to while it is open (replacing it under its
+ * name is fine). */
+int espi_esp_model_open(esp_context *ctx, const char *path, struct espi_esp_model *out) ESPI_NODISCARD;
+/* The same from memory, 64-byte aligned, which outlives the model. */
+int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                         struct espi_esp_model *out) ESPI_NODISCARD;
+void espi_esp_model_close(struct espi_esp_model *model);
+
+/* The tokenizer inside; ESP_ERR_NOT_FOUND when the file has none. */
+int espi_esp_model_tokenizer(esp_context *ctx, const struct espi_esp_model *model, esp_tokenizer **out) ESPI_NODISCARD;
+
+static inline const float *espi_esp_head(const struct espi_esp_model *model, enum espi_esp_kind kind)
+{
+    return model->heads[kind - ESPI_ESP_POOLER_W];
+}
+
+/* True when the requantizing epilogue of the first feed-forward layer can apply the activation from a table. */
+bool espi_esp_curve(enum espi_activation activation, enum espi_curve *out);
+
+/* ---- the model section ------------------------------------------------------------------------------------------------ */
+
+/* The JSON text of section MODEL: what config.json does not say. `points`: (layers) or NULL for a step per token.
+ * free() the result; NULL when out of memory. */
+char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+/* Reads it into config, fixed_steps and the layers' points of `model`, whose config and layers are there. */
+int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
+                             struct espi_esp_model *model) ESPI_NODISCARD;
+
+#endif

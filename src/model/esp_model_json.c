@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Section MODEL: {"format", "max_sequence", "has_pooler", "pooling", "normalize", "activations", "layers"}. */
+#include "base/size.h"
+#include "model/arch.h"
+#include "model/esp_model.h"
+
+#include <string.h>
+
+const char *const espi_esp_point_names[ESPI_POINT_COUNT] = {
+#define X(name, text) text,
+    ESPI_ESP_POINT_MAP(X)
+#undef X
+};
+
+static const char *const poolings[] = {"none", "cls", "mean", "max"}; // by enum espi_pooling
+static const char format_name[] = "espalier", fixed_name[] = "static", token_name[] = "per_token";
+
+/* ---- writing -------------------------------------------------------------------------------------------------------- */
+
+/* [{"input": [step, zero point], …}, …] */
+static json_t *points_to_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT])
+{
+    json_t *layers = json_array();
+    for (size_t i = 0; i < config->layers; i++) {
+        json_t *layer = json_object();
+        for (size_t p = 0; p < ESPI_POINT_COUNT; p++)
+            json_object_set_new(layer, espi_esp_point_names[p],
+                                json_pack("[f,i]", (double)points[i][p].step, (int)points[i][p].zero_point));
+        if (json_object_size(layer) != ESPI_POINT_COUNT || json_array_append_new(layers, layer)) {
+            json_decref(layers);
+            return NULL;
+        }
+    }
+    return layers;
+}
+
+char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT])
+{
+    json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:b, s:s}", "format", format_name, "max_sequence",
+                             (json_int_t)config->max_sequence, "has_pooler", (int)config->has_pooler, "pooling",
+                             poolings[config->pooling], "normalize", (int)config->normalize, "activations",
+                             points ? fixed_name : token_name);
+    json_t *layers = points ? points_to_json(config, points) : NULL;
+    char *text = NULL;
+    /* 9 digits give a float back. */
+    if (json && (!points || (layers && !json_object_set(json, "layers", layers))))
+        text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    json_decref(layers);
+    json_decref(json);
+    return text;
+}
+
+/* ---- reading -------------------------------------------------------------------------------------------------------- */
+
+/* Index of the member's text in a list of words. */
+static int get_word(esp_context *ctx, const struct espi_json *json, const char *key, const char *const *words,
+                    size_t count, size_t *out)
+{
+    const char *text;
+    int status = espi_json_get_string(ctx, json, key, &text, NULL);
+    if (status)
+        return status;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(words[i], text) == 0) {
+            *out = i;
+            return ESP_OK;
+        }
+    }
+    struct espi_json at = espi_json_at(json, key);
+    return espi_json_fail(ctx, &at, "\"%.64s\" is not known", text);
+}
+
+static int read_config(esp_context *ctx, const struct espi_json *json, struct espi_config *config)
+{
+    static const char *const formats[] = {format_name};
+    size_t format = 0, pooling = 0;
+    int status;
+    if ((status = get_word(ctx, json, "format", formats, 1, &format)) ||
+        (status = espi_json_get_size(ctx, json, "max_sequence", 1, config->max_positions, &config->max_sequence)) ||
+        (status = get_word(ctx, json, "pooling", poolings, ESPI_COUNT(poolings), &pooling)) ||
+        (status = espi_json_get_bool(ctx, json, "normalize", &config->normalize)))
+        return status;
+    config->pooling = (enum espi_pooling)pooling;
+    bool pooler, could = config->has_pooler, must = could && config->head != ESPI_HEAD_NONE;
+    status = espi_json_get_bool(ctx, json, "has_pooler", &pooler);
+    if (status)
+        return status;
+    if ((pooler && !could) || (!pooler && must)) {
+        struct espi_json at = espi_json_at(json, "has_pooler");
+        return espi_json_fail(ctx, &at, "expected %s for this architecture and head", could ? "true" : "false");
+    }
+    config->has_pooler = pooler;
+    return ESP_OK;
+}
+
+/* [step, zero point] */
+static int read_point(esp_context *ctx, const struct espi_json *layer, const char *key, bool symmetric,
+                      struct espi_steps *out)
+{
+    struct espi_json pair = espi_json_at(layer, key);
+    int status = espi_json_expect_array(ctx, &pair);
+    if (status)
+        return status;
+    const json_t *step = json_array_get(pair.value, 0), *zero = json_array_get(pair.value, 1);
+    if (espi_json_length(&pair) != 2 || !json_is_number(step) || !json_is_integer(zero))
+        return espi_json_fail(ctx, &pair, "expected [step, zero point]");
+    double value = json_number_value(step);
+    if (!(value >= 0x1p-100 && value <= 0x1p100))
+        return espi_json_fail(ctx, &pair, "expected a step from 2^-100 to 2^100, found %g", value);
+    json_int_t zero_point = json_integer_value(zero), low = symmetric ? 128 : 0, high = symmetric ? 128 : 255;
+    if (zero_point < low || zero_point > high)
+        return espi_json_fail(ctx, &pair, "expected a zero point from %lld to %lld, found %lld", (long long)low,
+                              (long long)high, (long long)zero_point);
+    *out = (struct espi_steps){.step = (float)value, .zero_point = (int32_t)zero_point};
+    return ESP_OK;
+}
+
+static int read_points(esp_context *ctx, const struct espi_json *json, struct espi_esp_model *model)
+{
+    struct espi_json list = espi_json_at(json, "layers");
+    int status = espi_json_expect_array(ctx, &list);
+    if (!status && espi_json_length(&list) != model->config.layers)
+        status =
+            espi_json_fail(ctx, &list, "expected %zu layers, found %zu", model->config.layers, espi_json_length(&list));
+    for (size_t i = 0; !status && i < model->config.layers; i++) {
+        struct espi_json layer = espi_json_item(&list, i);
+        status = espi_json_expect_object(ctx, &layer);
+        for (size_t p = 0; !status && p < ESPI_POINT_COUNT; p++) {
+            bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;
+            status = read_point(ctx, &layer, espi_esp_point_names[p], symmetric, &model->layers[i].points[p]);
+        }
+    }
+    return status;
+}
+
+int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
+                             struct espi_esp_model *model)
+{
+    static const char *const kinds[] = {token_name, fixed_name};
+    struct espi_json json;
+    size_t kind = 0;
+    int status = espi_json_open_text(ctx, source, text, bytes, &json);
+    if (status)
+        return status;
+    status = espi_json_expect_object(ctx, &json);
+    if (!status)
+        status = read_config(ctx, &json, &model->config);
+    if (!status)
+        status = get_word(ctx, &json, "activations", kinds, ESPI_COUNT(kinds), &kind);
+    model->fixed_steps = kind == 1;
+    if (!status && model->fixed_steps)
+        status = read_points(ctx, &json, model);
+    espi_json_close(&json);
+    return status;
+}
