@@ -151,6 +151,13 @@ static size_t cut_queries(struct espi_workspace *workspace, const struct espi_ba
     return count;
 }
 
+static void show(const struct espi_encoder *encoder, size_t layer, enum espi_tap tap, size_t tokens, size_t columns,
+                 const float *x)
+{
+    if (encoder->tap)
+        encoder->tap(encoder->tap_argument, layer, tap, tokens, columns, x);
+}
+
 static int run_layer(esp_context *ctx, struct forward *f, size_t number, size_t query_blocks)
 {
     struct espi_encoder *encoder = f->encoder;
@@ -158,18 +165,23 @@ static int run_layer(esp_context *ctx, struct forward *f, size_t number, size_t 
     const struct espi_encoder_layer *layer = &encoder->layers[number];
     struct espi_products *products = encoder->products;
     struct espi_workspace *w = &encoder->workspace;
-    size_t tokens = f->batch->tokens;
+    size_t tokens = f->batch->tokens, hidden = config->hidden;
 
+    show(encoder, number, ESPI_TAP_INPUT, tokens, hidden, w->hidden);
     int status = espi_linear_forward(ctx, products, &layer->qkv, tokens, w->hidden, NULL, w->widest);
+    show(encoder, number, ESPI_TAP_QKV, tokens, 3 * hidden, w->widest);
     if (!status)
         status = espi_products_run(ctx, products, query_blocks * config->heads, attend, f);
+    show(encoder, number, ESPI_TAP_CONTEXT, tokens, hidden, w->context);
     if (!status)
         status = espi_linear_forward(ctx, products, &layer->attention_out, tokens, w->context, NULL, w->product);
     if (!status)
         status = espi_encoder_norm(ctx, encoder, ESPI_ATTENTION_NORM_W, ESPI_ATTENTION_NORM_B, number, tokens,
                                    w->product, w->hidden, w->hidden);
+    show(encoder, number, ESPI_TAP_FFN_INPUT, tokens, hidden, w->hidden);
     if (!status)
         status = espi_linear_forward(ctx, products, &layer->ffn_in, tokens, w->hidden, &config->activation, w->widest);
+    show(encoder, number, ESPI_TAP_INTERMEDIATE, tokens, config->intermediate, w->widest);
     if (!status)
         status = espi_linear_forward(ctx, products, &layer->ffn_out, tokens, w->widest, NULL, w->product);
     if (!status)
@@ -214,6 +226,13 @@ int espi_encoder_run_layers(struct espi_engine *engine, esp_context *ctx, const 
 {
     int status = espi_batch_check(ctx, batch, engine->config);
     return status ? status : run_layers(ctx, (struct espi_encoder *)engine, batch, out);
+}
+
+void espi_encoder_set_tap(struct espi_engine *engine, espi_tap_fn *tap, void *argument)
+{
+    struct espi_encoder *encoder = (struct espi_encoder *)engine;
+    encoder->tap = tap;
+    encoder->tap_argument = argument;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */

@@ -17,4 +17,19 @@ int espi_encoder_new(esp_context *ctx, const struct espi_config *config, const s
 int espi_encoder_run_layers(struct espi_engine *encoder, esp_context *ctx, const struct espi_batch *batch,
                             float *out) ESPI_NODISCARD;
 
+/* The activations a quantized encoder rounds. */
+enum espi_tap {
+    ESPI_TAP_INPUT,        // (tokens, hidden) what query, key and value are made of
+    ESPI_TAP_QKV,          // (tokens, 3 hidden) query, key, value
+    ESPI_TAP_CONTEXT,      // (tokens, hidden) what the attention's output layer reads
+    ESPI_TAP_FFN_INPUT,    // (tokens, hidden)
+    ESPI_TAP_INTERMEDIATE, // (tokens, intermediate) behind the activation function
+};
+
+typedef void espi_tap_fn(void *argument, size_t layer, enum espi_tap tap, size_t tokens, size_t columns,
+                         const float *x); // (tokens, columns), valid during the call
+
+/* Shows every run's activations to `tap` from now on, layer by layer, on the calling thread; NULL: no more. */
+void espi_encoder_set_tap(struct espi_engine *encoder, espi_tap_fn *tap, void *argument);
+
 #endif

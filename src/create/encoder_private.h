@@ -39,6 +39,8 @@ struct espi_encoder {
     struct espi_encoder_layer *layers; // (config->layers)
     struct espi_encoder_heads heads;
     struct espi_workspace workspace;
+    espi_tap_fn *tap; // or NULL
+    void *tap_argument;
     float *scores; // (threads, ESPI_ATTENTION_ROWS, max_positions)
 };
 

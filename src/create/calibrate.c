@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "create/calibrate.h"
+
+#include "create/encoder.h"
+#include "create/quantize.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { BINS = 4096 };
+
+/* What was seen of one point of one layer. */
+struct range {
+    float low, high;
+    uint32_t *bins; // (BINS) over [low, high], in the second pass of PERCENTILE; else NULL
+    uint64_t seen;  // values in the bins
+};
+
+struct watch {
+    struct range (*ranges)[ESPI_POINT_COUNT]; // (layers)
+    size_t hidden;
+};
+
+static void widen(struct range *range, float low, float high)
+{
+    range->low = fminf(range->low, low);
+    range->high = fmaxf(range->high, high);
+}
+
+static void count_row(struct range *range, size_t columns, const float *x)
+{
+    float width = range->high - range->low, scale = width > 0 ? BINS / width : 0;
+    for (size_t i = 0; i < columns; i++) {
+        float bin = (x[i] - range->low) * scale;
+        range->bins[bin >= BINS - 1 ? BINS - 1 : bin > 0 ? (size_t)bin : 0]++;
+    }
+    range->seen += columns;
+}
+
+/* Columns begin .. begin + count - 1 of x (tokens, columns). */
+static void observe(struct range *range, size_t tokens, size_t columns, size_t begin, size_t count, const float *x)
+{
+    for (size_t t = 0; t < tokens; t++) {
+        const float *row = x + t * columns + begin;
+        if (range->bins) {
+            count_row(range, count, row);
+            continue;
+        }
+        float low = row[0], high = row[0];
+        for (size_t i = 1; i < count; i++) {
+            low = row[i] < low ? row[i] : low;
+            high = row[i] > high ? row[i] : high;
+        }
+        widen(range, low, high);
+    }
+}
+
+static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, size_t columns, const float *x)
+{
+    static const enum espi_esp_point points[] = {
+        [ESPI_TAP_INPUT] = ESPI_POINT_INPUT,
+        [ESPI_TAP_QKV] = ESPI_POINT_QUERY,
+        [ESPI_TAP_CONTEXT] = ESPI_POINT_CONTEXT,
+        [ESPI_TAP_FFN_INPUT] = ESPI_POINT_FFN_INPUT,
+        [ESPI_TAP_INTERMEDIATE] = ESPI_POINT_INTERMEDIATE,
+    };
+    const struct watch *watch = argument;
+    struct range *range = &watch->ranges[layer][points[tap]];
+    if (tap != ESPI_TAP_QKV) {
+        observe(range, tokens, columns, 0, columns, x);
+        return;
+    }
+    for (size_t part = 0; part < 3; part++) // query, key, value
+        observe(range + part, tokens, columns, part * watch->hidden, watch->hidden, x);
+}
+
+static int run_examples(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < count; i++)
+        most = examples[i].tokens > most ? examples[i].tokens : most;
+    float *hidden = espi_calloc(ctx, most, engine->config->hidden * sizeof *hidden);
+    int status = hidden ? ESP_OK : ESP_ERR_MEMORY;
+    for (size_t i = 0; !status && i < count; i++) {
+        struct espi_wanted wanted = {.result = ESPI_RESULT_HIDDEN, .out = hidden};
+        status = engine->run(engine, ctx, &examples[i], &wanted);
+    }
+    free(hidden);
+    return status;
+}
+
+/* Moves the ends inwards over the share of values beyond the percentile. */
+static void cut(struct range *range, double percentile)
+{
+    double allowed = (1 - percentile / 100) * (double)range->seen, left = 0, right = 0;
+    float bin = (range->high - range->low) / BINS, low = range->low;
+    size_t first = 0, last = BINS;
+    while (first < last && (left += range->bins[first]) <= allowed)
+        first++;
+    while (last > first && (right += range->bins[last - 1]) <= allowed)
+        last--;
+    range->low = low + bin * (float)first;
+    range->high = low + bin * (float)last;
+}
+
+/* Second pass: the same examples once more, into histograms over the ranges of the first. */
+static int cut_ranges(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
+                      double percentile, struct range (*ranges)[ESPI_POINT_COUNT])
+{
+    size_t all = engine->config->layers * ESPI_POINT_COUNT;
+    uint32_t *bins = espi_calloc(ctx, all, BINS * sizeof *bins);
+    if (!bins)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < all; i++)
+        ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT].bins = bins + i * BINS;
+    int status = run_examples(ctx, engine, examples, count);
+    for (size_t i = 0; !status && i < all; i++)
+        cut(&ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT], percentile);
+    free(bins);
+    return status;
+}
+
+static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
+                       size_t count, const struct espi_calibrate_options *options, struct watch *watch)
+{
+    struct espi_engine *engine;
+    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, options->team, &engine);
+    if (status)
+        return status;
+    espi_encoder_set_tap(engine, tap, watch);
+    status = run_examples(ctx, engine, examples, count);
+    if (!status && options->method == ESPI_CALIBRATE_PERCENTILE)
+        status = cut_ranges(ctx, engine, examples, count, options->percentile, watch->ranges);
+    engine->free(engine);
+    return status;
+}
+
+int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
+                   size_t count, const struct espi_calibrate_options *options,
+                   struct espi_steps (*points)[ESPI_POINT_COUNT])
+{
+    if (!count)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "calibration: there are no examples");
+    if (options->method == ESPI_CALIBRATE_PERCENTILE && !(options->percentile > 50 && options->percentile <= 100))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "calibration: expected a percentile above 50, at most 100, found %g",
+                         options->percentile);
+    const struct espi_config *config = &checkpoint->config;
+    struct watch watch = {.hidden = config->hidden};
+    watch.ranges = espi_calloc(ctx, config->layers, sizeof *watch.ranges); // 0 is in every range
+    if (!watch.ranges)
+        return ESP_ERR_MEMORY;
+    int status = find_ranges(ctx, checkpoint, examples, count, options, &watch);
+    for (size_t layer = 0; !status && layer < config->layers; layer++)
+        for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
+            struct range *range = &watch.ranges[layer][p];
+            if (p == ESPI_POINT_INTERMEDIATE) // an activation's table takes zero points up to 127
+                range->high = fmaxf(range->high, -1.1f * range->low);
+            bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;
+            points[layer][p] = symmetric ? espi_steps_symmetric(range->low, range->high)
+                                         : espi_steps_asymmetric(range->low, range->high);
+        }
+    free(watch.ranges);
+    return status;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Steps of the activations from example batches, which run through the fp32 encoder. */
+#ifndef ESPI_CREATE_CALIBRATE_H
+#define ESPI_CREATE_CALIBRATE_H
+
+#include "base/team.h"
+#include "model/batch.h"
+#include "model/checkpoint.h"
+#include "model/esp_model.h"
+
+enum espi_calibration {
+    ESPI_CALIBRATE_MINMAX,     // the whole range seen
+    ESPI_CALIBRATE_PERCENTILE, // without the values beyond the percentile on either side
+};
+
+struct espi_calibrate_options {
+    enum espi_calibration method;
+    double percentile; // PERCENTILE: above 50, at most 100, for example 99.99
+    struct espi_team *team;
+};
+
+/* Fills points (layers). The examples run once, with PERCENTILE twice. ESP_ERR_ARGUMENT: no examples, or a percentile
+ * that is none; other errors as the encoder's. */
+int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
+                   size_t count, const struct espi_calibrate_options *options,
+                   struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "create/compile.h"
+
+#include "base/size.h"
+#include "create/quantize.h"
+#include "model/arch.h"
+#include "text/tokenizer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct build {
+    const struct espi_checkpoint *checkpoint;
+    const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers), or NULL: a step per token
+    const esp_tokenizer *tokenizer;
+    struct espi_compile_report *report; // or NULL
+    struct espi_esp_source *sources;    // (count), the data owned
+    size_t count;
+    /* one linear layer at a time */
+    int8_t *weights; // (largest rows * columns)
+    float *scale;    // (largest rows)
+};
+
+/* ---- linear layers ---------------------------------------------------------------------------------------------------- */
+
+/* What a linear layer of the file is made from. */
+struct linear_kind {
+    enum espi_esp_kind kind;
+    enum espi_role weight, bias;
+    const char *name;
+    enum espi_esp_point input;
+};
+
+static const struct linear_kind linear_kinds[] = {
+    {ESPI_ESP_QKV, ESPI_QUERY_W, ESPI_QUERY_B, "query_key_value", ESPI_POINT_INPUT},
+    {ESPI_ESP_ATTENTION_OUT, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B, "attention_output", ESPI_POINT_CONTEXT},
+    {ESPI_ESP_FFN_IN, ESPI_FFN_IN_W, ESPI_FFN_IN_B, "ffn_input", ESPI_POINT_FFN_INPUT},
+    {ESPI_ESP_FFN_OUT, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, "ffn_output", ESPI_POINT_INTERMEDIATE},
+};
+
+static const struct linear_kind *find_linear(uint32_t kind)
+{
+    for (size_t i = 0; i < ESPI_COUNT(linear_kinds); i++)
+        if (linear_kinds[i].kind == kind)
+            return &linear_kinds[i];
+    return NULL;
+}
+
+static double kept_share(const int8_t *weights, size_t rows, size_t columns)
+{
+    size_t kept = 0, quads = espi_quad_count(rows);
+    for (size_t quad = 0; quad < quads; quad++)
+        for (size_t column = 0; column < columns; column++) {
+            bool any = false;
+            for (size_t row = quad * ESPI_QUAD; row < espi_size_min(rows, (quad + 1) * ESPI_QUAD); row++)
+                any |= weights[row * columns + column] != 0;
+            kept += any;
+        }
+    return (double)kept / (double)(quads * columns);
+}
+
+/* Packs build->weights. */
+static int pack_weights(esp_context *ctx, const struct build *build, const struct linear_kind *kind,
+                        struct espi_esp_source *source)
+{
+    size_t rows = source->section.rows, columns = source->section.columns;
+    struct espi_packing packing;
+    double kept = kept_share(build->weights, rows, columns);
+    bool sparse = kept <= ESPI_SPARSE_KEPT;
+    int status =
+        sparse ? espi_packing_sparse(ctx, rows, columns, espi_count_groups(build->weights, rows, columns), &packing)
+               : espi_packing_dense(ctx, rows, columns, &packing);
+    if (status)
+        return status;
+    uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
+    if (!block)
+        return ESP_ERR_MEMORY;
+    espi_pack(&packing, build->weights, block);
+    source->data = block;
+    source->section.bytes = packing.bytes;
+    source->section.groups = sparse ? packing.groups : 0;
+    source->section.encoding = sparse ? ESPI_ESP_QUADS_SPARSE : ESPI_ESP_QUADS_DENSE;
+    if (build->report)
+        build->report->linears[build->report->linear_count++] =
+            (struct espi_compiled_linear){.layer = source->section.layer,
+                                          .name = kind->name,
+                                          .rows = rows,
+                                          .columns = columns,
+                                          .sparse = sparse,
+                                          .kept = kept,
+                                          .bytes = packing.bytes};
+    return ESP_OK;
+}
+
+/* The unit the sums of the first feed-forward layer are brought to: 2^-shift steps of its output, which the epilogue's
+ * table takes. */
+static int table_unit(esp_context *ctx, const struct build *build, size_t layer, float *unit)
+{
+    struct espi_steps steps = build->points[layer][ESPI_POINT_INTERMEDIATE];
+    struct espi_activation_table table;
+    enum espi_curve curve;
+    if (!espi_esp_curve(build->checkpoint->config.activation, &curve))
+        return ESP_OK; // the layer's output is float
+    int status = espi_activation_gelu(ctx, curve, steps.step, steps.zero_point, &table);
+    *unit = ldexpf(steps.step, -table.shift);
+    return status;
+}
+
+/* start, scale and bias of every row, as docs/format.md defines them. */
+static int make_rows(esp_context *ctx, const struct build *build, const struct linear_kind *kind, const float *bias,
+                     size_t columns, struct espi_esp_source *source)
+{
+    size_t rows = source->section.rows, layer = source->section.layer, padded = espi_round_up(rows, ESPI_QUAD);
+    int32_t *start = espi_calloc(ctx, padded, 3 * sizeof *start);
+    if (!start)
+        return ESP_ERR_MEMORY;
+    float *scale = (float *)(void *)(start + padded), *shift = scale + padded;
+    source->data = start;
+    source->section.bytes = padded * 3 * sizeof *start;
+
+    struct espi_steps input = {.step = 1, .zero_point = 128}, output = {.step = 1};
+    if (build->points)
+        input = build->points[layer][kind->input];
+    if (build->points && kind->kind == ESPI_ESP_FFN_IN) {
+        int status = table_unit(ctx, build, layer, &output.step);
+        if (status)
+            return status;
+    }
+    espi_pack_start(build->weights, rows, columns, input.zero_point, start);
+    for (size_t row = 0; row < rows; row++) {
+        if (build->points && kind->kind == ESPI_ESP_QKV)
+            output = build->points[layer][ESPI_POINT_QUERY + row / build->checkpoint->config.hidden];
+        scale[row] = build->scale[row] * input.step / output.step;
+        shift[row] = bias[row] / output.step + (float)output.zero_point;
+    }
+    return ESP_OK;
+}
+
+/* sources[0]: the weights; sources[1]: their rows. */
+static int make_linear(esp_context *ctx, struct build *build, const struct linear_kind *kind,
+                       struct espi_esp_source sources[2])
+{
+    const struct espi_esp_section *section = &sources[0].section;
+    const struct espi_params *params = &build->checkpoint->params;
+    /* Query, key and value follow each other: one matrix, one vector. */
+    const float *weights = espi_params_data(params, kind->weight, section->layer);
+    const float *bias = espi_params_data(params, kind->bias, section->layer);
+    espi_quantize_weights(weights, section->rows, section->columns, build->weights, build->scale);
+    int status = pack_weights(ctx, build, kind, &sources[0]);
+    return status ? status : make_rows(ctx, build, kind, bias, section->columns, &sources[1]);
+}
+
+/* ---- the other sections ------------------------------------------------------------------------------------------------ */
+
+static int take_text(esp_context *ctx, char *text, size_t length, struct espi_esp_source *source)
+{
+    source->data = text;
+    source->section.columns = source->section.bytes = length;
+    return text ? ESP_OK : espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for a section of the file");
+}
+
+static int make_text(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
+{
+    const struct espi_config *config = &build->checkpoint->config;
+    char *text = NULL;
+    if (source->section.kind == ESPI_ESP_CONFIG) {
+        json_t *json = espi_config_json(ctx, config);
+        text = json ? json_dumps(json, JSON_COMPACT) : NULL;
+        json_decref(json);
+    } else if (source->section.kind == ESPI_ESP_MODEL) {
+        text = espi_esp_model_json(config, build->points);
+    } else {
+        size_t bytes = 0;
+        FILE *stream = open_memstream(&text, &bytes);
+        if (!stream)
+            return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for the tokenizer");
+        int status = espi_tokenizer_write_json(ctx, build->tokenizer, stream);
+        if (fclose(stream) != 0 && !status)
+            status = espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for the tokenizer");
+        source->data = text;
+        if (status)
+            return status;
+    }
+    return take_text(ctx, text, text ? strlen(text) : 0, source);
+}
+
+static int make_embedding(esp_context *ctx, const struct build *build, enum espi_role role,
+                          struct espi_esp_source *source)
+{
+    const float *values = espi_params_data(&build->checkpoint->params, role, 0);
+    size_t count = source->section.rows * source->section.columns;
+    uint16_t *out = espi_calloc(ctx, count, sizeof *out);
+    if (!out)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        out[i] = espi_bf16_from_float(values[i]);
+    source->data = out;
+    source->section.bytes = count * sizeof *out;
+    return ESP_OK;
+}
+
+/* One tensor as it is, or two vectors one after the other (second != ESPI_ROLE_COUNT). */
+static int make_floats(esp_context *ctx, const struct build *build, enum espi_role role, size_t second,
+                       struct espi_esp_source *source)
+{
+    size_t layer = source->section.layer, count = source->section.rows * source->section.columns;
+    size_t part = second == ESPI_ROLE_COUNT ? count : count / 2;
+    const struct espi_params *params = &build->checkpoint->params;
+    float *out = espi_calloc(ctx, count, sizeof *out);
+    if (!out)
+        return ESP_ERR_MEMORY;
+    memcpy(out, espi_params_data(params, role, layer), part * sizeof *out);
+    if (second != ESPI_ROLE_COUNT)
+        memcpy(out + part, espi_params_data(params, (enum espi_role)second, layer), part * sizeof *out);
+    source->data = out;
+    source->section.bytes = count * sizeof *out;
+    return ESP_OK;
+}
+
+static int make_section(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
+{
+    /* The tensors of a section that holds floats; two for a LayerNorm. */
+    static const struct {
+        enum espi_esp_kind kind;
+        enum espi_role role;
+        size_t second;
+    } floats[] = {
+        {ESPI_ESP_EMBED_NORM, ESPI_EMBED_NORM_W, ESPI_EMBED_NORM_B},
+        {ESPI_ESP_ATTENTION_NORM, ESPI_ATTENTION_NORM_W, ESPI_ATTENTION_NORM_B},
+        {ESPI_ESP_FFN_NORM, ESPI_FFN_NORM_W, ESPI_FFN_NORM_B},
+        {ESPI_ESP_POOLER_W, ESPI_POOLER_W, ESPI_ROLE_COUNT},
+        {ESPI_ESP_POOLER_B, ESPI_POOLER_B, ESPI_ROLE_COUNT},
+        {ESPI_ESP_PRE_CLASSIFIER_W, ESPI_PRE_CLASSIFIER_W, ESPI_ROLE_COUNT},
+        {ESPI_ESP_PRE_CLASSIFIER_B, ESPI_PRE_CLASSIFIER_B, ESPI_ROLE_COUNT},
+        {ESPI_ESP_CLASSIFIER_W, ESPI_CLASSIFIER_W, ESPI_ROLE_COUNT},
+        {ESPI_ESP_CLASSIFIER_B, ESPI_CLASSIFIER_B, ESPI_ROLE_COUNT},
+        {ESPI_ESP_MLM_DENSE_W, ESPI_MLM_DENSE_W, ESPI_ROLE_COUNT},
+        {ESPI_ESP_MLM_DENSE_B, ESPI_MLM_DENSE_B, ESPI_ROLE_COUNT},
+        {ESPI_ESP_MLM_NORM, ESPI_MLM_NORM_W, ESPI_MLM_NORM_B},
+        {ESPI_ESP_MLM_BIAS, ESPI_MLM_BIAS, ESPI_ROLE_COUNT},
+    };
+    switch (source->section.kind) {
+    case ESPI_ESP_CONFIG:
+    case ESPI_ESP_MODEL:
+    case ESPI_ESP_TOKENIZER:
+        return make_text(ctx, build, source);
+    case ESPI_ESP_EMBED_WORD:
+        return make_embedding(ctx, build, ESPI_EMBED_WORD, source);
+    case ESPI_ESP_EMBED_POSITION:
+        return make_embedding(ctx, build, ESPI_EMBED_POSITION, source);
+    case ESPI_ESP_EMBED_TYPE:
+        return make_embedding(ctx, build, ESPI_EMBED_TYPE, source);
+    default:
+        break;
+    }
+    for (size_t i = 0; i < ESPI_COUNT(floats); i++)
+        if (floats[i].kind == source->section.kind)
+            return make_floats(ctx, build, floats[i].role, floats[i].second, source);
+    return espi_fail(ctx, ESP_ERR_INTERNAL, "compile: no rule for a section of kind %u",
+                     (unsigned)source->section.kind);
+}
+
+/* ---- all together ------------------------------------------------------------------------------------------------------ */
+
+static int make_sections(esp_context *ctx, struct build *build)
+{
+    for (size_t i = 0; i < build->count; i++) {
+        const struct linear_kind *kind = find_linear(build->sources[i].section.kind);
+        int status =
+            kind ? make_linear(ctx, build, kind, &build->sources[i]) : make_section(ctx, build, &build->sources[i]);
+        if (status)
+            return status;
+        i += kind != NULL; // its rows are made too
+    }
+    return ESP_OK;
+}
+
+/* Empty sections as the config demands them, and room for the largest linear layer. */
+static int prepare(esp_context *ctx, struct build *build)
+{
+    const struct espi_config *config = &build->checkpoint->config;
+    size_t rows = espi_size_max(3 * config->hidden, config->intermediate);
+    build->count = espi_esp_slots(config, build->tokenizer != NULL, NULL);
+    struct espi_esp_slot *slots = espi_calloc(ctx, build->count, sizeof *slots);
+    build->sources = espi_calloc(ctx, build->count, sizeof *build->sources);
+    build->weights = espi_calloc(ctx, rows, config->hidden); // the second feed-forward layer is as large as the first
+    build->scale = espi_calloc(ctx, rows, sizeof *build->scale);
+    if (build->report)
+        build->report->linears = espi_calloc(ctx, 4 * config->layers, sizeof *build->report->linears);
+    bool complete = slots && build->sources && build->weights && build->scale;
+    if (complete && (!build->report || build->report->linears)) {
+        espi_esp_slots(config, build->tokenizer != NULL, slots);
+        for (size_t i = 0; i < build->count; i++)
+            build->sources[i].section = (struct espi_esp_section){.kind = slots[i].kind,
+                                                                  .layer = slots[i].layer,
+                                                                  .encoding = slots[i].encoding,
+                                                                  .rows = slots[i].rows,
+                                                                  .columns = slots[i].columns};
+        free(slots);
+        return ESP_OK;
+    }
+    free(slots);
+    return ESP_ERR_MEMORY;
+}
+
+static int compile_with(esp_context *ctx, struct build *build, const char *path)
+{
+    int status = prepare(ctx, build);
+    if (!status)
+        status = make_sections(ctx, build);
+    if (!status)
+        status = espi_esp_file_write(ctx, path, build->sources, build->count);
+    if (!status && build->report) {
+        build->report->file_bytes = sizeof(struct espi_esp_header) + build->count * sizeof(struct espi_esp_section);
+        for (size_t i = 0; i < build->count; i++)
+            build->report->file_bytes += espi_round_up(build->sources[i].section.bytes, ESPI_ESP_ALIGN);
+    }
+    for (size_t i = 0; build->sources && i < build->count; i++)
+        free((void *)(uintptr_t)build->sources[i].data);
+    free(build->sources);
+    free(build->weights);
+    free(build->scale);
+    return status;
+}
+
+int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
+                 const char *path, struct espi_compile_report *report)
+{
+    const struct espi_config *config = &checkpoint->config;
+    struct espi_steps(*points)[ESPI_POINT_COUNT] = NULL;
+    int status = ESP_OK;
+    if (report)
+        *report = (struct espi_compile_report){0};
+    if (config->hidden / config->heads % 4 != 0)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: attention heads of %zu features: expected a multiple of 4",
+                         checkpoint->directory, config->hidden / config->heads);
+    if (options->example_count) {
+        points = espi_calloc(ctx, config->layers, sizeof *points);
+        status = points ? espi_calibrate(ctx, checkpoint, options->examples, options->example_count,
+                                         &options->calibrate, points)
+                        : ESP_ERR_MEMORY;
+    }
+    struct build build = {.checkpoint = checkpoint,
+                          .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])points,
+                          .tokenizer = options->tokenizer,
+                          .report = report};
+    if (!status)
+        status = compile_with(ctx, &build, path);
+    free(points);
+    if (status && report) {
+        free(report->linears);
+        *report = (struct espi_compile_report){0};
+    }
+    return status;
+}
