@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A plan: the flat list of steps an encoder takes, made once from a compiled model. */
+#ifndef ESPI_RUN_PLAN_H
+#define ESPI_RUN_PLAN_H
+
+#include "kernels/attention.h"
+#include "model/esp_model.h"
+
+/* Where activations stand. The first three hold the whole batch in panels one after another, the others one panel. */
+enum espi_buffer {
+    ESPI_BUFFER_STREAM,      // float (hidden): the residual stream
+    ESPI_BUFFER_QKV,         // u8 or float (3 hidden)
+    ESPI_BUFFER_CONTEXT,     // u8 or float (hidden): what attention gives
+    ESPI_BUFFER_BYTES,       // u8 (hidden): input of a linear layer
+    ESPI_BUFFER_INNER,       // u8 (intermediate)
+    ESPI_BUFFER_INNER_FLOAT, // float (intermediate), of models whose intermediate is not made by an epilogue
+    ESPI_BUFFER_COUNT,
+};
+
+enum espi_step_kind {
+    ESPI_STEP_EMBED,     // ids to STREAM
+    ESPI_STEP_NORM,      // LayerNorm of STREAM in place, its bytes to `out` where `quantize` has a scale
+    ESPI_STEP_LINEAR,    // `in` to `out` by `linear`
+    ESPI_STEP_ACTIVATE,  // INNER_FLOAT in place
+    ESPI_STEP_QUANTIZE,  // `in` to bytes in `out`
+    ESPI_STEP_ATTENTION, // QKV to CONTEXT, over whole sequences; the steps between two of these go panel by panel
+};
+
+struct espi_step {
+    enum espi_step_kind kind;
+    size_t layer;
+    enum espi_buffer in, out;
+    const struct espi_esp_linear *linear;
+    struct espi_epilogue epilogue; // LINEAR: but for `out` and `token_scale`
+    struct espi_layer_norm norm;
+    struct espi_quantize quantize;   // NORM, QUANTIZE: but for `out` and `token_scale`
+    struct espi_attention attention; // ATTENTION: of models with fixed steps, but for span, row and out
+};
+
+/* Owner: the caller; zero-initialise, espi_plan_clear releases; the model outlives it. Thread rule: immutable after
+ * making; any number of sessions may share it. */
+struct espi_plan {
+    const struct espi_esp_model *model;
+    struct espi_kernel_set kernels;
+    struct espi_step *steps; // (length)
+    size_t length;
+    size_t rows[ESPI_BUFFER_COUNT];  // of each buffer
+    size_t bytes[ESPI_BUFFER_COUNT]; // of one value; 0: the model does not need the buffer
+    struct espi_arena arena;
+};
+
+/* Chooses the kernels for this CPU under ESPALIER_ISA. ESP_ERR_LIMIT: an encoder the kernels cannot run (heads whose
+ * size is not a multiple of 4, more than 65536 positions). */
+int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct espi_plan *out) ESPI_NODISCARD;
+void espi_plan_clear(struct espi_plan *plan);
+
+static inline bool espi_buffer_is_batch(enum espi_buffer buffer)
+{
+    return buffer <= ESPI_BUFFER_CONTEXT;
+}
+
+#endif

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From the last hidden state to what was asked for: heads in fp32, ESPI_HEAD_LANES tokens or sequences side by side. */
+#include "base/simd.h"
+#include "base/size.h"
+#include "run/session_private.h"
+
+#include <math.h>
+#include <string.h>
+
+_Static_assert((int)ESPI_HEAD_LANES == (int)ESPI_LANES, "a block of lanes is a vector");
+
+/* ---- products over lanes ------------------------------------------------------------------------------------------------ */
+
+/* out[row][lane] = bias[row] + Σ_column weight[row][column] * x[column][lane], summed in the order of the columns. */
+struct product {
+    const float *weights; // (rows, columns), or
+    const uint16_t *bf16; // the same as upper halves of floats
+    const float *bias;    // (rows)
+    size_t rows, columns;
+    const float *x; // (columns, stride): the first ESPI_LANES of each row
+    size_t stride;
+    size_t lanes; // of them that matter
+    float *out;   // element (row, lane) at row * out_row + lane * out_lane
+    size_t out_row, out_lane;
+};
+
+static inline float weight_at(const struct product *p, size_t i)
+{
+    return p->bf16 ? espi_float_of_bits((uint32_t)p->bf16[i] << 16) : p->weights[i];
+}
+
+enum { PRODUCT_ROWS = 4 }; // at a time, so that sums do not wait for each other
+
+ESPI_SIMD static void result_rows(const struct product *p, size_t first, size_t end)
+{
+    for (size_t begin = first; begin < end; begin += PRODUCT_ROWS) {
+        float sum[PRODUCT_ROWS][ESPI_LANES] = {{0}};
+        size_t at[PRODUCT_ROWS]; // behind the last row, that row again
+        for (size_t r = 0; r < PRODUCT_ROWS; r++)
+            at[r] = (begin + r < end ? begin + r : end - 1) * p->columns;
+        for (size_t column = 0; column < p->columns; column++) {
+            const float *x = p->x + column * p->stride;
+            for (size_t r = 0; r < PRODUCT_ROWS; r++) {
+                float weight = weight_at(p, at[r] + column);
+                for (size_t lane = 0; lane < ESPI_LANES; lane++)
+                    sum[r][lane] += weight * x[lane];
+            }
+        }
+        for (size_t r = 0; r < PRODUCT_ROWS && begin + r < end; r++)
+            for (size_t lane = 0; lane < p->lanes; lane++)
+                p->out[(begin + r) * p->out_row + lane * p->out_lane] = sum[r][lane] + p->bias[begin + r];
+    }
+}
+
+static void product(const struct product *p)
+{
+    result_rows(p, 0, p->rows);
+}
+
+/* A dense layer of the head into a block of lanes. */
+static void dense(const struct espi_esp_model *model, enum espi_esp_kind weights, const float *x, float *out)
+{
+    size_t hidden = model->config.hidden;
+    product(&(struct product){.weights = espi_esp_head(model, weights),
+                              .bias = espi_esp_head(model, (enum espi_esp_kind)(weights + 1)),
+                              .rows = hidden,
+                              .columns = hidden,
+                              .x = x,
+                              .stride = ESPI_LANES,
+                              .lanes = ESPI_LANES,
+                              .out = out,
+                              .out_row = ESPI_LANES,
+                              .out_lane = 1});
+}
+
+/* ---- tokens of the stream -------------------------------------------------------------------------------------------------- */
+
+/* Where a token of the part stands: its value of row 0, rows are `*width` apart. */
+static const float *stream_at(const struct espi_session *session, const struct espi_part *part, size_t token,
+                              size_t *width)
+{
+    struct espi_span span = {.rows = session->plan->rows[ESPI_BUFFER_STREAM], .tokens = part->tokens, .count = 1};
+    return (const float *)session->buffers[ESPI_BUFFER_STREAM] + espi_span_at(&span, token, width);
+}
+
+/* Lane `lane` of a block from a token; lanes that get none keep what they have. */
+static void gather(const struct espi_session *session, const struct espi_part *part, size_t token, float *block,
+                   size_t lane)
+{
+    size_t width, hidden = session->engine.config->hidden;
+    const float *x = stream_at(session, part, token, &width);
+    for (size_t i = 0; i < hidden; i++)
+        block[i * ESPI_LANES + lane] = x[i * width];
+}
+
+/* ---- results by panel, by block of sequences, by sequence -------------------------------------------------------------------- */
+
+struct finish {
+    struct espi_session *session;
+    const struct espi_part *part;
+    const struct espi_wanted *wanted;
+};
+
+static void hidden_panel(void *argument, size_t panel, size_t thread)
+{
+    (void)thread;
+    const struct finish *f = argument;
+    size_t hidden = f->session->engine.config->hidden, tokens = espi_panel_tokens(f->part, panel);
+    const float *x = espi_session_panel(f->session, NULL, ESPI_BUFFER_STREAM, panel);
+    f->session->plan->kernels.panel_to_rows(x, hidden, espi_panel_width(tokens), 0, tokens,
+                                            f->wanted->out + (f->part->token + panel * ESPI_PANEL_TOKENS) * hidden,
+                                            hidden);
+}
+
+static void token_logits_panel(void *argument, size_t panel, size_t thread)
+{
+    (void)thread;
+    const struct finish *f = argument;
+    const struct espi_esp_model *model = f->session->plan->model;
+    size_t tokens = espi_panel_tokens(f->part, panel), width = espi_panel_width(tokens), labels = model->config.labels;
+    const float *x = espi_session_panel(f->session, NULL, ESPI_BUFFER_STREAM, panel);
+    float *out = f->wanted->out + (f->part->token + panel * ESPI_PANEL_TOKENS) * labels;
+    for (size_t lane = 0; lane < tokens; lane += ESPI_LANES)
+        product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
+                                  .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
+                                  .rows = labels,
+                                  .columns = model->config.hidden,
+                                  .x = x + lane,
+                                  .stride = width,
+                                  .lanes = espi_size_min(tokens - lane, ESPI_LANES),
+                                  .out = out + lane * labels,
+                                  .out_row = 1,
+                                  .out_lane = labels});
+}
+
+/* A block of first tokens through the pooler or the pre-classifier into lanes[1]; returns its lanes. */
+static size_t pool_block(const struct finish *f, size_t block, const struct espi_scratch *scratch)
+{
+    const struct espi_esp_model *model = f->session->plan->model;
+    size_t first = block * ESPI_LANES, lanes = espi_size_min(f->part->sequences - first, ESPI_LANES);
+    bool pre_classifier = espi_esp_head(model, ESPI_ESP_PRE_CLASSIFIER_W) != NULL;
+    for (size_t i = 0; i < lanes; i++) {
+        size_t token = f->part->batch->starts[f->part->sequence + first + i] - f->part->token;
+        gather(f->session, f->part, token, scratch->lanes[0], i);
+    }
+    dense(model, pre_classifier ? ESPI_ESP_PRE_CLASSIFIER_W : ESPI_ESP_POOLER_W, scratch->lanes[0], scratch->lanes[1]);
+    espi_activate(pre_classifier ? ESPI_RELU : ESPI_TANH, scratch->lanes[1], model->config.hidden * ESPI_LANES);
+    return lanes;
+}
+
+static void pooled_block(void *argument, size_t block, size_t thread)
+{
+    const struct finish *f = argument;
+    const struct espi_scratch *scratch = &f->session->scratch[thread];
+    size_t hidden = f->session->engine.config->hidden, lanes = pool_block(f, block, scratch);
+    float *out = f->wanted->out + (f->part->sequence + block * ESPI_LANES) * hidden;
+    f->session->plan->kernels.panel_to_rows(scratch->lanes[1], hidden, ESPI_LANES, 0, lanes, out, hidden);
+}
+
+static void sequence_logits_block(void *argument, size_t block, size_t thread)
+{
+    const struct finish *f = argument;
+    const struct espi_esp_model *model = f->session->plan->model;
+    const struct espi_scratch *scratch = &f->session->scratch[thread];
+    size_t labels = model->config.labels, lanes = pool_block(f, block, scratch);
+    product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
+                              .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
+                              .rows = labels,
+                              .columns = model->config.hidden,
+                              .x = scratch->lanes[1],
+                              .stride = ESPI_LANES,
+                              .lanes = lanes,
+                              .out = f->wanted->out + (f->part->sequence + block * ESPI_LANES) * labels,
+                              .out_row = 1,
+                              .out_lane = labels});
+}
+
+static void scale_to_one(size_t hidden, float *x)
+{
+    float squares = 0;
+    for (size_t i = 0; i < hidden; i++)
+        squares += x[i] * x[i];
+    float length = sqrtf(squares);
+    for (size_t i = 0; i < hidden && length > 0; i++)
+        x[i] /= length;
+}
+
+/* The first token, the mean or the largest of a sequence's tokens. */
+static void embedding_of(void *argument, size_t index, size_t thread)
+{
+    (void)thread;
+    const struct finish *f = argument;
+    const struct espi_config *config = f->session->engine.config;
+    const uint32_t *starts = f->part->batch->starts + f->part->sequence + index;
+    size_t tokens = config->pooling == ESPI_POOL_CLS ? 1 : starts[1] - starts[0];
+    float *out = f->wanted->out + (f->part->sequence + index) * config->hidden;
+    for (size_t t = 0; t < tokens; t++) {
+        size_t width;
+        const float *x = stream_at(f->session, f->part, starts[0] - f->part->token + t, &width);
+        for (size_t i = 0; i < config->hidden; i++) {
+            float value = x[i * width];
+            if (t == 0)
+                out[i] = value;
+            else if (config->pooling == ESPI_POOL_MAX)
+                out[i] = value > out[i] ? value : out[i];
+            else
+                out[i] += value;
+        }
+    }
+    if (config->pooling == ESPI_POOL_MEAN || config->pooling == ESPI_POOL_NONE)
+        for (size_t i = 0; i < config->hidden; i++)
+            out[i] /= (float)tokens;
+    if (config->normalize)
+        scale_to_one(config->hidden, out);
+}
+
+/* ---- masked LM -------------------------------------------------------------------------------------------------------------- */
+
+enum { VOCAB_ROWS = 512 }; // of the decoder that a thread takes at a time
+
+static void decode_rows(void *argument, size_t index, size_t thread)
+{
+    (void)thread;
+    const struct product *p = argument;
+    result_rows(p, index * VOCAB_ROWS, espi_size_min((index + 1) * VOCAB_ROWS, p->rows));
+}
+
+/* `lanes` wanted positions from number `first` of the caller's list on. */
+static void decode_block(const struct finish *f, size_t first, size_t lanes)
+{
+    const struct espi_esp_model *model = f->session->plan->model;
+    const struct espi_config *config = &model->config;
+    const struct espi_scratch *scratch = &f->session->scratch[0];
+    const float *norm = espi_esp_head(model, ESPI_ESP_MLM_NORM);
+    float *x = scratch->lanes[0], *y = scratch->lanes[1];
+    for (size_t i = 0; i < lanes; i++)
+        gather(f->session, f->part, f->wanted->positions[first + i] - f->part->token, x, i);
+    dense(model, ESPI_ESP_MLM_DENSE_W, x, y);
+    espi_activate(config->activation, y, config->hidden * ESPI_LANES);
+    f->session->plan->kernels.layer_norm(
+        y, config->hidden, ESPI_LANES,
+        &(struct espi_layer_norm){.gain = norm, .bias = norm + config->hidden, .epsilon = config->layer_norm_eps}, y,
+        NULL);
+    struct product decoder = {.bf16 = model->word,
+                              .bias = espi_esp_head(model, ESPI_ESP_MLM_BIAS),
+                              .rows = config->vocab_size,
+                              .columns = config->hidden,
+                              .x = y,
+                              .stride = ESPI_LANES,
+                              .lanes = lanes,
+                              .out = f->wanted->out + first * config->vocab_size,
+                              .out_row = 1,
+                              .out_lane = config->vocab_size};
+    espi_team_run(f->session->team, (config->vocab_size + VOCAB_ROWS - 1) / VOCAB_ROWS, decode_rows, &decoder);
+}
+
+static bool in_part(const struct espi_part *part, uint32_t position)
+{
+    return position >= part->token && position - part->token < part->tokens;
+}
+
+/* The wanted positions of this part, neighbours in the list together. */
+static void decode(const struct finish *f)
+{
+    const struct espi_wanted *wanted = f->wanted;
+    for (size_t first = 0, end; first < wanted->position_count; first = end) {
+        end = first;
+        while (end < wanted->position_count && end - first < ESPI_LANES && in_part(f->part, wanted->positions[end]))
+            end++;
+        if (end > first)
+            decode_block(f, first, end - first);
+        else
+            end++;
+    }
+}
+
+/* ---- entry points -------------------------------------------------------------------------------------------------------- */
+
+/* What the model lacks for a result, or NULL. */
+static const char *missing(const struct espi_esp_model *model, enum espi_result result)
+{
+    enum espi_head head = model->config.head;
+    switch (result) {
+    case ESPI_RESULT_HIDDEN:
+    case ESPI_RESULT_EMBEDDING:
+        return NULL;
+    case ESPI_RESULT_POOLED:
+        return model->config.has_pooler ? NULL : "pooler";
+    case ESPI_RESULT_TOKEN_LOGITS:
+        return head == ESPI_HEAD_QA || head == ESPI_HEAD_TOKEN ? NULL
+                                                               : "question-answering or token classification head";
+    case ESPI_RESULT_SEQUENCE_LOGITS:
+        return head == ESPI_HEAD_SEQUENCE ? NULL : "sequence classification head";
+    case ESPI_RESULT_VOCAB_LOGITS:
+        return head == ESPI_HEAD_MLM ? NULL : "masked-LM head";
+    }
+    return "such head";
+}
+
+int espi_session_check_wanted(esp_context *ctx, const struct espi_session *session, const struct espi_batch *batch,
+                              const struct espi_wanted *wanted)
+{
+    const struct espi_esp_model *model = session->plan->model;
+    const char *what = missing(model, wanted->result);
+    if (what)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: the model has no %s", model->file.source, what);
+    for (size_t i = 0; wanted->result == ESPI_RESULT_VOCAB_LOGITS && i < wanted->position_count; i++)
+        if (wanted->positions[i] >= batch->tokens)
+            return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: position %zu: expected a token below %zu, found %u",
+                             model->file.source, i, batch->tokens, (unsigned)wanted->positions[i]);
+    return ESP_OK;
+}
+
+void espi_session_finish(struct espi_session *session, const struct espi_part *part, const struct espi_wanted *wanted)
+{
+    struct finish f = {.session = session, .part = part, .wanted = wanted};
+    size_t panels = espi_panels(part->tokens), blocks = (part->sequences + ESPI_LANES - 1) / ESPI_LANES;
+    switch (wanted->result) {
+    case ESPI_RESULT_HIDDEN:
+        espi_team_run(session->team, panels, hidden_panel, &f);
+        break;
+    case ESPI_RESULT_POOLED:
+        espi_team_run(session->team, blocks, pooled_block, &f);
+        break;
+    case ESPI_RESULT_EMBEDDING:
+        espi_team_run(session->team, part->sequences, embedding_of, &f);
+        break;
+    case ESPI_RESULT_TOKEN_LOGITS:
+        espi_team_run(session->team, panels, token_logits_panel, &f);
+        break;
+    case ESPI_RESULT_SEQUENCE_LOGITS:
+        espi_team_run(session->team, blocks, sequence_logits_block, &f);
+        break;
+    case ESPI_RESULT_VOCAB_LOGITS:
+        decode(&f);
+        break;
+    }
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The steps of a plan over the panels of a batch. */
+#include "run/session_private.h"
+
+#include "base/size.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- one step on one panel ---------------------------------------------------------------------------------------------- */
+
+struct work {
+    struct espi_session *session;
+    const struct espi_part *part;
+    const struct espi_step *steps; // (length) those between two attention steps, or one attention step
+    size_t length;
+    /* one linear step whose rows the team shares */
+    const struct espi_epilogue *epilogue;
+    const void *x;
+    size_t width;
+};
+
+void *espi_session_panel(const struct espi_session *session, const struct espi_scratch *scratch,
+                         enum espi_buffer buffer, size_t panel)
+{
+    if (!espi_buffer_is_batch(buffer))
+        return scratch->buffers[buffer];
+    size_t offset = panel * ESPI_PANEL_TOKENS * session->plan->rows[buffer] * session->plan->bytes[buffer];
+    return (char *)session->buffers[buffer] + offset;
+}
+
+static float *token_scale(const struct work *work, const struct espi_scratch *scratch, enum espi_buffer buffer)
+{
+    return work->session->plan->model->fixed_steps ? NULL : scratch->token_scale[buffer == ESPI_BUFFER_INNER];
+}
+
+static void embed(const struct work *work, const struct espi_scratch *scratch, size_t panel, size_t width)
+{
+    const struct espi_plan *plan = work->session->plan;
+    const struct espi_esp_model *model = plan->model;
+    const struct espi_batch *batch = work->part->batch;
+    size_t first = work->part->token + panel * ESPI_PANEL_TOKENS, tokens = espi_panel_tokens(work->part, panel);
+    size_t low = work->part->sequence, high = low + work->part->sequences;
+    while (high - low > 1) { // the sequence of the first token
+        size_t middle = (low + high) / 2;
+        if (batch->starts[middle] <= first)
+            low = middle;
+        else
+            high = middle;
+    }
+    for (size_t i = 0, sequence = low; i < tokens; i++) {
+        size_t token = first + i;
+        sequence += token >= batch->starts[sequence + 1];
+        scratch->ids[0][i] = (uint32_t)batch->ids[token];
+        scratch->ids[1][i] = (uint32_t)token - batch->starts[sequence];
+        scratch->ids[2][i] = batch->types ? batch->types[token] : 0;
+    }
+    const struct espi_table tables[] = {
+        {.kind = ESPI_TABLE_BF16, .rows = model->word, .ids = scratch->ids[0]},
+        {.kind = ESPI_TABLE_BF16, .rows = model->position, .ids = scratch->ids[1]},
+        {.kind = ESPI_TABLE_BF16, .rows = model->type, .ids = scratch->ids[2]},
+    };
+    plan->kernels.embed(tables, model->type ? 3 : 2, model->config.hidden, tokens, width,
+                        espi_session_panel(work->session, scratch, ESPI_BUFFER_STREAM, panel));
+}
+
+/* The quantizer of a step with this panel's outputs. */
+static struct espi_quantize quantizer(const struct work *work, const struct espi_scratch *scratch,
+                                      const struct espi_step *step, size_t panel)
+{
+    struct espi_quantize quantize = step->quantize;
+    quantize.out = espi_session_panel(work->session, scratch, step->out, panel);
+    quantize.token_scale = token_scale(work, scratch, step->out);
+    return quantize;
+}
+
+static void run_rows(const struct work *work, const struct espi_step *step, size_t first, size_t end)
+{
+    const struct espi_kernel_set *kernels = &work->session->plan->kernels;
+    const struct espi_quads *quads = &step->linear->quads;
+    if (quads->starts)
+        kernels->sparse_u8s8(quads, work->x, work->width, first, end, work->epilogue);
+    else
+        kernels->gemm_u8s8(quads, work->x, work->width, first, end, work->epilogue);
+}
+
+enum { SHARED_QUADS = 16 }; // quads a thread takes at a time from a linear layer the team shares
+
+static void run_shared_rows(void *argument, size_t index, size_t thread)
+{
+    (void)thread;
+    const struct work *work = argument;
+    size_t quads = espi_quad_count(work->steps->linear->quads.rows), first = index * SHARED_QUADS;
+    run_rows(work, work->steps, first, espi_size_min(first + SHARED_QUADS, quads));
+}
+
+static void linear(const struct work *work, const struct espi_scratch *scratch, const struct espi_step *step,
+                   size_t panel, size_t width, bool shared)
+{
+    const struct espi_session *session = work->session;
+    const struct espi_quads *quads = &step->linear->quads;
+    const void *x = espi_session_panel(session, scratch, step->in, panel);
+    struct espi_epilogue epilogue = step->epilogue;
+    epilogue.out = espi_session_panel(session, scratch, step->out, panel);
+    epilogue.token_scale = token_scale(work, scratch, step->in);
+    if (!quads->starts) {
+        session->plan->kernels.interleave_u8(x, quads->columns, width, scratch->interleaved);
+        x = scratch->interleaved;
+    }
+    struct work rows = *work;
+    rows.steps = step;
+    rows.epilogue = &epilogue;
+    rows.x = x;
+    rows.width = width;
+    size_t count = espi_quad_count(quads->rows);
+    if (shared)
+        espi_team_run(session->team, (count + SHARED_QUADS - 1) / SHARED_QUADS, run_shared_rows, &rows);
+    else
+        run_rows(&rows, step, 0, count);
+}
+
+static void run_step(const struct work *work, const struct espi_scratch *scratch, const struct espi_step *step,
+                     size_t panel, bool shared)
+{
+    const struct espi_plan *plan = work->session->plan;
+    size_t width = espi_panel_width(espi_panel_tokens(work->part, panel));
+    void *in = espi_session_panel(work->session, scratch, step->in, panel);
+    struct espi_quantize quantize = quantizer(work, scratch, step, panel);
+    switch (step->kind) {
+    case ESPI_STEP_EMBED:
+        embed(work, scratch, panel, width);
+        break;
+    case ESPI_STEP_NORM:
+        plan->kernels.layer_norm(in, plan->rows[step->in], width, &step->norm, in, quantize.scale ? &quantize : NULL);
+        break;
+    case ESPI_STEP_LINEAR:
+        linear(work, scratch, step, panel, width, shared);
+        break;
+    case ESPI_STEP_ACTIVATE:
+        espi_activate(plan->model->config.activation, in, plan->rows[step->in] * width);
+        break;
+    case ESPI_STEP_QUANTIZE:
+        plan->kernels.quantize_u8(in, plan->rows[step->in], width, &quantize);
+        break;
+    case ESPI_STEP_ATTENTION:
+        break;
+    }
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------------------ */
+
+/* One head of one sequence. */
+static void attend(void *argument, size_t index, size_t thread)
+{
+    const struct work *work = argument;
+    const struct espi_session *session = work->session;
+    const struct espi_plan *plan = session->plan;
+    const struct espi_config *config = &plan->model->config;
+    const struct espi_scratch *scratch = &session->scratch[thread];
+    const uint32_t *starts = work->part->batch->starts + work->part->sequence + index / config->heads;
+    size_t size = config->hidden / config->heads, row = index % config->heads * size, tokens = starts[1] - starts[0];
+    const size_t rows[3] = {row, config->hidden + row, 2 * config->hidden + row};
+    struct espi_span span = {.rows = plan->rows[ESPI_BUFFER_QKV],
+                             .tokens = work->part->tokens,
+                             .first = starts[0] - work->part->token,
+                             .count = tokens};
+    struct espi_packed_head head;
+    struct espi_attention attention = work->steps->attention;
+    espi_head_place(&head, tokens, size, scratch->head);
+    if (plan->model->fixed_steps) {
+        plan->kernels.attention_pack(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
+    } else {
+        plan->kernels.attention_pack_f32(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
+        attention.kind = ESPI_EPILOGUE_F32;
+        espi_attention_scores(&attention, size, head.step[0] * head.step[1] / sqrtf((float)size));
+        for (size_t i = 0; i < size; i++)
+            scratch->head_scale[0][i] = head.step[2];
+        attention.scale = scratch->head_scale[0];
+        attention.bias = scratch->head_scale[1]; // zero
+    }
+    attention.span = span;
+    attention.span.rows = plan->rows[ESPI_BUFFER_CONTEXT];
+    attention.row = row;
+    attention.out = session->buffers[ESPI_BUFFER_CONTEXT];
+    plan->kernels.attention(&head, 0, espi_query_blocks(tokens), &attention, scratch->scores);
+}
+
+/* ---- all steps ------------------------------------------------------------------------------------------------------------ */
+
+static void run_panel(void *argument, size_t panel, size_t thread)
+{
+    const struct work *work = argument;
+    for (size_t i = 0; i < work->length; i++)
+        run_step(work, &work->session->scratch[thread], &work->steps[i], panel, false);
+}
+
+/* The steps between two attentions. Each thread takes whole panels; the panels that are left over when the threads have
+ * had the same number of them go one by one, the rows of their linear layers shared. */
+static void run_panels(const struct work *work)
+{
+    struct espi_session *session = work->session;
+    size_t panels = espi_panels(work->part->tokens), threads = espi_team_size(session->team);
+    size_t even = panels / threads * threads;
+    espi_team_run(session->team, even, run_panel, (void *)(uintptr_t)work);
+    for (size_t panel = even; panel < panels; panel++)
+        for (size_t i = 0; i < work->length; i++)
+            run_step(work, &session->scratch[0], &work->steps[i], panel, true);
+}
+
+static void run_part(struct espi_session *session, const struct espi_part *part)
+{
+    const struct espi_plan *plan = session->plan;
+    size_t end;
+    for (size_t i = 0; i < plan->length; i = end) {
+        end = i + 1;
+        struct work work = {.session = session, .part = part, .steps = &plan->steps[i], .length = 1};
+        if (plan->steps[i].kind == ESPI_STEP_ATTENTION) {
+            espi_team_run(session->team, part->sequences * plan->model->config.heads, attend, &work);
+            continue;
+        }
+        while (end < plan->length && plan->steps[end].kind != ESPI_STEP_ATTENTION)
+            end++;
+        work.length = end - i;
+        run_panels(&work);
+    }
+}
+
+static int run(struct espi_engine *engine, esp_context *ctx, const struct espi_batch *batch,
+               const struct espi_wanted *wanted)
+{
+    struct espi_session *session = (struct espi_session *)engine;
+    int status = espi_batch_check(ctx, batch, engine->config);
+    if (!status)
+        status = espi_session_check_wanted(ctx, session, batch, wanted);
+    for (size_t first = 0, end; !status && first < batch->sequences; first = end) {
+        end = first + 1; // one sequence always fits
+        while (end < batch->sequences && batch->starts[end + 1] - batch->starts[first] <= session->capacity)
+            end++;
+        struct espi_part part = {.batch = batch,
+                                 .sequence = first,
+                                 .sequences = end - first,
+                                 .token = batch->starts[first],
+                                 .tokens = batch->starts[end] - batch->starts[first]};
+        run_part(session, &part);
+        espi_session_finish(session, &part, wanted);
+    }
+    return status;
+}
+
+/* ---- memory --------------------------------------------------------------------------------------------------------------- */
+
+/* Hands out 64-byte aligned pieces of the slab; measures them when there is none. */
+struct layout {
+    char *slab;
+    size_t bytes;
+    bool overflow;
+};
+
+static void *piece(struct layout *layout, size_t count, size_t size)
+{
+    size_t bytes, end;
+    void *at = layout->slab ? layout->slab + layout->bytes : NULL;
+    if (!espi_size_mul(count, size, &bytes) || !espi_size_add(layout->bytes, bytes, &end) || end > PTRDIFF_MAX - 64) {
+        layout->overflow = true;
+        return NULL;
+    }
+    layout->bytes = espi_round_up(end, 64);
+    return bytes ? at : NULL;
+}
+
+static void place_scratch(struct layout *layout, const struct espi_plan *plan, struct espi_scratch *scratch)
+{
+    const struct espi_config *config = &plan->model->config;
+    size_t size = config->hidden / config->heads, head_bytes = 0;
+    bool own_steps = !plan->model->fixed_steps;
+    for (enum espi_buffer b = 0; b < ESPI_BUFFER_COUNT; b++)
+        if (!espi_buffer_is_batch(b))
+            scratch->buffers[b] = piece(layout, ESPI_PANEL_TOKENS * plan->rows[b], plan->bytes[b]);
+    size_t widest = espi_round_up(espi_size_max(config->hidden, config->intermediate), 4);
+    scratch->interleaved = piece(layout, widest, ESPI_PANEL_TOKENS);
+    for (size_t i = 0; i < 3; i++)
+        scratch->ids[i] = piece(layout, ESPI_PANEL_TOKENS, sizeof *scratch->ids[i]);
+    for (size_t i = 0; i < 2; i++)
+        scratch->token_scale[i] = piece(layout, own_steps ? ESPI_PANEL_TOKENS : 0, sizeof(float));
+    if (espi_head_bytes(NULL, config->max_positions, size, &head_bytes))
+        layout->overflow = true; // the plan has checked that it does not
+    scratch->head = piece(layout, head_bytes, 1);
+    scratch->scores = piece(layout, espi_attention_scratch(config->max_positions), 1);
+    for (size_t i = 0; i < 2; i++)
+        scratch->head_scale[i] = piece(layout, own_steps ? size : 0, sizeof(float));
+    for (size_t i = 0; i < 2; i++)
+        scratch->lanes[i] = piece(layout, config->hidden, ESPI_HEAD_LANES * sizeof(float));
+}
+
+/* The workspace, in memory or (no slab) measured only. */
+static void place_all(struct layout *layout, const struct espi_plan *plan, size_t capacity, size_t threads,
+                      void *buffers[ESPI_BUFFER_COUNT], struct espi_scratch *scratch)
+{
+    struct espi_scratch unused = {0};
+    size_t tokens = espi_panels(capacity) * ESPI_PANEL_TOKENS, values;
+    for (enum espi_buffer b = 0; b < ESPI_BUFFER_COUNT; b++) {
+        if (!espi_buffer_is_batch(b))
+            continue;
+        if (!espi_size_mul(tokens, plan->rows[b], &values))
+            layout->overflow = true;
+        else
+            buffers[b] = piece(layout, values, plan->bytes[b]);
+    }
+    for (size_t i = 0; i < threads && !layout->overflow; i++)
+        place_scratch(layout, plan, scratch ? &scratch[i] : &unused);
+}
+
+static size_t capacity_of(const struct espi_plan *plan, size_t capacity)
+{
+    return espi_size_max(capacity, plan->model->config.max_positions);
+}
+
+int espi_session_bytes(esp_context *ctx, const struct espi_plan *plan, size_t capacity, size_t threads, size_t *bytes)
+{
+    struct layout layout = {0};
+    void *buffers[ESPI_BUFFER_COUNT];
+    *bytes = 0;
+    if (capacity > UINT32_MAX)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "session: expected a capacity of at most %u tokens, found %zu", UINT32_MAX,
+                         capacity);
+    place_all(&layout, plan, capacity_of(plan, capacity), threads, buffers, NULL);
+    if (layout.overflow)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "session: a workspace for %zu tokens does not fit into memory", capacity);
+    *bytes = layout.bytes;
+    return ESP_OK;
+}
+
+static void free_session(struct espi_engine *engine)
+{
+    struct espi_session *session = (struct espi_session *)engine;
+    if (!session)
+        return;
+    free(session->scratch);
+    free(session->slab);
+    free(session);
+}
+
+int espi_session_new(esp_context *ctx, const struct espi_plan *plan, struct espi_team *team, size_t capacity,
+                     struct espi_engine **out)
+{
+    size_t bytes, threads = espi_team_size(team);
+    *out = NULL;
+    int status = espi_session_bytes(ctx, plan, capacity, threads, &bytes);
+    if (status)
+        return status;
+    struct espi_session *session = espi_calloc(ctx, 1, sizeof *session);
+    if (!session)
+        return ESP_ERR_MEMORY;
+    *session = (struct espi_session){.engine = {.config = &plan->model->config, .run = run, .free = free_session},
+                                     .plan = plan,
+                                     .team = team,
+                                     .capacity = capacity_of(plan, capacity)};
+    session->scratch = espi_calloc(ctx, threads, sizeof *session->scratch);
+    session->slab = espi_calloc_aligned(ctx, bytes, 1);
+    if (!session->scratch || !session->slab) {
+        free_session(&session->engine);
+        return ESP_ERR_MEMORY;
+    }
+    struct layout layout = {.slab = session->slab};
+    place_all(&layout, plan, session->capacity, threads, session->buffers, session->scratch);
+    *out = &session->engine;
+    return ESP_OK;
+}
