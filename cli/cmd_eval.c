@@ -144,10 +144,10 @@ static int prepare(esp_context *ctx, struct evaluating *e, struct cli_model *mod
 {
     const struct options *options = e->options;
     const struct espi_task *task =
-        options->task.task ? options->task.task : espi_task_for_head(model->checkpoint.config.head);
+        options->task.task ? options->task.task : espi_task_for_head(model->engine->config->head);
     struct espi_task_options task_options = options->task.task_options;
     task_options.evaluate = true;
-    int status = espi_job_init(ctx, &e->job, task, model->tokenizer, &model->checkpoint.config, &task_options);
+    int status = espi_job_init(ctx, &e->job, task, model->tokenizer, model->engine->config, &task_options);
     if (!status)
         status = espi_dataset_open(ctx, task, options->data, &task_options, &e->dataset);
     if (!status)

@@ -44,7 +44,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (!options->model)
-            argp_error(state, "expected a MODEL: a checkpoint directory");
+            argp_error(state, "expected a MODEL: a checkpoint directory or a compiled file");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -105,9 +105,9 @@ static int push_line(void *cookie, esp_context *ctx, size_t number, const struct
 static int run_task(esp_context *ctx, const struct options *options, struct cli_model *model, struct running *running)
 {
     struct espi_job job;
-    running->task = options->task.task ? options->task.task : espi_task_for_head(model->checkpoint.config.head);
-    int status = espi_job_init(ctx, &job, running->task, model->tokenizer, &model->checkpoint.config,
-                               &options->task.task_options);
+    running->task = options->task.task ? options->task.task : espi_task_for_head(model->engine->config->head);
+    int status =
+        espi_job_init(ctx, &job, running->task, model->tokenizer, model->engine->config, &options->task.task_options);
     if (!status)
         status = espi_pipeline_new(ctx, &job, model->engine, options->task.batch_tokens, deliver, running,
                                    &running->pipeline);

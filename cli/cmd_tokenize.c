@@ -2,6 +2,7 @@
  * espalier tokenize MODEL: {"text","pair"?} lines in, tokens and offsets out. */
 #include "cli.h"
 #include "jsonl.h"
+#include "model.h"
 
 #include <string.h>
 
@@ -58,7 +59,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (!options->model)
-            argp_error(state, "expected a MODEL: a checkpoint directory, tokenizer.json or vocab.txt");
+            argp_error(state, "expected a MODEL: a checkpoint directory, compiled file, tokenizer.json or vocab.txt");
         if (!options->encode.max_length && (options->truncation_given || options->encode.stride))
             argp_error(state, "--truncation and --stride need --max-length");
         if (options->encode.max_length && !options->truncation_given)
@@ -152,7 +153,7 @@ int cmd_tokenize(int argc, char **argv)
     esp_context *ctx = cli_context_new("tokenize");
     esp_tokenizer *tokenizer = NULL;
     struct tokenizing work = {.options = &options, .in = {.command = "tokenize", .strict = options.strict}};
-    int status = esp_tokenizer_open(ctx, options.model, &tokenizer);
+    int status = cli_tokenizer_open(ctx, options.model, &tokenizer);
     work.tokenizer = tokenizer;
     if (!status)
         status = espi_lines_open(ctx, options.input, &work.in.lines);

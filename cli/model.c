@@ -4,23 +4,53 @@
 #include "base/file.h"
 #include "create/encoder.h"
 
-int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out)
+static int open_checkpoint(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
 {
-    *out = (struct cli_model){0};
-    if (espi_path_exists(path) && !espi_path_is_directory(path))
-        return espi_fail(ctx, ESP_ERR_FORMAT,
-                         "%s: expected a checkpoint directory (config.json, model.safetensors), "
-                         "found a file",
-                         path);
     int status = espi_checkpoint_read(ctx, path, &out->checkpoint);
     if (!status && need_tokenizer)
         status = esp_tokenizer_open(ctx, path, &out->tokenizer);
+    return status ? status
+                  : espi_encoder_new(ctx, &out->checkpoint.config, &out->checkpoint.params, out->team, &out->engine);
+}
+
+static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
+{
+    int status = espi_esp_model_open(ctx, path, &out->compiled);
+    if (!status && need_tokenizer)
+        status = espi_esp_model_tokenizer(ctx, &out->compiled, &out->tokenizer);
     if (!status)
-        status = espi_team_new(ctx, threads, &out->team);
+        status = espi_plan_make(ctx, &out->compiled, &out->plan);
+    return status ? status : espi_session_new(ctx, &out->plan, out->team, ESPI_SESSION_CAPACITY, &out->engine);
+}
+
+int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out)
+{
+    *out = (struct cli_model){0};
+    bool file = espi_path_exists(path) && !espi_path_is_directory(path);
+    if (file && !espi_esp_is_file(path))
+        return espi_fail(
+            ctx, ESP_ERR_FORMAT,
+            "%s: expected a checkpoint directory (config.json, model.safetensors) or a compiled file, found "
+            "another file",
+            path);
+    int status = espi_team_new(ctx, threads, &out->team);
     if (!status)
-        status = espi_encoder_new(ctx, &out->checkpoint.config, &out->checkpoint.params, out->team, &out->engine);
+        status = file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, need_tokenizer, out);
     if (status)
         cli_model_close(out);
+    return status;
+}
+
+int cli_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
+{
+    struct espi_esp_model model;
+    if (!espi_esp_is_file(path))
+        return esp_tokenizer_open(ctx, path, out);
+    *out = NULL;
+    int status = espi_esp_model_open(ctx, path, &model);
+    if (!status)
+        status = espi_esp_model_tokenizer(ctx, &model, out);
+    espi_esp_model_close(&model);
     return status;
 }
 
@@ -30,6 +60,8 @@ void cli_model_close(struct cli_model *model)
         model->engine->free(model->engine);
     espi_team_free(model->team);
     esp_tokenizer_free(model->tokenizer);
+    espi_plan_clear(&model->plan);
+    espi_esp_model_close(&model->compiled);
     espi_checkpoint_clear(&model->checkpoint);
     *model = (struct cli_model){0};
 }
