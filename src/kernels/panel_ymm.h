@@ -61,4 +61,32 @@ ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const flo
     }
 }
 
+/* ---- transposition --------------------------------------------------------------------------------------------------------- */
+
+/* 8 vectors of 8 floats: rows become columns. */
+ESPI_INLINE void transpose_8(__m256 r[8])
+{
+    __m256 t[8];
+#pragma GCC unroll 2
+    for (int i = 0; i < 8; i += 4) { // 4 x 4 within 128-bit lanes
+        __m256 a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        __m256 c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = _mm256_shuffle_ps(a, c, 0x44);
+        t[i + 1] = _mm256_shuffle_ps(a, c, 0xee);
+        t[i + 2] = _mm256_shuffle_ps(b, d, 0x44);
+        t[i + 3] = _mm256_shuffle_ps(b, d, 0xee);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { // then the lanes
+        r[i] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(t[i], t[i + 4], 0x31);
+    }
+}
+
+/* The first `count` of 8 dwords: a mask for masked loads and stores. */
+ESPI_INLINE __m256i first_lanes(size_t count)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
 #endif

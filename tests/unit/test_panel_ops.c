@@ -351,6 +351,48 @@ static void test_attention(void **state)
         run_attention(&tests[i]);
 }
 
+/* The same sequence anywhere in a batch, among other neighbours: the same bytes. */
+static void test_attention_of_neighbours(void **state)
+{
+    (void)state;
+    enum { SIZE = 32, TOKENS = 100 };
+    static const size_t firsts[] = {0, 1, 41, 64, 100};
+    struct espi_random random = {.seed = 8};
+    float *values = normals(&random, (size_t)TOKENS * 3 * SIZE, 0, 1), scale[SIZE], bias[SIZE] = {0};
+    float reference[TOKENS * SIZE];
+    size_t bytes;
+    test_ok(NULL, espi_head_bytes(NULL, TOKENS, SIZE, &bytes));
+    void *memory = allocate(bytes), *scratch = allocate(espi_attention_scratch(TOKENS));
+    for (size_t f = 0; f < ESPI_COUNT(firsts); f++) {
+        struct espi_span span = {3 * SIZE, firsts[f] + TOKENS + 7 * f, firsts[f], TOKENS};
+        struct espi_span out_span = {SIZE, span.tokens, span.first, TOKENS};
+        float *qkv = normals(&random, (span.tokens + 64) * span.rows, 3, 10);
+        float *out = normals(&random, (span.tokens + 64) * SIZE, 0, 1);
+        for (size_t i = 0; i < (size_t)TOKENS * 3 * SIZE; i++)
+            *value_at(qkv, &span, 3 * SIZE, 0, i % (3 * SIZE), i / (3 * SIZE)) = values[i];
+        struct espi_packed_head head;
+        espi_head_place(&head, TOKENS, SIZE, memory);
+        kernels.attention_pack_f32(qkv, &span, (const size_t[]){0, SIZE, 2 * SIZE}, &head);
+        for (size_t i = 0; i < SIZE; i++)
+            scale[i] = head.step[2];
+        struct espi_attention attention = {
+            .kind = ESPI_EPILOGUE_F32, .scale = scale, .bias = bias, .span = out_span, .out = out};
+        espi_attention_scores(&attention, SIZE, head.step[0] * head.step[1] / sqrtf(SIZE));
+        kernels.attention(&head, 0, espi_query_blocks(TOKENS), &attention, scratch);
+        for (size_t i = 0; i < TOKENS * SIZE; i++) {
+            float found = *value_at(out, &out_span, SIZE, 0, i % SIZE, i / SIZE);
+            if (f == 0)
+                reference[i] = found;
+            assert_memory_equal(&found, &reference[i], sizeof(found));
+        }
+        free(qkv);
+        free(out);
+    }
+    free(values);
+    free(memory);
+    free(scratch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,7 +400,7 @@ int main(void)
         cmocka_unit_test(test_layer_norm),         cmocka_unit_test(test_layer_norm_far_mean),
         cmocka_unit_test(test_embed_and_back),     cmocka_unit_test(test_softmax_table),
         cmocka_unit_test(test_attention_scores),   cmocka_unit_test(test_head_limits),
-        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention),          cmocka_unit_test(test_attention_of_neighbours),
     };
     return cmocka_run_group_tests_name("panel ops", tests, setup, NULL);
 }
