@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "describe.h"
+
+#include "base/size.h"
+#include "model/arch.h"
+#include "tasks/task.h"
+
+/* ---- what both kinds of model have ------------------------------------------------------------------------------- */
+
+static json_t *labels_to_json(const struct espi_config *config)
+{
+    json_t *labels = json_array();
+    for (size_t i = 0; i < config->labels && config->label_names; i++)
+        json_array_append_new(labels, json_string(config->label_names[i]));
+    return labels;
+}
+
+static json_t *tokenizer_to_json(const esp_tokenizer *tokenizer)
+{
+    if (!tokenizer)
+        return json_null();
+    size_t limit = esp_tokenizer_max_length(tokenizer);
+    return json_pack("{s:I,s:o}", "size", (json_int_t)esp_tokenizer_size(tokenizer), "max_length",
+                     limit == SIZE_MAX ? json_null() : json_integer((json_int_t)limit));
+}
+
+static json_t *describe_config(const struct espi_config *c, const esp_tokenizer *tokenizer)
+{
+    static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm"};
+    static const char *const problems[] = {"single_label", "multi_label", "regression"};
+    static const char *const poolings[] = {"none", "cls", "mean", "max"};
+    json_t *report =
+        json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o}", "model_type", c->arch->model_type, "head",
+                  heads[c->head], "task", espi_task_for_head(c->head)->name, "layers", (json_int_t)c->layers, "hidden",
+                  (json_int_t)c->hidden, "heads", (json_int_t)c->heads, "intermediate", (json_int_t)c->intermediate,
+                  "vocab_size", (json_int_t)c->vocab_size, "max_positions", (json_int_t)c->max_positions,
+                  "max_sequence", (json_int_t)c->max_sequence, "layer_norm_eps", (double)c->layer_norm_eps, "tokenizer",
+                  tokenizer_to_json(tokenizer));
+    if (c->head == ESPI_HEAD_SEQUENCE || c->head == ESPI_HEAD_TOKEN)
+        json_object_set_new(report, "labels", labels_to_json(c));
+    if (c->head == ESPI_HEAD_SEQUENCE)
+        json_object_set_new(report, "problem_type", json_string(problems[c->problem]));
+    if (c->head == ESPI_HEAD_NONE) {
+        json_object_set_new(report, "pooling", json_string(poolings[c->pooling]));
+        json_object_set_new(report, "normalize", json_boolean(c->normalize));
+    }
+    return report;
+}
+
+/* ---- a checkpoint ------------------------------------------------------------------------------------------------ */
+
+/* The linear layers that can be pruned, with their names in reports. */
+static const struct {
+    enum espi_role role;
+    const char *name;
+} linears[] = {
+    {ESPI_QUERY_W, "query"},      {ESPI_KEY_W, "key"},
+    {ESPI_VALUE_W, "value"},      {ESPI_ATTENTION_OUT_W, "attention_output"},
+    {ESPI_FFN_IN_W, "ffn_input"}, {ESPI_FFN_OUT_W, "ffn_output"},
+};
+
+struct sparsity {
+    double zeros;  // share of weights that are 0
+    double blocks; // share of 4x1 blocks (4 output rows, 1 input column) that are 0
+};
+
+static struct sparsity sparsity_of(const float *weights, size_t rows, size_t cols)
+{
+    size_t zeros = 0, blocks = 0;
+    for (size_t row = 0; row < rows; row += 4)
+        for (size_t col = 0; col < cols; col++) {
+            size_t high = espi_size_min(rows - row, 4), found = 0;
+            for (size_t i = 0; i < high; i++)
+                found += weights[(row + i) * cols + col] == 0.0f;
+            zeros += found;
+            blocks += found == high;
+        }
+    return (struct sparsity){(double)zeros / (double)(rows * cols), (double)blocks / (double)((rows + 3) / 4 * cols)};
+}
+
+static json_t *layers_to_json(const struct espi_checkpoint *checkpoint, struct sparsity *total)
+{
+    json_t *list = json_array();
+    double weights = 0;
+    *total = (struct sparsity){0, 0};
+    for (size_t layer = 0; layer < checkpoint->config.layers; layer++)
+        for (size_t i = 0; i < ESPI_COUNT(linears); i++) {
+            const struct espi_param *param = espi_params_find(&checkpoint->params, linears[i].role, layer);
+            struct sparsity s = sparsity_of(checkpoint->params.slab + param->offset, param->rows, param->cols);
+            json_array_append_new(list, json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:f}", "layer", (json_int_t)layer, "name",
+                                                  linears[i].name, "rows", (json_int_t)param->rows, "cols",
+                                                  (json_int_t)param->cols, "precision", "fp32", "zeros", s.zeros,
+                                                  "zero_blocks_4x1", s.blocks));
+            total->zeros += s.zeros * (double)param->count;
+            total->blocks += s.blocks * (double)param->count;
+            weights += (double)param->count;
+        }
+    total->zeros /= weights;
+    total->blocks /= weights;
+    return list;
+}
+
+json_t *cli_describe_checkpoint(const struct espi_checkpoint *checkpoint, const esp_tokenizer *tokenizer)
+{
+    struct sparsity total;
+    size_t parameters = 0;
+    for (size_t i = 0; i < checkpoint->params.length; i++)
+        parameters += checkpoint->params.list[i].count;
+    json_t *report = describe_config(&checkpoint->config, tokenizer), *layers = layers_to_json(checkpoint, &total);
+    json_object_set_new(report, "engine", json_string("fp32"));
+    json_object_set_new(report, "parameters", json_integer((json_int_t)parameters));
+    json_object_set_new(report, "bytes", json_integer((json_int_t)(parameters * sizeof(float))));
+    json_object_set_new(report, "sparsity", json_real(total.zeros));
+    json_object_set_new(report, "sparsity_4x1", json_real(total.blocks));
+    json_object_set_new(report, "linear_layers", layers);
+    return report;
+}
+
+/* ---- a compiled file --------------------------------------------------------------------------------------------- */
+
+static json_t *compiled_linear(const struct espi_plan *plan, size_t layer, const char *name,
+                               const struct espi_quads *quads)
+{
+    size_t dense = espi_quad_count(quads->rows) * ((quads->columns + 3) / 4);
+    size_t groups = quads->starts ? quads->starts[espi_quad_count(quads->rows)] : dense;
+    enum espi_op op = quads->starts ? ESPI_OP_sparse_u8s8 : ESPI_OP_gemm_u8s8;
+    return json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:s}", "layer", (json_int_t)layer, "name", name, "rows",
+                     (json_int_t)quads->rows, "cols", (json_int_t)quads->columns, "precision",
+                     quads->starts ? "int8-sparse" : "int8-dense", "zero_blocks_4x1",
+                     1.0 - (double)groups / (double)dense, "kernel", plan->kernels.chosen[op]->name);
+}
+
+json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer *tokenizer)
+{
+    const struct espi_esp_model *model = plan->model;
+    json_t *report = describe_config(&model->config, tokenizer), *layers = json_array(), *kernels = json_object();
+    for (size_t layer = 0; layer < model->config.layers; layer++) {
+        const struct espi_esp_layer *l = &model->layers[layer];
+        json_array_append_new(layers, compiled_linear(plan, layer, "query_key_value", &l->qkv.quads));
+        json_array_append_new(layers, compiled_linear(plan, layer, "attention_output", &l->attention_out.quads));
+        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_input", &l->ffn_in.quads));
+        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_output", &l->ffn_out.quads));
+    }
+    for (enum espi_op op = 0; op < ESPI_OP_COUNT; op++) {
+        char text[ESPI_EXPLAIN_BYTES];
+        json_object_set_new(kernels, espi_op_name(op), json_string(espi_kernel_explain(&plan->kernels, op, text)));
+    }
+    json_object_set_new(report, "engine", json_string("int8"));
+    json_object_set_new(report, "bytes", json_integer((json_int_t)model->file.map.bytes));
+    json_object_set_new(report, "activations", json_string(model->fixed_steps ? "static" : "per_token"));
+    json_object_set_new(report, "linear_layers", layers);
+    json_object_set_new(report, "kernels", kernels);
+    return report;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is in a model, as JSON: espalier info prints it as it is or as a table. */
+#ifndef ESPI_CLI_DESCRIBE_H
+#define ESPI_CLI_DESCRIBE_H
+
+#include "model/checkpoint.h"
+#include "run/plan.h"
+
+#include <jansson.h>
+
+/* {"model_type", "head", "task", shape…, "tokenizer", "linear_layers": [{"layer", "name", "rows", "cols", "precision",
+ * "zero_blocks_4x1", …}]}. `tokenizer` may be NULL. The caller owns the result; NULL: out of memory. */
+json_t *cli_describe_checkpoint(const struct espi_checkpoint *checkpoint, const esp_tokenizer *tokenizer);
+/* Also "kernels": for each operation the version this CPU uses, and why those before it were passed over. */
+json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer *tokenizer);
+
+#endif
