@@ -184,7 +184,7 @@ void espi_unpack(const struct espi_quads *quads, int8_t *weights)
             size_t column = quads->indices ? quads->indices[i] : i - begin * GROUP_COLUMNS;
             int8_t weight =
                 quads->weights[i / GROUP_COLUMNS * GROUP_BYTES + row % ESPI_QUAD * GROUP_COLUMNS + i % GROUP_COLUMNS];
-            if (weight) // not the fillers of a last group
+            if (weight && column < quads->columns) // not the fillers of a last group
                 weights[row * quads->columns + column] = weight;
         }
     }
