@@ -19,18 +19,18 @@ static const struct espi_product *range_product(const struct espi_linear *linear
 int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t inputs, size_t outputs,
                      const float *weight, const float *bias, struct espi_linear *out)
 {
-    *out = (struct espi_linear){.inputs = inputs, .outputs = outputs};
-    size_t ranges = (outputs + ESPI_TILE_COLUMNS - 1) / ESPI_TILE_COLUMNS;
-    size_t last = outputs - (ranges - 1) * ESPI_TILE_COLUMNS;
+    size_t columns = espi_product_columns(inputs), ranges = (outputs + columns - 1) / columns;
+    size_t last = outputs - (ranges - 1) * columns;
+    *out = (struct espi_linear){.inputs = inputs, .outputs = outputs, .columns = columns};
     out->packed = espi_calloc(ctx, ranges, sizeof *out->packed);
     if (!out->packed)
         return ESP_ERR_MEMORY;
     out->ranges = ranges;
     int status = espi_products_get(ctx, products, inputs, last, &out->product[1]);
     if (!status && ranges > 1)
-        status = espi_products_get(ctx, products, inputs, ESPI_TILE_COLUMNS, &out->product[0]);
+        status = espi_products_get(ctx, products, inputs, columns, &out->product[0]);
     for (size_t range = 0; range < ranges && !status; range++) {
-        size_t first = range * ESPI_TILE_COLUMNS;
+        size_t first = range * columns;
         status = espi_packed_init(ctx, products, range_product(out, range), weight + first * inputs, bias + first,
                                   &out->packed[range]);
     }
@@ -61,8 +61,8 @@ static void finish(const struct forward *f, size_t range, size_t row, size_t row
 {
     const struct espi_product *product = range_product(f->linear, range);
     size_t columns = product->columns, stride = f->linear->outputs;
-    float *result = espi_product_result(product, thread);       // (rows, columns)
-    float *y = f->y + row * stride + range * ESPI_TILE_COLUMNS; // (rows, columns), stride outputs
+    float *result = espi_product_result(product, thread);        // (rows, columns)
+    float *y = f->y + row * stride + range * f->linear->columns; // (rows, columns), stride outputs
     if (f->activation)
         espi_activation_forward(*f->activation, rows, columns, columns, result);
     for (size_t i = 0; i < rows; i++)

@@ -11,7 +11,8 @@
 /* y = x W' + b, the weights packed for oneDNN once. Owner: the caller, zero-initialise; clear releases. */
 struct espi_linear {
     size_t inputs, outputs;
-    size_t ranges;                         // of ESPI_TILE_COLUMNS outputs; the last may be narrower
+    size_t columns; // of a range of outputs; the last may be narrower
+    size_t ranges;
     const struct espi_product *product[2]; // of the full ranges and of the last
     struct espi_packed *packed;            // (ranges)
 };

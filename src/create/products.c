@@ -382,6 +382,13 @@ int espi_products_get(esp_context *ctx, struct espi_products *products, size_t i
     return ESP_OK;
 }
 
+size_t espi_product_columns(size_t inputs)
+{
+    enum { ELEMENTS = 192 * 1024, STEP = 64 }; // 768 KiB; the width of oneDNN's own blocks
+    size_t columns = ELEMENTS / inputs / STEP * STEP;
+    return espi_size_min(espi_size_max(columns, STEP), ESPI_TILE_COLUMNS);
+}
+
 float *espi_product_result(const struct espi_product *product, size_t thread)
 {
     return product->results + thread * ESPI_TILE_ROWS * product->columns;

@@ -35,7 +35,7 @@ int espi_products_run(esp_context *ctx, struct espi_products *products, size_t c
 
 enum {
     ESPI_TILE_ROWS = 64,     // of the highest tile
-    ESPI_TILE_COLUMNS = 384, // at most: with 768 inputs the weights (1.2 MB) stay in a second-level cache over all rows
+    ESPI_TILE_COLUMNS = 384, // at most
     ESPI_TILE_HEIGHTS = 5,
     ESPI_NARROW_ROWS = 48, // at most in the narrow form
     ESPI_NARROW_HEIGHTS = 3,
@@ -67,6 +67,9 @@ struct espi_product {
     float *results; // (threads, ESPI_TILE_ROWS, columns): a product with a stride of its own takes a slower kernel
     struct espi_product *next;
 };
+
+/* Columns of a range of a weight matrix: as many as let its weights stay in a second-level cache over all rows. */
+size_t espi_product_columns(size_t inputs);
 
 /* The product of a shape, made and tested when it is not there yet. */
 int espi_products_get(esp_context *ctx, struct espi_products *products, size_t inputs, size_t columns,

@@ -198,7 +198,7 @@ static void check_softmax(size_t rows, size_t cols, float scale)
     float *x = floats(rows * cols, scale, cols), *in = floats(rows * cols, scale, cols);
     espi_softmax_forward(rows, cols, x);
     for (size_t row = 0; row < rows; row++) {
-        double largest = -INFINITY, sum = 0.0, total = 0.0;
+        double largest = -(double)INFINITY, sum = 0.0, total = 0.0;
         for (size_t i = 0; i < cols; i++)
             largest = fmax(largest, (double)in[row * cols + i]);
         for (size_t i = 0; i < cols; i++)
@@ -228,7 +228,7 @@ static void reference_attention(const float *qkv, size_t tokens, size_t heads, s
                                 double *out)
 {
     size_t hidden = heads * width;
-    double *scores = calloc(tokens, sizeof *scores), largest = -INFINITY, sum = 0.0;
+    double *scores = calloc(tokens, sizeof *scores), largest = -(double)INFINITY, sum = 0.0;
     assert_non_null(scores);
     const float *q = qkv + query * 3 * hidden + head * width;
     for (size_t t = 0; t < tokens; t++) {
@@ -404,7 +404,7 @@ static void test_linear_base(void **state)
                 fail_msg("%zu x %zu: %zu rows differ from the same rows among %d", inputs, outputs, rows, LINEAR_ROWS);
         }
         const struct espi_product *product;
-        test_ok(ctx, espi_products_get(ctx, products, inputs, ESPI_TILE_COLUMNS, &product));
+        test_ok(ctx, espi_products_get(ctx, products, inputs, espi_product_columns(inputs), &product));
         fprintf(stderr, "%zu x %zu: tiles of", inputs, outputs);
         for (size_t t = 0; t < product->heights; t++)
             fprintf(stderr, " %zu", product->tiles[t].rows);
