@@ -308,7 +308,7 @@ static int run_part(struct parts *p, enum part part)
             espi_softmax_forward(1, length, p->scores + i % ESPI_ATTENTION_ROWS * length);
         return ESP_OK;
     case PART_ACTIVATION:
-        espi_activation_forward(c->activation, tokens, c->intermediate, c->intermediate, p->y);
+        espi_activation_forward(c->activation, tokens, c->intermediate, p->x, c->intermediate, p->y, c->intermediate);
         return ESP_OK;
     case PART_NORM:
         for (int i = 0; i < 2; i++)

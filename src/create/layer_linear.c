@@ -61,11 +61,11 @@ static void finish(const struct forward *f, size_t range, size_t row, size_t row
 {
     const struct espi_product *product = range_product(f->linear, range);
     size_t columns = product->columns, stride = f->linear->outputs;
-    float *result = espi_product_result(product, thread);        // (rows, columns)
+    const float *result = espi_product_result(product, thread);  // (rows, columns)
     float *y = f->y + row * stride + range * f->linear->columns; // (rows, columns), stride outputs
     if (f->activation)
-        espi_activation_forward(*f->activation, rows, columns, columns, result);
-    for (size_t i = 0; i < rows; i++)
+        espi_activation_forward(*f->activation, rows, columns, result, columns, y, stride);
+    for (size_t i = 0; i < rows && !f->activation; i++)
         memcpy(y + i * stride, result + i * columns, columns * sizeof *y);
 }
 

@@ -32,9 +32,10 @@ size_t espi_linear_room(size_t rows);
 int espi_linear_forward(esp_context *ctx, struct espi_products *products, const struct espi_linear *linear, size_t rows,
                         const float *x, const enum espi_activation *activation, float *y) ESPI_NODISCARD;
 
-/* x[i] = activation(x[i]) in place.
- * x: (rows, cols), rows `stride` elements apart */
-void espi_activation_forward(enum espi_activation kind, size_t rows, size_t cols, size_t stride, float *x);
+/* y[i] = activation(x[i]); they do not overlap.
+ * x: (rows, cols), stride x_stride; y: (rows, cols), stride y_stride */
+void espi_activation_forward(enum espi_activation kind, size_t rows, size_t cols, const float *x, size_t x_stride,
+                             float *y, size_t y_stride);
 
 /* out = (y - mean(y)) / sqrt(variance(y) + eps) * weight + bias by row, y = x + residual (Ba et al., "Layer
  * normalization", 2016). out may be x or residual.

@@ -54,17 +54,18 @@ static void test_activation_values(void **state)
 {
     (void)state;
     enum { COUNT = 40001 };
-    float *x = floats(COUNT, 0.0f, 1);
+    float *x = floats(COUNT, 0.0f, 1), *y = floats(COUNT, 0.0f, 1);
     for (size_t a = 0; a < sizeof activations / sizeof *activations; a++) {
         for (size_t i = 0; i < COUNT; i++)
             x[i] = (float)i * 1e-3f - 20.0f;
-        espi_activation_forward(activations[a], 1, COUNT, COUNT, x);
+        espi_activation_forward(activations[a], 1, COUNT, x, COUNT, y, COUNT);
         for (size_t i = 0; i < COUNT; i++) {
             double in = (double)((float)i * 1e-3f - 20.0f), want = reference_activation(activations[a], in);
-            assert_close((double)x[i], want, 3e-7 * fmax(1.0, fabs(in)), "activation", i);
+            assert_close((double)y[i], want, 3e-7 * fmax(1.0, fabs(in)), "activation", i);
         }
     }
     free(x);
+    free(y);
 }
 
 /* Relative accuracy where the result is small: near zero, where a careless formula cancels. */
@@ -74,9 +75,9 @@ static void test_activation_near_zero(void **state)
     for (size_t a = 0; a < sizeof activations / sizeof *activations; a++)
         for (float x = 1e-30f; x < 1.0f; x *= 1.37f)
             for (int sign = -1; sign <= 1; sign += 2) {
-                float y = (float)sign * x;
-                double want = reference_activation(activations[a], (double)y);
-                espi_activation_forward(activations[a], 1, 1, 1, &y);
+                float in = (float)sign * x, y;
+                double want = reference_activation(activations[a], (double)in);
+                espi_activation_forward(activations[a], 1, 1, &in, 1, &y, 1);
                 assert_close((double)y, want, 2e-6 * fabs(want), "activation near zero", a);
             }
 }
@@ -85,14 +86,15 @@ static void test_activation_extremes(void **state)
 {
     (void)state;
     for (size_t a = 0; a < sizeof activations / sizeof *activations; a++) {
-        float x[5] = {1e4f, -1e4f, 0.0f, NAN, 100.0f};
-        espi_activation_forward(activations[a], 1, 5, 5, x);
+        const float x[5] = {1e4f, -1e4f, 0.0f, NAN, 100.0f};
+        float y[5];
+        espi_activation_forward(activations[a], 1, 5, x, 5, y, 5);
         bool bounded = activations[a] == ESPI_TANH;
-        assert_close((double)x[0], bounded ? 1.0 : 1e4, 0.0, "large", a);
-        assert_close((double)x[1], bounded ? -1.0 : 0.0, 1e-10, "small", a);
-        assert_true(x[2] == 0.0f);
-        assert_true(isnan(x[3]) || activations[a] == ESPI_RELU);
-        assert_close((double)x[4], bounded ? 1.0 : 100.0, 0.0, "large", a);
+        assert_close((double)y[0], bounded ? 1.0 : 1e4, 0.0, "large", a);
+        assert_close((double)y[1], bounded ? -1.0 : 0.0, 1e-10, "small", a);
+        assert_true(y[2] == 0.0f);
+        assert_true(isnan(y[3]) || activations[a] == ESPI_RELU);
+        assert_close((double)y[4], bounded ? 1.0 : 100.0, 0.0, "large", a);
     }
 }
 
@@ -101,16 +103,18 @@ static void test_activation_stride(void **state)
 {
     (void)state;
     enum { ROWS = 3, STRIDE = 50 };
+    const float in = 0.7371f, untouched = 9.0f;
+    float x[ROWS * STRIDE], y[ROWS * (STRIDE + 1)], want;
+    for (size_t i = 0; i < ROWS * STRIDE; i++)
+        x[i] = in;
     for (size_t a = 0; a < sizeof activations / sizeof *activations; a++)
         for (size_t cols = 1; cols < STRIDE; cols++) {
-            float x[ROWS * STRIDE], one = 0.7371f;
-            for (size_t i = 0; i < ROWS * STRIDE; i++)
-                x[i] = one;
-            espi_activation_forward(activations[a], ROWS, cols, STRIDE, x);
-            float want = one;
-            espi_activation_forward(activations[a], 1, 1, 1, &want);
-            for (size_t i = 0; i < ROWS * STRIDE; i++)
-                assert_memory_equal(&x[i], i % STRIDE < cols ? &want : &one, sizeof want);
+            for (size_t i = 0; i < ROWS * (STRIDE + 1); i++)
+                y[i] = untouched;
+            espi_activation_forward(activations[a], ROWS, cols, x, STRIDE, y, STRIDE + 1);
+            espi_activation_forward(activations[a], 1, 1, &in, 1, &want, 1);
+            for (size_t i = 0; i < ROWS * (STRIDE + 1); i++)
+                assert_memory_equal(&y[i], i % (STRIDE + 1) < cols ? &want : &untouched, sizeof want);
         }
 }
 
