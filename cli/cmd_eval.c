@@ -23,7 +23,7 @@ enum { OPTION_SAVE = 2000, OPTION_LIMIT };
 
 static const struct argp_option option_table[] = {
     {"data", 'd', "FILE", 0, "the data set (required)", 0},
-    {"predictions", 'p', "FILE", 0, "score this prediction file; no model is run", 0},
+    {"predictions", 'p', "FILE", 0, "score this prediction file; a MODEL is not run, it tells the labels", 0},
     {"save", OPTION_SAVE, "FILE", 0, "write the model's predictions, as --predictions reads them", 0},
     {"limit", OPTION_LIMIT, "N", 0, "use only the first N examples", 0},
     {"json", 'j', NULL, 0, "print the report as one JSON object", 0},
@@ -64,9 +64,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             argp_error(state, "--data: expected a data file");
         if (!options->model && !options->predictions)
             argp_error(state, "expected a MODEL, or --predictions with a file to score");
-        if (options->predictions && (options->model || options->save || options->limit))
-            argp_error(state, "--predictions scores a file: no MODEL, --save or --limit goes with it");
-        if (options->predictions && !options->task.task)
+        if (options->predictions && (options->save || options->limit))
+            argp_error(state, "--predictions scores a file: neither --save nor --limit goes with it");
+        if (options->predictions && !options->model && !options->task.task)
             argp_error(state, "--task: expected qa, classify, tag or embed with --predictions");
         break;
     default:
@@ -129,6 +129,9 @@ static int evaluate(esp_context *ctx, struct evaluating *e, json_t **report)
     double seconds = espi_clock() - started;
     if (!status && e->progress.done == 0)
         status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected examples, found none", e->options->data);
+    if (!status && e->failed == e->progress.done)
+        status =
+            espi_fail(ctx, ESP_ERR_FORMAT, "%s: none of the %zu examples could be used", e->options->data, e->failed);
     if (!status)
         status = espi_metric_finish(ctx, e->metric, report);
     if (status)
@@ -182,6 +185,24 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
     return status;
 }
 
+/* Scores a file of predictions; the model, when there is one, says what its labels mean. */
+static int evaluate_predictions(esp_context *ctx, const struct options *options, json_t **report)
+{
+    struct cli_model model = {0};
+    struct espi_job job;
+    const struct espi_task *task = options->task.task;
+    int status = options->model ? cli_model_open(ctx, options->model, 1, true, &model) : ESP_OK;
+    if (!status && options->model) {
+        task = task ? task : espi_task_for_head(model.engine->config->head);
+        status = espi_job_init(ctx, &job, task, model.tokenizer, model.engine->config, &options->task.task_options);
+    }
+    if (!status)
+        status = espi_metric_score_file(ctx, task, options->data, options->predictions, &options->task.task_options,
+                                        options->model ? &job : NULL, report);
+    cli_model_close(&model);
+    return status;
+}
+
 /* "exact_match     86.206", one figure a line; nested figures indented below their name. */
 static void print_report(const json_t *report, int indent)
 {
@@ -221,9 +242,8 @@ int cmd_eval(int argc, char **argv)
     cli_catch_signals();
     esp_context *ctx = cli_context_new("eval");
     json_t *report = NULL;
-    int status = options.predictions ? espi_metric_score_file(ctx, options.task.task, options.data, options.predictions,
-                                                              &options.task.task_options, &report)
-                                     : evaluate_model(ctx, &options, &report);
+    int status =
+        options.predictions ? evaluate_predictions(ctx, &options, &report) : evaluate_model(ctx, &options, &report);
     if (!status && options.json)
         status = espi_json_print(ctx, report, false, stdout);
     else if (!status)

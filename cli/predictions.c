@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "base/size.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static bool is_task(const struct cli_predictions *predictions, const char *name)
@@ -33,17 +34,24 @@ static int add_question(esp_context *ctx, struct cli_predictions *predictions, c
     const char *id = json_string_value(example->id);
     if (!id)
         return espi_fail(ctx, ESP_ERR_FORMAT, "--save: question %zu has no id", example->number);
-    json_t *text = answer ? json_incref(json_object_get(answer, "answer")) : json_string("");
-    return json_object_set_new(predictions->answers, id, text) ? espi_fail_memory(ctx, strlen(id)) : ESP_OK;
+    if (!answer) // a question that is not in the file counts as wrong, as it does here
+        return ESP_OK;
+    return json_object_set(predictions->answers, id, json_object_get(answer, "answer"))
+               ? espi_fail_memory(ctx, strlen(id))
+               : ESP_OK;
 }
 
-/* A value as text in the file: a string as it is, a number in its shortest exact form. */
+/* A value as text in the file: a string as it is, a number in a short form that reads back as the same number. */
 static void print_value(const json_t *value, FILE *stream)
 {
-    if (json_is_string(value))
+    char text[32];
+    if (json_is_string(value)) {
         fputs(json_string_value(value), stream);
-    else if (json_is_number(value))
-        fprintf(stream, "%.9g", json_number_value(value));
+    } else if (json_is_number(value)) {
+        double number = json_number_value(value);
+        snprintf(text, sizeof text, "%.9g", number);
+        fprintf(stream, "%.*g", strtod(text, NULL) == number ? 9 : 17, number);
+    }
 }
 
 int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,
@@ -53,6 +61,8 @@ int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, c
         return add_question(ctx, predictions, example, answer);
     FILE *stream = predictions->output.stream;
     size_t i;
+    for (i = 0; !answer && i < example->word_count; i++) // a sentence keeps its place
+        fputs("O\n", stream);
     json_t *value, *list = json_object_get(answer, is_task(predictions, "tag") ? "tags" : "labels");
     json_array_foreach(list, i, value)
     {

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { DEFAULT_BATCH_TOKENS = 4096, MAX_BATCH_FLOATS = 8 << 20 };
+
 /* A line that waits for its batch. */
 struct raw_line {
     size_t number;
@@ -194,6 +196,22 @@ static int flush(esp_context *ctx, struct raw *raw)
     return status;
 }
 
+/* Floats of the results of the lines that wait. */
+static size_t floats_of_batch(const struct raw *raw)
+{
+    const struct espi_config *config = raw->engine->config;
+    switch (raw->result) {
+    case ESPI_RESULT_VOCAB_LOGITS:
+        return raw->tokens * config->vocab_size;
+    case ESPI_RESULT_SEQUENCE_LOGITS:
+        return raw->sequences * config->labels;
+    case ESPI_RESULT_TOKEN_LOGITS:
+        return raw->tokens * config->labels;
+    default:
+        return raw->tokens * config->hidden;
+    }
+}
+
 static int add_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status)
 {
     struct raw *raw = cookie;
@@ -211,13 +229,14 @@ static int add_line(void *cookie, esp_context *ctx, size_t number, const struct 
     if (grown)
         return grown;
     raw->lines[raw->line_count++] = line;
-    bool full = raw->tokens >= raw->batch_tokens || raw->tokens + (raw->tokens - before) > raw->batch_tokens;
+    bool full = raw->tokens + (raw->tokens - before) > raw->batch_tokens || raw->tokens >= raw->batch_tokens ||
+                raw->line_count >= raw->batch_tokens || floats_of_batch(raw) >= MAX_BATCH_FLOATS;
     return full || raw->in->strict || espi_lines_would_wait(&raw->in->lines) ? flush(ctx, raw) : ESP_OK;
 }
 
 int cli_run_raw(esp_context *ctx, struct espi_engine *engine, size_t batch_tokens, struct cli_jsonl *in)
 {
-    struct raw raw = {.engine = engine, .in = in, .batch_tokens = batch_tokens ? batch_tokens : 4096};
+    struct raw raw = {.engine = engine, .in = in, .batch_tokens = batch_tokens ? batch_tokens : DEFAULT_BATCH_TOKENS};
     raw.result = result_of_head(engine->config->head);
     int status = cli_jsonl_each(ctx, in, add_line, &raw);
     if (!status)

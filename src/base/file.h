@@ -27,8 +27,8 @@ enum { ESPI_PATH_BYTES = 4096 };
 int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *directory,
                    const char *name) ESPI_NODISCARD;
 
-/* Lines of a file, pipe or terminal, with the line end (LF or CRLF) removed; memory is bounded by the longest line.
- * Zero bytes inside a line are kept. */
+/* Lines of a file, pipe or terminal, with the line end (LF or CRLF) and a byte order mark at the very beginning removed;
+ * memory is bounded by the longest line. Zero bytes inside a line are kept. */
 struct espi_lines {
     const char *name; // for messages: the path or "stdin"
     char *text;       // the current line, zero-terminated; valid until the next call

@@ -142,6 +142,9 @@ int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
             break;
         }
     }
+    if (lines->number == 0 && lines->end - lines->begin >= 3 &&
+        !memcmp(lines->buffer + lines->begin, "\xef\xbb\xbf", 3))
+        lines->begin += 3; // byte order mark
     lines->text = lines->buffer + lines->begin;
     lines->length = (size_t)(newline - lines->text);
     lines->begin += espi_size_min(lines->length + 1, lines->end - lines->begin);

@@ -32,7 +32,8 @@ int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *ou
     int status = espi_map_open(ctx, path, &map);
     if (status)
         return status;
-    status = espi_json_open_text(ctx, path, (const char *)map.data, map.bytes, out);
+    size_t mark = map.bytes >= 3 && !memcmp(map.data, "\xef\xbb\xbf", 3) ? 3 : 0; // byte order mark
+    status = espi_json_open_text(ctx, path, (const char *)map.data + mark, map.bytes - mark, out);
     espi_map_close(&map);
     return status;
 }

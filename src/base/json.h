@@ -20,7 +20,8 @@ struct espi_json {
 };
 
 /* Parses a document; `source` must outlive it. Release with espi_json_close. Numbers that overflow, invalid UTF-8,
- * duplicate keys and trailing text are ESP_ERR_FORMAT with line and column. \u0000 in strings is allowed. */
+ * duplicate keys and trailing text are ESP_ERR_FORMAT with line and column. \u0000 in strings is allowed, and so is a
+ * byte order mark at the beginning of a file. */
 int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out) ESPI_NODISCARD;
 int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
                         struct espi_json *out) ESPI_NODISCARD;

@@ -33,6 +33,7 @@ static void draw(struct espi_progress *p, double now, const char *note, bool fin
 
 void espi_progress_update(struct espi_progress *progress, size_t done, const char *note)
 {
+    progress->done = done;
     if (!progress->stream)
         return;
     double now = espi_clock();
@@ -41,7 +42,6 @@ void espi_progress_update(struct espi_progress *progress, size_t done, const cha
         progress->terminal = isatty(fileno(progress->stream)) == 1;
         progress->started = progress->drawn = now;
     }
-    progress->done = done;
     if (now - progress->drawn >= (progress->terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL))
         draw(progress, now, note, false);
 }

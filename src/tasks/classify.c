@@ -42,8 +42,8 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
 {
     const esp_encode_options options = {.max_length = job->options.max_length,
                                         .truncation = ESP_TRUNCATE_LONGEST_FIRST};
-    return esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, example->pair.data,
-                      example->pair.bytes, &options, &features->encoding);
+    return espi_example_encode(ctx, example, job->tokenizer, &example->text, &example->pair, &options,
+                               &features->encoding);
 }
 
 /* ---- gold labels ------------------------------------------------------------------------------------------------- */
@@ -60,9 +60,7 @@ int espi_example_number(esp_context *ctx, const struct espi_example *example, do
     return ESP_OK;
 }
 
-/* One name, or several joined by commas. */
-static int want(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *joined,
-                float *wanted)
+int espi_classify_parse_labels(esp_context *ctx, const struct espi_job *job, const char *joined, float *wanted)
 {
     int32_t label;
     if (espi_config_label(job->config, joined) >= 0) {
@@ -73,10 +71,11 @@ static int want(esp_context *ctx, const struct espi_job *job, const struct espi_
         size_t bytes = strcspn(name, ",");
         char one[256];
         if (bytes >= sizeof(one))
-            return espi_example_fail(ctx, example, "expected a label of at most %zu bytes", sizeof(one) - 1);
+            return espi_fail(ctx, ESP_ERR_FORMAT, "expected a label of at most %zu bytes, found %zu", sizeof(one) - 1,
+                             bytes);
         memcpy(one, name, bytes);
         one[bytes] = '\0';
-        int status = espi_job_label(ctx, job, example, one, &label);
+        int status = espi_job_find_label(ctx, job, one, &label);
         if (status)
             return status;
         wanted[label] = 1;
@@ -93,9 +92,9 @@ int espi_classify_wanted(esp_context *ctx, const struct espi_job *job, const str
     for (size_t i = 0; i < job->config->labels; i++)
         wanted[i] = 0;
     for (size_t i = 0; i < example->label_count; i++) {
-        int status = want(ctx, job, example, example->labels[i], wanted);
+        int status = espi_classify_parse_labels(ctx, job, example->labels[i], wanted);
         if (status)
-            return status;
+            return espi_example_fail_prefix(ctx, example, status);
     }
     return ESP_OK;
 }
@@ -162,14 +161,33 @@ static json_t *label_json(const struct espi_job *job, const double *scores, size
     return json_pack("{s:s, s:f}", "label", job->config->label_names[label], "score", scores[label]);
 }
 
-static json_t *several_json(const struct espi_job *job, const double *scores)
+int espi_classify_labels_json(esp_context *ctx, const struct espi_job *job, const float *chosen, json_t **out)
 {
     json_t *labels = json_array();
     for (size_t i = 0; i < job->config->labels; i++) {
-        if (scores[i] > 0.5)
+        if (chosen[i] > 0)
             json_array_append_new(labels, json_string(job->config->label_names[i]));
     }
-    return json_pack("{s:o}", "labels", labels);
+    *out = json_pack("{s:o}", "labels", labels);
+    return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+}
+
+/* The evaluate form: all labels that are more likely than not, the number, or the likeliest label. */
+static int evaluated(esp_context *ctx, const struct espi_job *job, const double *scores, json_t **result)
+{
+    size_t labels = job->config->labels;
+    if (job->config->problem == ESPI_MULTI_LABEL) {
+        float *chosen = espi_calloc(ctx, labels, sizeof(*chosen));
+        for (size_t i = 0; chosen && i < labels; i++)
+            chosen[i] = scores[i] > 0.5 ? 1 : 0;
+        int status = chosen ? espi_classify_labels_json(ctx, job, chosen, result) : ESP_ERR_MEMORY;
+        free(chosen);
+        return status;
+    }
+    *result = job->config->problem == ESPI_REGRESSION
+                  ? json_pack("{s:f}", "score", scores[0])
+                  : json_pack("{s:s}", "label", job->config->label_names[espi_argmax(scores, labels)]);
+    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
 }
 
 static json_t *list_json(esp_context *ctx, const struct espi_job *job, const double *scores)
@@ -190,9 +208,9 @@ static int finish(esp_context *ctx, const struct espi_job *job, const struct esp
 {
     (void)example;
     const double *scores = features->state;
-    if (job->options.evaluate && job->config->problem == ESPI_MULTI_LABEL)
-        *result = several_json(job, scores);
-    else if (job->options.evaluate || job->options.top_k == 1)
+    if (job->options.evaluate)
+        return evaluated(ctx, job, scores, result);
+    if (job->options.top_k == 1)
         *result = label_json(job, scores, espi_argmax(scores, job->config->labels));
     else
         *result = list_json(ctx, job, scores);

@@ -200,11 +200,16 @@ static int finish_single(esp_context *ctx, struct classify_metric *m, json_t *re
         }
     }
     double macro = 0;
+    bool shared = false;
     for (size_t i = 0; i < m->label_count; i++) {
         struct label_count l = labels[i];
+        shared |= l.gold && l.predicted;
         present += l.gold + l.predicted > 0;
         macro += f1(l.both, l.predicted - l.both, l.gold - l.both);
     }
+    if (!shared && !m->base.job)
+        espi_log(ctx, ESP_LOG_WARNING,
+                 "no predicted label is a label of the data set; a model could tell which are the same");
     size_t missed = m->pair_count - correct;
     int status = espi_metric_put(ctx, report, "accuracy", (double)correct / (double)m->pair_count);
     if (!status && m->label_count == 2) {
@@ -259,6 +264,8 @@ static int numbers_from_labels(esp_context *ctx, struct classify_metric *m)
 {
     for (size_t i = 0; i < m->pair_count; i++) {
         const struct pair *pair = &m->pairs[i];
+        if (pair->predicted == NOTHING) // a correlation has no notion of a wrong value
+            continue;
         int status = add_values(ctx, m, strtod(m->names[pair->gold], NULL), strtod(m->names[pair->predicted], NULL));
         if (status)
             return status;
@@ -315,21 +322,49 @@ static bool is_number(const char *text)
     return *text && !*end && isfinite(value);
 }
 
+/* The answer that a line states, in the evaluate form; NULL: none. */
+static int parse_prediction(esp_context *ctx, const struct espi_job *job, const char *text, json_t **out)
+{
+    *out = NULL;
+    if (job && job->config->problem == ESPI_MULTI_LABEL) {
+        float *wanted = espi_calloc(ctx, job->config->labels, sizeof(*wanted));
+        int status = wanted ? espi_classify_parse_labels(ctx, job, text, wanted) : ESP_ERR_MEMORY;
+        if (!status)
+            status = espi_classify_labels_json(ctx, job, wanted, out);
+        free(wanted);
+        return status;
+    }
+    if (!*text)
+        return ESP_OK;
+    if (job && job->config->problem == ESPI_REGRESSION) {
+        if (!is_number(text))
+            return espi_fail(ctx, ESP_ERR_FORMAT, "expected a number, found \"%.40s\"", text);
+        *out = json_pack("{s:f}", "score", strtod(text, NULL));
+        return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    }
+    int32_t label;
+    int status = job ? espi_job_find_label(ctx, job, text, &label) : ESP_OK;
+    if (status)
+        return status;
+    *out = json_pack("{s:s}", "label", job ? job->config->label_names[label] : text);
+    return *out ? ESP_OK : espi_fail(ctx, ESP_ERR_FORMAT, "expected a label in UTF-8");
+}
+
 static int add_line(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example, const char *text,
                     size_t bytes)
 {
     struct classify_metric *m = (struct classify_metric *)metric;
-    if (bytes == 0 || strlen(text) != bytes)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "expected a label");
+    json_t *prediction;
+    if (strlen(text) != bytes)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "expected a label without a zero character");
     if (example->label_count == 1) {
         m->gold_is_number &= is_number(example->labels[0]);
         m->gold_is_fraction |= strchr(example->labels[0], '.') != NULL;
     }
-    m->predicted_is_number &= is_number(text);
-    json_t *prediction = json_pack("{s:s}", "label", text);
-    if (!prediction)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "expected a label in UTF-8");
-    int status = espi_metric_add(ctx, metric, example, prediction);
+    m->predicted_is_number &= bytes == 0 || is_number(text);
+    int status = parse_prediction(ctx, metric->job, text, &prediction);
+    if (!status)
+        status = espi_metric_add(ctx, metric, example, prediction);
     json_decref(prediction);
     return status;
 }

@@ -29,14 +29,12 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
 {
     const esp_encode_options options = {.max_length = job->options.max_length,
                                         .truncation = ESP_TRUNCATE_LONGEST_FIRST};
-    int status = esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, NULL, 0, &options,
-                            &features->encoding);
+    int status = espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &options, &features->encoding);
     if (status || !job->options.evaluate)
         return status;
     if (!example->pair.data)
         return espi_example_fail(ctx, example, "expected a pair of texts to compare, found one text");
-    return esp_encode(ctx, job->tokenizer, example->pair.data, example->pair.bytes, NULL, 0, &options,
-                      &features->second);
+    return espi_example_encode(ctx, example, job->tokenizer, &example->pair, NULL, &options, &features->second);
 }
 
 static int targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
@@ -181,7 +179,9 @@ static int add_line(esp_context *ctx, struct espi_metric *metric, const struct e
 {
     char *end;
     double value = strtod(text, &end);
-    if (end != text + bytes || bytes == 0 || !isfinite(value))
+    if (bytes == 0)
+        return espi_metric_add(ctx, metric, example, NULL);
+    if (end != text + bytes || !isfinite(value))
         return espi_fail(ctx, ESP_ERR_FORMAT, "expected a similarity, found \"%.40s\"", text);
     json_t *prediction = json_pack("{s:f}", "similarity", value);
     if (!prediction)

@@ -118,7 +118,7 @@ int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double v
 }
 
 int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const char *data, const char *predictions,
-                           const struct espi_task_options *options, json_t **report)
+                           const struct espi_task_options *options, const struct espi_job *job, json_t **report)
 {
     *report = NULL;
     if (!task->score)
@@ -127,7 +127,7 @@ int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const
     struct espi_metric *metric = NULL;
     int status = espi_dataset_open(ctx, task, data, options, &dataset);
     if (!status)
-        status = espi_metric_new(ctx, task, NULL, &metric);
+        status = espi_metric_new(ctx, task, job, &metric);
     if (!status)
         status = task->score(ctx, metric, dataset, predictions);
     if (!status)

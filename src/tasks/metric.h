@@ -25,8 +25,8 @@ int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct
  * metric has such a notion, and is reported as missing). */
 int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                     const json_t *prediction) ESPI_NODISCARD;
-/* The report: {"examples", "missing", "metric", figures…}. The caller owns it. "metric" names the figure to compare models
- * by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
+/* The report: {"examples", "missing", "metric", figures…}. The caller owns it. "metric" names the figure to compare
+ * models by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
 int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report) ESPI_NODISCARD;
 void espi_metric_free(struct espi_metric *metric);
 
@@ -40,14 +40,17 @@ int espi_metric_score_lines(esp_context *ctx, struct espi_metric *metric, struct
 /* For metrics: report[name] = value; null when it is not finite. */
 int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double value) ESPI_NODISCARD;
 
-/* Scores a file of predictions against a data set without a model:
+/* Scores a file of predictions against a data set. No model is run; a job (it may be NULL) tells what its labels mean:
+ * their numbers and names are the same label then, and multi-label and regression models are told apart.
  *   qa        one JSON object {"question id": "answer text", …}, as the official scripts take it
- *   classify  one label (or number) a line, in the order of the data set; an optional header line "label",
- *             "prediction" or "index<TAB>prediction" (the GLUE submission form) is skipped
- *   embed     one similarity a line
+ *   classify  one label (or number, or several labels joined by commas) a line, in the order of the data set; an empty
+ *             line: none; an optional header line "label", "prediction" or "index<TAB>prediction" (the GLUE submission
+ *             form) is skipped
+ *   embed     one similarity a line; an empty line: none
  *   tag       one tag a line in the last column, sentences separated by blank lines, as conlleval takes it
  * ESP_ERR_UNSUPPORTED for mlm. */
 int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const char *data, const char *predictions,
-                           const struct espi_task_options *options, json_t **report) ESPI_NODISCARD;
+                           const struct espi_task_options *options, const struct espi_job *job,
+                           json_t **report) ESPI_NODISCARD;
 
 #endif

@@ -83,7 +83,7 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
                                         .truncation = ESP_TRUNCATE_LONGEST_FIRST,
                                         .overflow = job->options.evaluate};
     esp_encoding *encoding = &features->encoding;
-    int status = esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, NULL, 0, &options, encoding);
+    int status = espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &options, encoding);
     if (status || job->options.evaluate)
         return status ? status : mask_tokens(ctx, job, example, features);
     for (size_t token = 0; !status && token < encoding->tokens; token++) {

@@ -327,9 +327,19 @@ static int check_windows(const struct espi_pipeline *p, esp_context *ctx, const 
                                    .types = config->type_vocab ? window.types : NULL};
         int status = espi_batch_check(ctx, &batch, config);
         if (status)
-            return status;
+            return espi_example_fail_prefix(ctx, slot->example, status);
     }
     return ESP_OK;
+}
+
+/* Runs batches while there is a full one. A failed example counts as a token: a long row of them must not pile up
+ * behind one that waits for its batch. */
+static int run_full(struct espi_pipeline *p, esp_context *ctx)
+{
+    int status = ESP_OK;
+    while (!status && p->queued_tokens > 0 && espi_size_max(p->queued_tokens, p->slot_count) >= p->batch_tokens)
+        status = batch_run(p, ctx);
+    return status ? status : deliver_done(p, ctx);
 }
 
 int espi_pipeline_push(struct espi_pipeline *p, esp_context *ctx, struct espi_example *example, void *cookie)
@@ -350,11 +360,7 @@ int espi_pipeline_push(struct espi_pipeline *p, esp_context *ctx, struct espi_ex
         p->queued_tokens += slot->features.encoding.tokens + slot->features.second.tokens;
     }
     status = slot_settle(p, ctx, slot, status);
-    while (!status && p->queued_tokens >= p->batch_tokens)
-        status = batch_run(p, ctx);
-    if (!status)
-        status = deliver_done(p, ctx);
-    return p->broken = status;
+    return p->broken = status ? status : run_full(p, ctx);
 }
 
 int espi_pipeline_push_error(struct espi_pipeline *p, esp_context *ctx, int status, const char *error, void *cookie)
@@ -365,7 +371,7 @@ int espi_pipeline_push_error(struct espi_pipeline *p, esp_context *ctx, int stat
     ctx = ctx ? ctx : &p->fallback;
     slot->cookie = cookie;
     slot_fail(p, slot, status, error);
-    return p->broken = deliver_done(p, ctx);
+    return p->broken = run_full(p, ctx);
 }
 
 int espi_pipeline_flush(struct espi_pipeline *p, esp_context *ctx)

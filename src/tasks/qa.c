@@ -55,7 +55,7 @@ static int question_length(esp_context *ctx, const struct espi_job *job, const s
 {
     const esp_encode_options alone = {.truncation = ESP_TRUNCATE_NONE, .no_special_tokens = true};
     esp_encoding *scratch = &features->second;
-    int status = esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, NULL, 0, &alone, scratch);
+    int status = espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &alone, scratch);
     if (status)
         return status;
     *tokens = espi_size_min(scratch->tokens, job->options.max_question_length);
@@ -81,8 +81,8 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
     size_t stride = job->options.stride < room ? job->options.stride : room / 2;
     const esp_encode_options windows = {
         .max_length = max_length, .stride = stride, .truncation = ESP_TRUNCATE_ONLY_SECOND, .overflow = true};
-    return esp_encode(ctx, job->tokenizer, example->text.data, bytes, example->pair.data, example->pair.bytes, &windows,
-                      &features->encoding);
+    const struct espi_text question = {example->text.data, bytes};
+    return espi_example_encode(ctx, example, job->tokenizer, &question, &example->pair, &windows, &features->encoding);
 }
 
 /* The first and last token of [begin, end) in code points of the context, when the window holds it whole. */

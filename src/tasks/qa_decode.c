@@ -20,16 +20,21 @@ struct span {
     double score;
     size_t start, end; // run, widen: tokens of the encoding, `end` included; then bytes of the context
     size_t char_start, char_end;
-    char *lower;  // run: the text in lower case, by which equal answers are found; NULL: not made
+    char *lower; // run: the text in lower case, by which equal answers are found; NULL: not made
+    size_t lower_bytes;
     bool null;    // evaluate: "no answer"
-    size_t order; // run: place before sorting
+    size_t order; // when it was found: equal scores stay in this order
+};
+
+struct spans {
+    struct span *items; // (count)
+    size_t count, capacity;
+    size_t found; // ever added
 };
 
 struct state {
-    struct span *spans; // (span_count) run: distinct answers in the order found; evaluate: by falling score
-    size_t span_count, span_capacity;
-    struct span *found; // run: the best of one window, by falling score
-    size_t found_capacity;
+    struct spans spans;  // the best of all windows
+    struct spans window; // run: of one window
     double *start, *end; // of one window
     size_t start_capacity, end_capacity;
     size_t *starts, *ends; // evaluate: indices of the n best
@@ -40,10 +45,10 @@ struct state {
 static void release(struct espi_features *features)
 {
     struct state *state = features->state;
-    for (size_t i = 0; i < state->span_count; i++)
-        free(state->spans[i].lower);
-    free(state->spans);
-    free(state->found);
+    for (size_t i = 0; i < state->spans.count; i++)
+        free(state->spans.items[i].lower);
+    free(state->spans.items);
+    free(state->window.items);
     free(state->start);
     free(state->end);
     free(state->starts);
@@ -66,18 +71,38 @@ static int get_state(esp_context *ctx, struct espi_features *features, struct st
     return ESP_OK;
 }
 
-/* Puts a span into a list of at most `most`, by falling score, behind its equals. Room for most + 1 must be there. */
-static void keep_best(struct span *list, size_t *count, size_t most, const struct span *span)
+static int by_score(const void *a, const void *b)
 {
-    if (*count == most && (most == 0 || list[most - 1].score >= span->score))
-        return;
-    size_t at = *count;
-    while (at > 0 && list[at - 1].score < span->score)
-        at--;
-    size_t moved = *count - at - (*count == most);
-    memmove(list + at + 1, list + at, moved * sizeof(*list));
-    list[at] = *span;
-    *count += *count < most;
+    const struct span *x = a, *y = b;
+    if (x->score != y->score)
+        return x->score < y->score ? 1 : -1;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+/* Sorts a list by falling score, equals in the order they were found, and keeps the first `most`. */
+static void keep_best(struct spans *list, size_t most)
+{
+    if (list->count)
+        qsort(list->items, list->count, sizeof(*list->items), by_score);
+    list->count = espi_size_min(list->count, most);
+}
+
+static int add_span(esp_context *ctx, struct spans *list, const struct span *span)
+{
+    int status = espi_grow(ctx, &list->items, &list->capacity, list->count + 1, sizeof(*list->items));
+    if (status)
+        return status;
+    list->items[list->count] = *span;
+    list->items[list->count++].order = list->found++;
+    return ESP_OK;
+}
+
+/* The same to a list of which the `most` best matter: now and then the others are dropped. */
+static int add_candidate(esp_context *ctx, struct spans *list, size_t most, const struct span *span)
+{
+    if (list->count / 2 > most)
+        keep_best(list, most);
+    return add_span(ctx, list, span);
 }
 
 /* ---- run --------------------------------------------------------------------------------------------------------- */
@@ -116,27 +141,46 @@ static void widen(const esp_encoding *encoding, size_t window, bool whole_words,
     span->char_end = encoding->char_end[end];
 }
 
-/* Adds the score to the answer of the same text, or a new answer. */
-static int merge(esp_context *ctx, const struct espi_example *example, struct state *state, struct span *span)
+static int add_answer(esp_context *ctx, const struct espi_example *example, struct state *state, struct span *span)
 {
     struct espi_string lower = {0};
     int status = espi_py_lower(ctx, example->pair.data + span->start, span->end - span->start, &lower);
+    span->lower = lower.data;
+    span->lower_bytes = lower.length;
     if (!status)
-        status = espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 1, sizeof(*state->spans));
-    if (status) {
+        status = add_span(ctx, &state->spans, span);
+    if (status)
         free(lower.data);
-        return status;
-    }
-    for (size_t i = 0; i < state->span_count; i++) {
-        if (!strcmp(state->spans[i].lower, lower.data)) {
-            state->spans[i].score += span->score;
-            free(lower.data);
-            return ESP_OK;
+    return status;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    size_t common = espi_size_min(x->lower_bytes, y->lower_bytes);
+    int order = common ? memcmp(x->lower, y->lower, common) : 0;
+    if (!order)
+        order = (x->lower_bytes > y->lower_bytes) - (x->lower_bytes < y->lower_bytes);
+    return order ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+/* Equal answers become the first of them, with the sum of their scores. */
+static void merge_answers(struct spans *list)
+{
+    size_t kept = 0;
+    if (list->count)
+        qsort(list->items, list->count, sizeof(*list->items), by_text);
+    for (size_t i = 0; i < list->count; i++) {
+        struct span *span = &list->items[i], *last = kept ? &list->items[kept - 1] : NULL;
+        if (last && last->lower_bytes == span->lower_bytes &&
+            (!span->lower_bytes || !memcmp(last->lower, span->lower, span->lower_bytes))) {
+            last->score += span->score;
+            free(span->lower);
+        } else {
+            list->items[kept++] = *span;
         }
     }
-    span->lower = lower.data;
-    state->spans[state->span_count++] = *span;
-    return ESP_OK;
+    list->count = kept;
 }
 
 static int consume_run(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
@@ -151,8 +195,6 @@ static int consume_run(esp_context *ctx, const struct espi_job *job, const struc
     int status = espi_grow(ctx, &state->start, &state->start_capacity, tokens, sizeof(*state->start));
     if (!status)
         status = espi_grow(ctx, &state->end, &state->end_capacity, tokens, sizeof(*state->end));
-    if (!status)
-        status = espi_grow(ctx, &state->found, &state->found_capacity, most + 1, sizeof(*state->found));
     if (status)
         return status;
     softmax_context(encoding, first, tokens, logits, state->start);
@@ -160,17 +202,18 @@ static int consume_run(esp_context *ctx, const struct espi_job *job, const struc
     state->null_score = fmin(state->null_score, state->start[0] * state->end[0]);
     state->start[0] = state->end[0] = 0;
 
-    size_t count = 0;
+    state->window.count = 0;
     for (size_t s = 1; s < tokens; s++) {
-        for (size_t e = s; state->start[s] > 0 && e < tokens && e - s < longest; e++) {
+        for (size_t e = s; !status && state->start[s] > 0 && e < tokens && e - s < longest; e++) {
             struct span span = {.score = state->start[s] * state->end[e], .start = first + s, .end = first + e};
             if (span.score > 0)
-                keep_best(state->found, &count, most, &span);
+                status = add_candidate(ctx, &state->window, most, &span);
         }
     }
-    for (size_t i = 0; !status && i < count; i++) {
-        widen(encoding, window, !o->no_align_words, &state->found[i]);
-        status = merge(ctx, example, state, &state->found[i]);
+    keep_best(&state->window, most);
+    for (size_t i = 0; !status && i < state->window.count; i++) {
+        widen(encoding, window, !o->no_align_words, &state->window.items[i]);
+        status = add_answer(ctx, example, state, &state->window.items[i]);
     }
     return status;
 }
@@ -207,11 +250,9 @@ static int consume_evaluate(esp_context *ctx, const struct espi_job *job, const 
                 continue;
             struct span span = {
                 .score = (double)(logits[2 * s] + logits[2 * e + 1]), .start = first + s, .end = first + e};
-            if ((status = espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 2,
-                                    sizeof(*state->spans))))
-                return status;
             widen(encoding, window, false, &span);
-            keep_best(state->spans, &state->span_count, o->n_best, &span);
+            if ((status = add_candidate(ctx, &state->spans, o->n_best, &span)))
+                return status;
         }
     }
     return ESP_OK;
@@ -222,30 +263,33 @@ static int weigh_null(esp_context *ctx, const struct espi_job *job, const struct
                       struct state *state)
 {
     const struct espi_task_options *o = &job->options;
+    struct spans *list = &state->spans;
     bool may_be_null = o->handle_impossible || example->answerable_stated;
-    double best = state->span_count ? state->spans[0].score : -(double)INFINITY;
-    if (may_be_null || state->span_count == 0) {
-        int status = espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 2, sizeof(*state->spans));
+    keep_best(list, o->n_best);
+    double best = list->count ? list->items[0].score : -(double)INFINITY;
+    if (may_be_null || list->count == 0) {
+        /* One place more than n_best: "no answer" stays on the list however low it scores. */
+        if (list->count == o->n_best && list->items[o->n_best - 1].score < state->null_score)
+            list->count--;
+        struct span null = {.score = state->null_score, .null = true};
+        int status = add_span(ctx, list, &null);
         if (status)
             return status;
-        /* One place more than n_best: "no answer" stays on the list however low it scores. */
-        if (state->span_count == o->n_best && state->spans[o->n_best - 1].score < state->null_score)
-            state->span_count--;
-        struct span null = {.score = state->null_score, .null = true};
-        keep_best(state->spans, &state->span_count, state->span_count + 1, &null);
+        keep_best(list, list->count);
     }
-    double top = state->spans[0].score, sum = 0;
-    for (size_t i = 0; i < state->span_count; i++)
-        sum += state->spans[i].score = exp(state->spans[i].score - top);
-    for (size_t i = 0; i < state->span_count; i++)
-        state->spans[i].score /= sum;
+    struct span *spans = list->items;
+    double top = spans[0].score, sum = 0;
+    for (size_t i = 0; i < list->count; i++)
+        sum += spans[i].score = exp(spans[i].score - top);
+    for (size_t i = 0; i < list->count; i++)
+        spans[i].score /= sum;
     /* The threshold, not the order, decides between "no answer" and the best span. */
     bool null_wins = state->null_score - best > o->null_threshold;
-    for (size_t i = 0; i < state->span_count; i++) {
-        if (state->spans[i].null == (may_be_null && null_wins)) {
-            struct span winner = state->spans[i];
-            memmove(state->spans + 1, state->spans, i * sizeof(winner));
-            state->spans[0] = winner;
+    for (size_t i = 0; i < list->count; i++) {
+        if (spans[i].null == (may_be_null && null_wins)) {
+            struct span winner = spans[i];
+            memmove(spans + 1, spans, i * sizeof(winner));
+            spans[0] = winner;
             break;
         }
     }
@@ -265,12 +309,19 @@ int espi_qa_consume(esp_context *ctx, const struct espi_job *job, const struct e
                                  : consume_run(ctx, job, example, &features->encoding, state, window, out);
 }
 
-static int by_score(const void *a, const void *b)
+/* The distinct answers of all windows, best first; "" among them where it is possible, or else when there is none. */
+static int rank_answers(esp_context *ctx, const struct espi_job *job, struct state *state)
 {
-    const struct span *x = a, *y = b;
-    if (x->score != y->score)
-        return x->score < y->score ? 1 : -1;
-    return (x->order > y->order) - (x->order < y->order);
+    bool possible = job->options.handle_impossible;
+    merge_answers(&state->spans);
+    if (possible || state->spans.count == 0) {
+        const struct span none = {.score = possible ? state->null_score : 0};
+        int status = add_span(ctx, &state->spans, &none);
+        if (status)
+            return status;
+    }
+    keep_best(&state->spans, SIZE_MAX);
+    return ESP_OK;
 }
 
 static json_t *to_json(const struct espi_example *example, const struct span *span)
@@ -288,26 +339,16 @@ int espi_qa_finish(esp_context *ctx, const struct espi_job *job, const struct es
     if (status)
         return status;
     const struct espi_task_options *o = &job->options;
-    if (o->evaluate) {
-        if ((status = weigh_null(ctx, job, example, state)))
-            return status;
-    } else {
-        if ((status =
-                 espi_grow(ctx, &state->spans, &state->span_capacity, state->span_count + 1, sizeof(*state->spans))))
-            return status;
-        if (o->handle_impossible || state->span_count == 0)
-            state->spans[state->span_count++] = (struct span){.score = o->handle_impossible ? state->null_score : 0};
-        for (size_t i = 0; i < state->span_count; i++)
-            state->spans[i].order = i;
-        qsort(state->spans, state->span_count, sizeof(*state->spans), by_score);
-    }
+    status = o->evaluate ? weigh_null(ctx, job, example, state) : rank_answers(ctx, job, state);
+    if (status)
+        return status;
     if (o->top_k == 1) {
-        *result = to_json(example, &state->spans[0]);
+        *result = to_json(example, &state->spans.items[0]);
         return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
     }
     *result = json_array();
-    for (size_t i = 0; *result && i < espi_size_min(o->top_k, state->span_count); i++) {
-        if (json_array_append_new(*result, to_json(example, &state->spans[i]))) {
+    for (size_t i = 0; *result && i < espi_size_min(o->top_k, state->spans.count); i++) {
+        if (json_array_append_new(*result, to_json(example, &state->spans.items[i]))) {
             json_decref(*result);
             *result = NULL;
         }

@@ -105,7 +105,9 @@ static int quoted_field(esp_context *ctx, struct table *table, size_t *at)
             if (!status)
                 status = espi_lines_next(ctx, &table->lines);
             if (status == 0)
-                return csv_fail(ctx, table, "expected a closing quote, found the end of the file");
+                return espi_fail(ctx, ESP_ERR_FORMAT,
+                                 "%s: line %zu: column %zu: expected a closing quote, found the end of the file",
+                                 table->path, table->number, table->field_count);
             status = status > 0 ? ESP_OK : status;
             *at = 0;
         }
@@ -140,17 +142,12 @@ static int split_csv(esp_context *ctx, struct table *table)
     }
 }
 
-/* The next line that is not empty, without a byte order mark. */
+/* The next line that is not empty. */
 static int next_line(esp_context *ctx, struct table *table)
 {
     int status;
     do {
         status = espi_lines_next(ctx, &table->lines);
-        if (status > 0 && table->lines.number == 1 && table->lines.length >= 3 &&
-            !memcmp(table->lines.text, "\xef\xbb\xbf", 3)) {
-            table->lines.text += 3;
-            table->lines.length -= 3;
-        }
     } while (status > 0 && table->lines.length == 0);
     table->number = table->lines.number;
     return status;

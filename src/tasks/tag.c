@@ -40,8 +40,7 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
                                         .stride = job->options.stride,
                                         .truncation = ESP_TRUNCATE_ONLY_FIRST,
                                         .overflow = true};
-    return esp_encode(ctx, job->tokenizer, example->text.data, example->text.bytes, NULL, 0, &options,
-                      &features->encoding);
+    return espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &options, &features->encoding);
 }
 
 /* ---- words and their first pieces -------------------------------------------------------------------------------- */

@@ -86,6 +86,13 @@ int espi_example_fail(esp_context *ctx, const struct espi_example *example, cons
     return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %zu: %s", example->source, example->number, text);
 }
 
+int espi_example_fail_prefix(esp_context *ctx, const struct espi_example *example, int status)
+{
+    if (example->number == 0)
+        return espi_fail_prefix(ctx, status, "%s", example->source);
+    return espi_fail_prefix(ctx, status, "%s: line %zu", example->source, example->number);
+}
+
 int espi_example_text(esp_context *ctx, struct espi_example *example, const char *data, size_t bytes,
                       struct espi_text *out)
 {
@@ -97,6 +104,16 @@ int espi_example_text(esp_context *ctx, struct espi_example *example, const char
     out->data = espi_arena_copy(ctx, &example->arena, data, bytes);
     out->bytes = bytes;
     return out->data ? ESP_OK : ESP_ERR_MEMORY;
+}
+
+int espi_example_encode(esp_context *ctx, const struct espi_example *example, const esp_tokenizer *tokenizer,
+                        const struct espi_text *text, const struct espi_text *pair, const esp_encode_options *options,
+                        esp_encoding *out)
+{
+    static const struct espi_text none;
+    pair = pair ? pair : &none;
+    int status = esp_encode(ctx, tokenizer, text->data, text->bytes, pair->data, pair->bytes, options, out);
+    return status ? espi_example_fail_prefix(ctx, example, status) : ESP_OK;
 }
 
 int espi_example_member(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
@@ -178,8 +195,7 @@ int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task
     return task->configure(ctx, job);
 }
 
-int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *label,
-                   int32_t *out)
+int espi_job_find_label(esp_context *ctx, const struct espi_job *job, const char *label, int32_t *out)
 {
     const struct espi_config *config = job->config;
     for (size_t i = 0; i < config->labels; i++) {
@@ -199,8 +215,15 @@ int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct es
     char known[256] = "";
     for (size_t i = 0, used = 0; i < config->labels && used < sizeof(known); i++)
         used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "", config->label_names[i]);
-    return espi_example_fail(ctx, example, "expected one of the model's %zu labels (%s), found \"%s\"", config->labels,
-                             known, label);
+    return espi_fail(ctx, ESP_ERR_FORMAT, "expected one of the model's %zu labels (%s), found \"%.80s\"",
+                     config->labels, known, label);
+}
+
+int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *label,
+                   int32_t *out)
+{
+    int status = espi_job_find_label(ctx, job, label, out);
+    return status ? espi_example_fail_prefix(ctx, example, status) : ESP_OK;
 }
 
 /* ---- features ---------------------------------------------------------------------------------------------------- */

@@ -67,11 +67,17 @@ void espi_example_free(struct espi_example *example);
 /* Copies bytes into the example's arena. ESP_ERR_FORMAT (with source and number) when they are not UTF-8. */
 int espi_example_text(esp_context *ctx, struct espi_example *example, const char *data, size_t bytes,
                       struct espi_text *out) ESPI_NODISCARD;
+/* esp_encode of texts of the example: failures name it. */
+int espi_example_encode(esp_context *ctx, const struct espi_example *example, const esp_tokenizer *tokenizer,
+                        const struct espi_text *text, const struct espi_text *pair, const esp_encode_options *options,
+                        esp_encoding *out) ESPI_NODISCARD;
 /* Takes a required member that is a string; an empty one is refused too. */
 int espi_example_member(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
                         struct espi_text *out) ESPI_NODISCARD;
 /* Keeps "source: line N: text" (or without the line when number is 0) and returns ESP_ERR_FORMAT. */
 int espi_example_fail(esp_context *ctx, const struct espi_example *example, const char *format, ...) ESPI_PRINTF(3, 4);
+/* Puts the same "source: line N: " before the text of a failure that does not know the example; returns `status`. */
+int espi_example_fail_prefix(esp_context *ctx, const struct espi_example *example, int status);
 
 /* ---- options ----------------------------------------------------------------------------------------------------- */
 
@@ -138,8 +144,10 @@ struct espi_job {
 int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task *task, const esp_tokenizer *tokenizer,
                   const struct espi_config *config, const struct espi_task_options *options) ESPI_NODISCARD;
 
-/* Index of a data set's label in the model: its name, else "LABEL_n" or plain n for a label n of the model.
- * ESP_ERR_FORMAT that names the example, the label and the model's labels. */
+/* Index of a label in the model: its name, else "LABEL_n" or plain n for a label n of the model. ESP_ERR_FORMAT that
+ * names the label and the model's labels. */
+int espi_job_find_label(esp_context *ctx, const struct espi_job *job, const char *label, int32_t *out) ESPI_NODISCARD;
+/* The same for a data set's label: the failure names the example too. */
 int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *label,
                    int32_t *out) ESPI_NODISCARD;
 

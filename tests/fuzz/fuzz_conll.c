@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         espi_example_free(example);
     }
     espi_dataset_close(dataset);
-    if (!espi_metric_score_file(ctx, tag, path, path, NULL, &report)) {
+    if (!espi_metric_score_file(ctx, tag, path, path, NULL, NULL, &report)) {
         if (json_number_value(json_object_get(report, "accuracy")) < 100)
             abort();
         json_decref(report);

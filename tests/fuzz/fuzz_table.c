@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     esp_context *ctx = esp_context_new();
     json_t *report = NULL;
     const struct espi_task *task = espi_task_find(data[0] & 128 ? "embed" : "classify");
-    if (!espi_metric_score_file(ctx, task, path, path, &options, &report))
+    if (!espi_metric_score_file(ctx, task, path, path, &options, NULL, &report))
         json_decref(report);
     struct espi_arena arena = {0};
     const char **labels;

@@ -24,7 +24,7 @@ static void count(const char *path, size_t sentences, size_t words, size_t label
     const char **names;
     size_t name_count;
     json_t *report;
-    test_ok(ctx, espi_metric_score_file(ctx, espi_task_find("tag"), path, path, NULL, &report));
+    test_ok(ctx, espi_metric_score_file(ctx, espi_task_find("tag"), path, path, NULL, NULL, &report));
     assert_int_equal(test_number(report, "examples"), sentences);
     assert_int_equal(test_number(report, "words"), words);
     test_near(test_number(report, "accuracy"), 100);

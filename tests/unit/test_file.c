@@ -87,7 +87,7 @@ static void test_join(void **state)
 static void test_lines(void **state)
 {
     (void)state;
-    static const char text[] = "one\r\n\nth\0ree\nlast";
+    static const char text[] = "\xef\xbb\xbfone\r\n\nth\0ree\n\xef\xbb\xbflast"; // a byte order mark is dropped once
     struct espi_lines lines;
     test_ok(ctx, espi_lines_open(ctx, test_write(scratch, "lines", text, sizeof text - 1), &lines));
     assert_false(espi_lines_would_wait(&lines));
@@ -99,7 +99,7 @@ static void test_lines(void **state)
     assert_int_equal(lines.length, 6);
     assert_memory_equal(lines.text, "th\0ree", 6);
     assert_int_equal(espi_lines_next(ctx, &lines), 1);
-    assert_string_equal(lines.text, "last");
+    assert_string_equal(lines.text, "\xef\xbb\xbflast");
     assert_int_equal(lines.number, 4);
     assert_int_equal(espi_lines_next(ctx, &lines), 0);
     assert_int_equal(espi_lines_next(ctx, &lines), 0);

@@ -144,7 +144,8 @@ static void test_nothing_to_score(void **state)
     test_fails(ctx, espi_metric_finish(ctx, metric, &report), ESP_ERR_FORMAT);
     assert_null(report);
     espi_metric_free(metric);
-    test_fails(ctx, espi_metric_score_file(ctx, espi_task_find("mlm"), "a", "b", NULL, &report), ESP_ERR_UNSUPPORTED);
+    test_fails(ctx, espi_metric_score_file(ctx, espi_task_find("mlm"), "a", "b", NULL, NULL, &report),
+               ESP_ERR_UNSUPPORTED);
     esp_context_free(ctx);
 }
 
@@ -164,27 +165,30 @@ static void test_score_lines(void **state)
     const struct espi_task *classify = espi_task_find("classify");
     snprintf(data, sizeof data, "%s", put_file(directory, "a.tsv", "sentence\tlabel\na\t1\nb\t0\nc\t1\nd\t1\n"));
     const char *found = put_file(directory, "p.tsv", "index\tprediction\n0\t1\n1\t1\n2\t1\n3\t0\n");
-    test_ok(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, &report));
+    test_ok(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, NULL, &report));
     test_near(test_number(report, "accuracy"), 0.5);
     test_near(test_number(report, "f1"), 4.0 / 6); // of "1": 2 right, 1 too many, 1 missed
     json_decref(report);
     found = put_file(directory, "p.tsv", "1\n1\n1\n");
-    test_fails(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, &report), ESP_ERR_FORMAT);
+    test_fails(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, NULL, &report), ESP_ERR_FORMAT);
     test_error_has(ctx, "p.tsv: expected a prediction for each example, found fewer");
-    found = put_file(directory, "p.tsv", "1\n\n1\n1\n");
-    test_fails(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, &report), ESP_ERR_FORMAT);
-    test_error_has(ctx, "p.tsv: line 2: expected a label");
+    found = put_file(directory, "p.tsv", "1\n\n1\n1\n"); // nothing was predicted for the second
+    test_ok(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, NULL, &report));
+    test_near(test_number(report, "accuracy"), 0.75);
+    assert_int_equal(test_number(report, "missing"), 1);
+    json_decref(report);
 
     snprintf(data, sizeof data, "%s", put_file(directory, "s.tsv", "a\tb\t1.5\nc\td\t0\ne\tf\t5\n"));
     found = put_file(directory, "p.tsv", "2\n1\n4.5\n");
-    test_ok(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, &report)); // told by the fractions
+    test_ok(ctx, espi_metric_score_file(ctx, classify, data, found, NULL, NULL, &report)); // told by the fractions
     test_near(test_number(report, "spearman"), 1);
     json_decref(report);
-    test_ok(ctx, espi_metric_score_file(ctx, espi_task_find("embed"), data, found, NULL, &report));
+    test_ok(ctx, espi_metric_score_file(ctx, espi_task_find("embed"), data, found, NULL, NULL, &report));
     test_near(test_number(report, "spearman"), 1);
     json_decref(report);
     found = put_file(directory, "p.tsv", "2\nx\n4.5\n");
-    test_fails(ctx, espi_metric_score_file(ctx, espi_task_find("embed"), data, found, NULL, &report), ESP_ERR_FORMAT);
+    test_fails(ctx, espi_metric_score_file(ctx, espi_task_find("embed"), data, found, NULL, NULL, &report),
+               ESP_ERR_FORMAT);
     test_error_has(ctx, "p.tsv: line 2: expected a similarity, found \"x\"");
     test_scratch_remove(directory);
     esp_context_free(ctx);

@@ -112,6 +112,22 @@ static void test_errors_keep_their_place(void **state)
     espi_pipeline_free(p);
 }
 
+/* Failed examples behind one that waits for its batch: after as many as a batch has tokens it waits no longer. */
+static void test_errors_do_not_pile_up(void **state)
+{
+    (void)state;
+    struct espi_pipeline *p;
+    struct log log = {0};
+    test_ok(NULL, espi_pipeline_new(NULL, &fixture.job, &fixture.engine, 5, note, &log, &p));
+    test_ok(NULL, espi_pipeline_push(p, NULL, example("cat"), (void *)0));
+    for (size_t i = 1; i < 4; i++)
+        test_ok(NULL, espi_pipeline_push_error(p, NULL, ESP_ERR_FORMAT, "not JSON", (void *)i));
+    assert_string_equal(log.text, "");
+    test_ok(NULL, espi_pipeline_push_error(p, NULL, ESP_ERR_FORMAT, "not JSON", (void *)4));
+    assert_string_equal(log.text, "0 1! 2! 3! 4! ");
+    espi_pipeline_free(p);
+}
+
 static void test_callback_stops(void **state)
 {
     (void)state;
@@ -163,8 +179,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_order_and_batches), TEST(test_small_batches), TEST(test_errors_keep_their_place),
-        TEST(test_callback_stops),    TEST(test_engine_stops),  TEST(test_token_out_of_range),
+        TEST(test_order_and_batches),     TEST(test_small_batches),  TEST(test_errors_keep_their_place),
+        TEST(test_errors_do_not_pile_up), TEST(test_callback_stops), TEST(test_engine_stops),
+        TEST(test_token_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -265,7 +265,7 @@ static void test_dashed_parts_of_speech(void **state)
     (void)state;
     json_t *report;
     const char *path = data("a.txt", "a NN-SBJ\nb O-x\n");
-    test_ok(fixture.ctx, espi_metric_score_file(fixture.ctx, espi_task_find("tag"), path, path, NULL, &report));
+    test_ok(fixture.ctx, espi_metric_score_file(fixture.ctx, espi_task_find("tag"), path, path, NULL, NULL, &report));
     test_json(report, "{'examples':1,'missing':0,'accuracy':100,'words':2,'metric':'accuracy'}");
     json_decref(report);
 }
@@ -280,19 +280,19 @@ static void test_score_file(void **state)
                                  "1\tor\tor\tNOUN\t_\t_\t_\t_\t_\t_\n"));
     json_t *report;
     test_ok(fixture.ctx, espi_metric_score_file(fixture.ctx, espi_task_find("tag"), gold,
-                                                data("tags.txt", "ADP\nNOUN\n\nNOUN\n"), NULL, &report));
+                                                data("tags.txt", "ADP\nNOUN\n\nNOUN\n"), NULL, NULL, &report));
     test_near(test_number(report, "accuracy"), 100.0 * 2 / 3);
     assert_string_equal(json_string_value(json_object_get(report, "metric")), "accuracy");
     assert_null(json_object_get(report, "f1"));
     json_decref(report);
     test_fails(fixture.ctx,
                espi_metric_score_file(fixture.ctx, espi_task_find("tag"), gold, data("tags.txt", "ADP\nNOUN\n"), NULL,
-                                      &report),
+                                      NULL, &report),
                ESP_ERR_FORMAT);
     test_error_has(fixture.ctx, "tags.txt: expected a prediction for each sentence, found fewer");
     test_fails(fixture.ctx,
                espi_metric_score_file(fixture.ctx, espi_task_find("tag"), gold, data("tags.txt", "ADP\n\nNOUN\n"), NULL,
-                                      &report),
+                                      NULL, &report),
                ESP_ERR_FORMAT);
     test_error_has(fixture.ctx, "expected 2 predicted tags, found 1");
 }
