@@ -68,12 +68,12 @@ class Scratch(unittest.TestCase):
         if not os.path.exists(vocabulary):
             self.ok("vocab", self.write("text.txt", TEXT), "--size", 200, "--min-frequency", 1, "-o",
                     vocabulary)
-        labels = config.pop("labels", None)
+        labels, more = config.pop("labels", None), config.pop("init", [])
         shape = self.write(f"{name}.json", json.dumps({**TINY, **config}))
         arguments = ["init", shape, "--head", head, "--vocab", vocabulary, "--seed", 7, "-o", self.path(name)]
         if labels:
             arguments += ["--labels", labels]
-        self.ok(*arguments)
+        self.ok(*arguments, *more)
         return self.path(name)
 
 
