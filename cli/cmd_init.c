@@ -137,8 +137,10 @@ static int write_checkpoint(esp_context *ctx, const struct options *options, con
     int status = espi_params_init(ctx, config, true, &params);
     if (!status) {
         espi_params_randomize(&params, config, options->seed);
-        status = espi_checkpoint_write(ctx, config, &params, tokenizer_directory, options->output);
+        status = cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written") : ESP_OK;
     }
+    if (!status)
+        status = espi_checkpoint_write(ctx, config, &params, tokenizer_directory, options->output);
     espi_params_clear(&params);
     return status;
 }
@@ -223,6 +225,7 @@ int cmd_init(int argc, char **argv)
                                      NULL};
     struct options options = {0};
     cli_parse(&argp, "init", argc, argv, &options);
+    cli_catch_signals(); // no temporary directory may stay behind
     esp_context *ctx = cli_context_new("init");
     int code = cli_exit_code(ctx, "init", init(ctx, &options));
     esp_context_free(ctx);

@@ -79,7 +79,7 @@ static int add_file(esp_context *ctx, struct espi_vocab_trainer *trainer, const 
 {
     struct espi_lines lines;
     int status = espi_lines_open(ctx, path, &lines);
-    while (!status && !cli_interrupted()) {
+    while (!status) {
         status = espi_lines_next(ctx, &lines);
         if (status <= 0)
             break;
@@ -87,7 +87,7 @@ static int add_file(esp_context *ctx, struct espi_vocab_trainer *trainer, const 
         espi_progress_update(progress, progress->done + 1, NULL);
     }
     espi_lines_close(&lines);
-    return cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written") : status;
+    return status;
 }
 
 static int add_files(esp_context *ctx, const struct options *options, struct espi_vocab_trainer *trainer)
@@ -119,6 +119,7 @@ static int train(esp_context *ctx, const struct options *options)
         status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected text, found no words", options->texts[0]);
     if (!status)
         status = espi_vocab_trainer_train(ctx, trainer, &progress);
+    cli_catch_signals(); // a signal ends the program so far, but must not leave half a directory
     if (!status)
         status = espi_vocab_trainer_write(ctx, trainer, options->output);
     espi_vocab_trainer_free(trainer);
@@ -139,7 +140,6 @@ int cmd_vocab(int argc, char **argv)
     struct options options = {0};
     espi_vocab_options_default(&options.vocab);
     cli_parse(&argp, "vocab", argc, argv, &options);
-    cli_catch_signals();
     esp_context *ctx = cli_context_new("vocab");
     int code = cli_exit_code(ctx, "vocab", train(ctx, &options));
     esp_context_free(ctx);

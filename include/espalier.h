@@ -141,8 +141,9 @@ ESP_API int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *tok
 /* The model_max_length the files state, or SIZE_MAX. */
 ESP_API size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer);
 
-/* Encodes `text` (text_bytes long), and `pair` when it is not NULL. Invalid UTF-8 is accepted: each maximal invalid
- * part counts as one U+FFFD (one code point), which the normalizer removes.
+/* Encodes `text` (text_bytes long; NULL is an empty text when that is 0), and `pair` when it is not NULL. `options`
+ * NULL means zero everywhere. Invalid UTF-8 is accepted: each maximal invalid part counts as one U+FFFD (one code
+ * point), which the normalizer removes.
  * Texts are limited to 2^31 - 1 bytes (ESP_ERR_LIMIT). ESP_ERR_ARGUMENT when the options cannot be met (for example
  * max_length leaves no room for the question with only_second; stride not smaller than the room). */
 ESP_API int esp_encode(esp_context *context, const esp_tokenizer *tokenizer, const char *text, size_t text_bytes,

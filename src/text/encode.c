@@ -471,6 +471,8 @@ int esp_encode(esp_context *ctx, const esp_tokenizer *tokenizer, const char *tex
                size_t pair_bytes, const esp_encode_options *options, esp_encoding *out)
 {
     static const esp_encode_options plain = {0};
+    if (!text && text_bytes == 0)
+        text = "";
     if (!tokenizer || !text || !out)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_encode: the tokenizer, text or encoding is NULL");
     if (text_bytes > INT32_MAX || (pair && pair_bytes > INT32_MAX))

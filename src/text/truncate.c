@@ -18,6 +18,9 @@ static int cut(esp_context *ctx, const esp_encode_options *options, size_t token
 {
     if (tokens <= most || !options->overflow)
         return add_span(ctx, list, 0, espi_size_min(tokens, most));
+    if (most == 0)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "max_length %zu leaves no token for one of the texts",
+                         options->max_length);
     if (options->stride >= most)
         return espi_fail(ctx, ESP_ERR_ARGUMENT,
                          "a stride of %zu tokens is not smaller than the %zu tokens that max_length %zu leaves",

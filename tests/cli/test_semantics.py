@@ -6,6 +6,8 @@ import math
 import os
 import random
 import struct
+import subprocess
+import time
 import unicodedata
 
 import support
@@ -500,6 +502,18 @@ class Files(Semantics):
             {"id": "1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]}]}]}]}
         path = self.write("squad.json", mark + json.dumps(squad).encode())
         self.ok("eval", self.model("qa"), "--data", path, "--quiet")
+
+    def test_an_interrupted_command_leaves_nothing(self):
+        for signal in (2, 15):
+            process = subprocess.Popen(
+                [support.PROGRAM, "init", "distilbert-base", "--random-vocab", "-o", self.path("o")],
+                env={**os.environ, "TMPDIR": self.dir}, stderr=subprocess.PIPE)
+            while not os.listdir(self.dir) and process.poll() is None:
+                time.sleep(0.002)
+            process.send_signal(signal)
+            errors = process.communicate(timeout=120)[1].decode()
+            self.assertEqual((process.returncode, os.listdir(self.dir)), (1, []), errors)
+            self.assertIn("interrupted; nothing was written", errors)
 
     def test_nothing_usable_is_a_failure(self):
         model = self.model(head="none")

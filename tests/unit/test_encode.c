@@ -277,6 +277,8 @@ static void test_refused_options(void **state)
     options =
         (esp_encode_options){.max_length = 7, .stride = 2, .truncation = ESP_TRUNCATE_LONGEST_FIRST, .overflow = true};
     refuse("a b c d", "a b c d", &options, ESP_ERR_ARGUMENT, "a stride of 2 tokens");
+    options = (esp_encode_options){.max_length = 4, .truncation = ESP_TRUNCATE_LONGEST_FIRST, .overflow = true};
+    refuse("a b", "c d", &options, ESP_ERR_ARGUMENT, "max_length 4 leaves no token for one of the texts");
     options = (esp_encode_options){.max_length = 4, .truncation = ESP_TRUNCATE_ONLY_SECOND};
     refuse("a b c", NULL, &options, ESP_ERR_ARGUMENT, "only_second needs a pair");
     refuse("a b c", "d", &options, ESP_ERR_ARGUMENT, "the second text would have to lose 3 of its 1 tokens");
@@ -285,7 +287,9 @@ static void test_refused_options(void **state)
     options.truncation = (esp_truncation)9;
     refuse("a", NULL, &options, ESP_ERR_ARGUMENT, "unknown truncation 9");
     esp_encoding encoding = {0};
-    test_fails(ctx, esp_encode(ctx, tokenizer, NULL, 0, NULL, 0, NULL, &encoding), ESP_ERR_ARGUMENT);
+    test_fails(ctx, esp_encode(ctx, tokenizer, NULL, 1, NULL, 0, NULL, &encoding), ESP_ERR_ARGUMENT);
+    test_ok(ctx, esp_encode(ctx, tokenizer, NULL, 0, NULL, 0, NULL, &encoding)); // as an empty string view has it
+    assert_int_equal(encoding.tokens, 2);
     test_fails(ctx, esp_encode(ctx, NULL, "a", 1, NULL, 0, NULL, &encoding), ESP_ERR_ARGUMENT);
     test_fails(ctx, esp_encode(ctx, tokenizer, "a", (size_t)INT32_MAX + 1, NULL, 0, NULL, &encoding), ESP_ERR_LIMIT);
     esp_encoding_clear(&encoding);
