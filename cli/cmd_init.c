@@ -8,6 +8,7 @@
 #include "model/checkpoint.h"
 #include "text/tokenizer.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,9 +166,10 @@ static int write_with_tokenizer(esp_context *ctx, const struct options *options,
         return write_checkpoint(ctx, options, config, options->vocab);
     const char *base = getenv("TMPDIR");
     char directory[ESPI_PATH_BYTES];
-    snprintf(directory, sizeof directory, "%s/espalier-vocab-XXXXXX", base && *base ? base : "/tmp");
+    base = base && *base ? base : "/tmp";
+    snprintf(directory, sizeof directory, "%s/espalier-vocab-XXXXXX", base);
     if (!mkdtemp(directory))
-        return espi_fail(ctx, ESP_ERR_IO, "%s: cannot create a temporary directory", directory);
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create a temporary directory (TMPDIR)", base);
     int status = write_tokenizer(ctx, options, config->vocab_size, directory);
     if (!status)
         status = write_checkpoint(ctx, options, config, directory);

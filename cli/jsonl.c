@@ -42,8 +42,8 @@ int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, const
                     const char *error)
 {
     in->failed++;
-    if (in->strict)
-        return espi_fail(ctx, status, "%s", error);
+    if (in->strict) // what is wrong is in the data, not in how the command was called
+        return espi_fail(ctx, status == ESP_ERR_ARGUMENT ? ESP_ERR_FORMAT : (esp_status)status, "%s", error);
     espi_log(ctx, ESP_LOG_ERROR, "%s", error);
     json_t *answer = json_pack("{s:I,s:s}", "line", (json_int_t)number, "error", error);
     if (!answer)

@@ -515,6 +515,18 @@ class Files(Semantics):
             self.assertEqual((process.returncode, os.listdir(self.dir)), (1, []), errors)
             self.assertIn("interrupted; nothing was written", errors)
 
+    def test_a_line_that_stops_a_strict_run_is_a_failure_not_wrong_usage(self):
+        done = support.run("run", self.model(), "--strict", "--max-length", "5",
+                           stdin='{"question":"Ada wrote programs","context":"Paris"}\n')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("run: line 1: the question has", done.stderr)
+
+    def test_no_temporary_directory(self):
+        done = support.run("init", "bert-mini", "--random-vocab", "-o", self.path("o"),
+                           env={"TMPDIR": self.path("none")})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(self.path("none") + ": cannot create a temporary directory (TMPDIR): No such file", done.stderr)
+
     def test_nothing_usable_is_a_failure(self):
         model = self.model(head="none")
         done = support.run("eval", model, "--data", self.write("x.tsv", "sentence\tscore\nAda\t1\n"))
