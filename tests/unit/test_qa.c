@@ -291,7 +291,7 @@ static void test_job_errors(void **state)
     struct espi_task_options options = {.max_length = 20, .stride = 20};
     test_fails(f->ctx, espi_job_init(f->ctx, &job, espi_task_find("qa"), f->tokenizer, &f->config, &options),
                ESP_ERR_ARGUMENT);
-    test_error_has(f->ctx, "doc stride: expected less than max_length 20, found 20");
+    test_error_has(f->ctx, "stride: expected less than max_length 20, found 20");
     options = (struct espi_task_options){.max_length = 2};
     test_fails(f->ctx, espi_job_init(f->ctx, &job, espi_task_find("qa"), f->tokenizer, &f->config, &options),
                ESP_ERR_ARGUMENT);
