@@ -28,8 +28,8 @@ static int configure(esp_context *ctx, struct espi_job *job)
     }
     o->stride = o->no_stride ? 0 : o->stride ? o->stride : espi_size_min(STRIDE, o->max_length / 2);
     if (o->stride >= o->max_length) {
-        return espi_fail(ctx, ESP_ERR_ARGUMENT, "stride: expected less than max_length %zu, found %zu",
-                         o->max_length, o->stride);
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "stride: expected less than max_length %zu, found %zu", o->max_length,
+                         o->stride);
     }
     if (!o->max_question_length)
         o->max_question_length = MAX_QUESTION;
