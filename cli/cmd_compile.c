@@ -265,7 +265,7 @@ int cmd_compile(int argc, char **argv)
                                      parse_option,
                                      "CKPT",
                                      "Compiles a checkpoint directory into one int8 file that eval and run take in its "
-                                     "place, many times as fast.",
+                                     "place.",
                                      children,
                                      NULL,
                                      NULL};
