@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "create/encoder.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 #include "model/checkpoint.h"
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #define ESPI_CREATE_ENCODER_PRIVATE_H
 
 #include "create/encoder.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 struct espi_encoder_layer {
     struct espi_linear qkv, attention_out, ffn_in, ffn_out;

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "base/random.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/simd.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 ESPI_SIMD static void sum_two(size_t hidden, const float *restrict word, const float *restrict position,
                               float *restrict out)

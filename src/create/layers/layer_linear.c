@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 #include "base/size.h"
 

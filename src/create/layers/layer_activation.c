@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/vector_math.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 /* One function per activation, so that each inner loop is a straight line of vector code. */
 #define ACTIVATION(name, expression)                                                                                   \

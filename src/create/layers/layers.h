@@ -5,7 +5,7 @@
 #ifndef ESPI_CREATE_LAYERS_H
 #define ESPI_CREATE_LAYERS_H
 
-#include "create/products.h"
+#include "create/layers/products.h"
 #include "model/batch.h"
 
 /* y = x W' + b, the weights packed for oneDNN once. Owner: the caller, zero-initialise; clear releases. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/simd.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 #include <math.h>
 

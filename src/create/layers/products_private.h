@@ -3,7 +3,7 @@
 #ifndef ESPI_CREATE_PRODUCTS_PRIVATE_H
 #define ESPI_CREATE_PRODUCTS_PRIVATE_H
 
-#include "create/products.h"
+#include "create/layers/products.h"
 
 struct espi_products {
     struct espi_team *team;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "create/layers.h"
-#include "create/products.h"
+#include "create/layers/layers.h"
+#include "create/layers/products.h"
 
 #include <math.h>
 

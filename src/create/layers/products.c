@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "create/products_private.h"
+#include "create/layers/products_private.h"
 
 #include "base/memory.h"
 #include "base/random.h"

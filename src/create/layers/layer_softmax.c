@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/vector_math.h"
-#include "create/layers.h"
+#include "create/layers/layers.h"
 
 ESPI_SIMD static float row_max(size_t cols, const float *x)
 {
