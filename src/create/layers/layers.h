@@ -37,6 +37,11 @@ int espi_linear_forward(esp_context *ctx, struct espi_products *products, const 
 void espi_activation_forward(enum espi_activation kind, size_t rows, size_t cols, const float *x, size_t x_stride,
                              float *y, size_t y_stride);
 
+/* dx = dy activation'(x), x what the activation was applied to; dx may be dy.
+ * x, dy, dx: (rows, cols), with a stride each */
+void espi_activation_backward(enum espi_activation kind, size_t rows, size_t cols, const float *x, size_t x_stride,
+                              const float *dy, size_t dy_stride, float *dx, size_t dx_stride);
+
 /* out = (y - mean(y)) / sqrt(variance(y) + eps) * weight + bias by row, y = x + residual (Ba et al., "Layer
  * normalization", 2016). out may be x or residual.
  * x, residual (NULL: none), out: (rows, hidden); weight, bias: (hidden) */
