@@ -15,11 +15,12 @@ struct options {
     const char *checkpoint, *output, *calibrate;
     size_t samples;
     double percentile; // 0: the whole range
+    enum espi_precision precision;
     bool json;
     struct cli_task_options task;
 };
 
-enum { OPTION_SAMPLES = 1000, OPTION_PERCENTILE, DEFAULT_SAMPLES = 256, BATCH_TOKENS = 4096 };
+enum { OPTION_SAMPLES = 1000, OPTION_PERCENTILE, OPTION_PRECISION, DEFAULT_SAMPLES = 256, BATCH_TOKENS = 4096 };
 
 static const struct argp_option option_table[] = {
     {"output", 'o', "FILE", 0, "the compiled file (required)", 0},
@@ -27,12 +28,15 @@ static const struct argp_option option_table[] = {
      0},
     {"samples", OPTION_SAMPLES, "N", 0, "examples of the data to use (default 256)", 0},
     {"percentile", OPTION_PERCENTILE, "P", 0, "leave out values beyond this percentile, for example 99.99", 0},
+    {"precision", OPTION_PRECISION, "P", 0,
+     "of the linear layers: int8 (default), bf16 or fp32; attention and embeddings stay as they are", 0},
     {"json", 'j', NULL, 0, "print one JSON object", 0},
     {0},
 };
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
+    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL}; // by enum espi_precision
     struct options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -49,6 +53,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case OPTION_PERCENTILE:
         options->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
+        break;
+    case OPTION_PRECISION:
+        options->precision = (enum espi_precision)cli_parse_word(state, "precision", argument, precisions);
         break;
     case 'j':
         options->json = true;
@@ -162,20 +169,15 @@ static int cut_batches(esp_context *ctx, struct windows *windows, uint32_t **sta
 
 /* ---- report --------------------------------------------------------------------------------------------------------------- */
 
-static const char *precision(const struct espi_compiled_linear *linear)
-{
-    return linear->sparse ? "int8-sparse" : "int8-dense";
-}
-
 static int print_json(esp_context *ctx, const struct options *options, const struct espi_compile_report *report)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < report->linear_count; i++) {
         const struct espi_compiled_linear *l = &report->linears[i];
-        json_array_append_new(list,
-                              json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:I}", "layer", (json_int_t)l->layer, "name", l->name,
-                                        "rows", (json_int_t)l->rows, "cols", (json_int_t)l->columns, "precision",
-                                        precision(l), "kept_blocks_4x1", l->kept, "bytes", (json_int_t)l->bytes));
+        json_array_append_new(list, json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:I}", "layer", (json_int_t)l->layer, "name",
+                                              espi_linear_names[l->kind], "rows", (json_int_t)l->rows, "cols",
+                                              (json_int_t)l->columns, "precision", l->precision, "kept_blocks_4x1",
+                                              l->kept, "bytes", (json_int_t)l->bytes));
     }
     json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file_bytes,
                              "activations", options->calibrate ? "static" : "per_token", "linear_layers", list);
@@ -189,8 +191,8 @@ static void print_table(const struct options *options, const struct espi_compile
     printf("layer name              rows   cols  precision    kept 4x1 %%\n");
     for (size_t i = 0; i < report->linear_count; i++) {
         const struct espi_compiled_linear *l = &report->linears[i];
-        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f\n", l->layer, l->name, l->rows, l->columns, precision(l),
-               100 * l->kept);
+        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f\n", l->layer, espi_linear_names[l->kind], l->rows, l->columns,
+               l->precision, 100 * l->kept);
     }
     printf("\n%s: %.1f MB, activations %s\n", options->output, (double)report->file_bytes * 1e-6,
            options->calibrate ? "static (calibrated)" : "per token");
@@ -204,8 +206,13 @@ static int compile(esp_context *ctx, const struct options *options, const struct
     struct windows windows = {0};
     struct espi_batch *batches = NULL;
     uint32_t *starts = NULL;
-    int status = ESP_OK;
-    if (options->calibrate) {
+    size_t linears = checkpoint->config.layers * ESPI_LINEAR_COUNT;
+    enum espi_precision *precisions = espi_calloc(ctx, linears, sizeof *precisions);
+    int status = precisions ? ESP_OK : ESP_ERR_MEMORY;
+    for (size_t i = 0; precisions && i < linears; i++)
+        precisions[i] = options->precision;
+    how->precisions = precisions;
+    if (!status && options->calibrate) {
         struct espi_job job;
         struct espi_task_options task_options = options->task.task_options;
         task_options.evaluate = true; // windows as eval makes them
@@ -221,6 +228,7 @@ static int compile(esp_context *ctx, const struct options *options, const struct
     if (!status)
         status = espi_compile(ctx, checkpoint, how, options->output, report);
     clear_windows(&windows);
+    free(precisions);
     free(starts);
     free(batches);
     return status;

@@ -5,10 +5,7 @@
 #include "predictions.h"
 #include "task_options.h"
 
-#include "base/clock.h"
-#include "base/progress.h"
-#include "tasks/metric.h"
-#include "tasks/pipeline.h"
+#include "tasks/evaluate.h"
 
 #include <string.h>
 
@@ -75,112 +72,40 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
-struct evaluating {
-    const struct options *options;
-    struct espi_job job;
-    struct espi_dataset *dataset;
-    struct espi_metric *metric;
-    struct espi_pipeline *pipeline;
-    struct cli_predictions predictions;
-    struct espi_progress progress;
-    size_t failed; // examples without an answer: they count as wrong
-};
-
-static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *answer)
+static int save(void *cookie, esp_context *ctx, const struct espi_answer *answer)
 {
-    struct evaluating *e = cookie;
-    if (answer->status) {
-        espi_log(ctx, ESP_LOG_WARNING, "%s", answer->error);
-        e->failed++;
-    }
-    int status = espi_metric_add(ctx, e->metric, answer->example, answer->result);
-    if (!status && e->options->save)
-        status = cli_predictions_add(ctx, &e->predictions, answer->example, answer->result);
-    espi_progress_update(&e->progress, e->progress.done + 1, NULL);
-    return status;
-}
-
-/* Reads to the end, the limit or an interruption. */
-static int push_examples(esp_context *ctx, struct evaluating *e)
-{
-    size_t pushed = 0;
-    while (!e->options->limit || pushed < e->options->limit) {
-        struct espi_example *example;
-        if (cli_interrupted())
-            return espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted after %zu examples", e->progress.done);
-        int status = espi_dataset_next(ctx, e->dataset, &example);
-        if (status <= 0)
-            return status;
-        status = espi_pipeline_push(e->pipeline, ctx, example, NULL);
-        if (status)
-            return status;
-        pushed++;
-    }
-    return ESP_OK;
-}
-
-static int evaluate(esp_context *ctx, struct evaluating *e, json_t **report)
-{
-    double started = espi_clock();
-    int status = push_examples(ctx, e);
-    if (!status)
-        status = espi_pipeline_flush(e->pipeline, ctx);
-    espi_progress_end(&e->progress, NULL);
-    double seconds = espi_clock() - started;
-    if (!status && e->progress.done == 0)
-        status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected examples, found none", e->options->data);
-    if (!status && e->failed == e->progress.done)
-        status =
-            espi_fail(ctx, ESP_ERR_FORMAT, "%s: none of the %zu examples could be used", e->options->data, e->failed);
-    if (!status)
-        status = espi_metric_finish(ctx, e->metric, report);
-    if (status)
-        return status;
-    json_object_set_new(*report, "task", json_string(e->job.task->name));
-    json_object_set_new(*report, "failed", json_integer((json_int_t)e->failed));
-    json_object_set_new(*report, "seconds", json_real(seconds));
-    json_object_set_new(*report, "examples_per_s", json_real((double)e->progress.done / seconds));
-    return e->options->save ? cli_predictions_commit(ctx, &e->predictions) : ESP_OK;
-}
-
-static int prepare(esp_context *ctx, struct evaluating *e, struct cli_model *model)
-{
-    const struct options *options = e->options;
-    const struct espi_task *task =
-        options->task.task ? options->task.task : espi_task_for_head(model->engine->config->head);
-    struct espi_task_options task_options = options->task.task_options;
-    task_options.evaluate = true;
-    int status = espi_job_init(ctx, &e->job, task, model->tokenizer, model->engine->config, &task_options);
-    if (!status)
-        status = espi_dataset_open(ctx, task, options->data, &task_options, &e->dataset);
-    if (!status)
-        status = espi_metric_new(ctx, task, &e->job, &e->metric);
-    if (!status)
-        status = espi_pipeline_new(ctx, &e->job, model->engine, options->task.batch_tokens, deliver, e, &e->pipeline);
-    if (!status && options->save)
-        status = cli_predictions_create(ctx, &e->predictions, task, options->save);
-    if (status)
-        return status;
-    size_t total = options->limit && e->dataset->total > options->limit ? options->limit : e->dataset->total;
-    e->progress = (struct espi_progress){
-        .stream = options->quiet ? NULL : stderr, .label = "eval", .unit = "examples", .total = total};
-    espi_progress_update(&e->progress, 0, NULL);
-    return ESP_OK;
+    return cli_predictions_add(ctx, cookie, answer->example, answer->result);
 }
 
 static int evaluate_model(esp_context *ctx, const struct options *options, json_t **report)
 {
-    struct evaluating e = {.options = options};
     struct cli_model model = {0};
+    struct cli_predictions predictions = {0};
+    struct espi_job job;
+    struct espi_evaluation how = {.job = &job,
+                                  .path = options->data,
+                                  .limit = options->limit,
+                                  .batch_tokens = options->task.batch_tokens,
+                                  .progress = options->quiet ? NULL : stderr,
+                                  .interrupted = cli_interrupted,
+                                  .see = options->save ? save : NULL,
+                                  .cookie = &predictions};
     int status = cli_model_open(ctx, options->model, options->task.threads, true, &model);
+    if (!status) {
+        const struct espi_config *config = model.engine->config;
+        const struct espi_task *task = options->task.task ? options->task.task : espi_task_for_head(config->head);
+        struct espi_task_options task_options = options->task.task_options;
+        task_options.evaluate = true;
+        how.engine = model.engine;
+        status = espi_job_init(ctx, &job, task, model.tokenizer, config, &task_options);
+    }
+    if (!status && options->save)
+        status = cli_predictions_create(ctx, &predictions, job.task, options->save);
     if (!status)
-        status = prepare(ctx, &e, &model);
-    if (!status)
-        status = evaluate(ctx, &e, report);
-    cli_predictions_abort(&e.predictions);
-    espi_pipeline_free(e.pipeline);
-    espi_metric_free(e.metric);
-    espi_dataset_close(e.dataset);
+        status = espi_evaluate(ctx, &how, report);
+    if (!status && options->save)
+        status = cli_predictions_commit(ctx, &predictions);
+    cli_predictions_abort(&predictions);
     cli_model_close(&model);
     return status;
 }

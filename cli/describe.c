@@ -118,16 +118,29 @@ json_t *cli_describe_checkpoint(const struct espi_checkpoint *checkpoint, const 
 
 /* ---- a compiled file --------------------------------------------------------------------------------------------- */
 
-static json_t *compiled_linear(const struct espi_plan *plan, size_t layer, const char *name,
-                               const struct espi_quads *quads)
+static enum espi_op product_of(const struct espi_esp_linear *linear)
 {
-    size_t dense = espi_quad_count(quads->rows) * ((quads->columns + 3) / 4);
-    size_t groups = quads->starts ? quads->starts[espi_quad_count(quads->rows)] : dense;
-    enum espi_op op = quads->starts ? ESPI_OP_sparse_u8s8 : ESPI_OP_gemm_u8s8;
+    switch (linear->precision) {
+    case ESPI_FP32:
+        return ESPI_OP_gemm_f32;
+    case ESPI_BF16:
+        return ESPI_OP_gemm_bf16;
+    case ESPI_INT8:
+        break;
+    }
+    return linear->quads.starts ? ESPI_OP_sparse_u8s8 : ESPI_OP_gemm_u8s8;
+}
+
+static json_t *compiled_linear(const struct espi_plan *plan, size_t layer, const char *name,
+                               const struct espi_esp_linear *linear)
+{
+    const uint32_t *starts = linear->quads.starts;
+    size_t quads = espi_quad_count(linear->rows), dense = quads * ((linear->columns + 3) / 4);
+    size_t groups = starts ? starts[quads] : dense;
     return json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:s}", "layer", (json_int_t)layer, "name", name, "rows",
-                     (json_int_t)quads->rows, "cols", (json_int_t)quads->columns, "precision",
-                     quads->starts ? "int8-sparse" : "int8-dense", "zero_blocks_4x1",
-                     1.0 - (double)groups / (double)dense, "kernel", plan->kernels.chosen[op]->name);
+                     (json_int_t)linear->rows, "cols", (json_int_t)linear->columns, "precision",
+                     espi_esp_linear_name(linear), "zero_blocks_4x1", 1.0 - (double)groups / (double)dense, "kernel",
+                     plan->kernels.chosen[product_of(linear)]->name);
 }
 
 json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer *tokenizer)
@@ -136,10 +149,10 @@ json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer 
     json_t *report = describe_config(&model->config, tokenizer), *layers = json_array(), *kernels = json_object();
     for (size_t layer = 0; layer < model->config.layers; layer++) {
         const struct espi_esp_layer *l = &model->layers[layer];
-        json_array_append_new(layers, compiled_linear(plan, layer, "query_key_value", &l->qkv.quads));
-        json_array_append_new(layers, compiled_linear(plan, layer, "attention_output", &l->attention_out.quads));
-        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_input", &l->ffn_in.quads));
-        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_output", &l->ffn_out.quads));
+        json_array_append_new(layers, compiled_linear(plan, layer, "query_key_value", &l->qkv));
+        json_array_append_new(layers, compiled_linear(plan, layer, "attention_output", &l->attention_out));
+        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_input", &l->ffn_in));
+        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_output", &l->ffn_out));
     }
     for (enum espi_op op = 0; op < ESPI_OP_COUNT; op++) {
         char text[ESPI_EXPLAIN_BYTES];

@@ -13,6 +13,7 @@ _espalier()
     --truncation) COMPREPLY=($(compgen -W "longest_first only_first only_second" -- "$current")) ; return ;;
     --aggregation) COMPREPLY=($(compgen -W "none simple first average max" -- "$current")) ; return ;;
     --function) COMPREPLY=($(compgen -W "softmax sigmoid none" -- "$current")) ; return ;;
+    --precision) COMPREPLY=($(compgen -W "int8 bf16 fp32" -- "$current")) ; return ;;
     --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
     esac
     case $current in

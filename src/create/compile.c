@@ -13,6 +13,7 @@
 struct build {
     const struct espi_checkpoint *checkpoint;
     const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers), or NULL: a step per token
+    const enum espi_precision *precisions;               // (layers, ESPI_LINEAR_COUNT), or NULL: int8
     const esp_tokenizer *tokenizer;
     struct espi_compile_report *report; // or NULL
     struct espi_esp_source *sources;    // (count), the data owned
@@ -28,20 +29,23 @@ struct build {
 struct linear_kind {
     enum espi_esp_kind kind;
     enum espi_role weight, bias;
-    const char *name;
     enum espi_esp_point input;
 };
 
-static const struct linear_kind linear_kinds[] = {
-    {ESPI_ESP_QKV, ESPI_QUERY_W, ESPI_QUERY_B, "query_key_value", ESPI_POINT_INPUT},
-    {ESPI_ESP_ATTENTION_OUT, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B, "attention_output", ESPI_POINT_CONTEXT},
-    {ESPI_ESP_FFN_IN, ESPI_FFN_IN_W, ESPI_FFN_IN_B, "ffn_input", ESPI_POINT_FFN_INPUT},
-    {ESPI_ESP_FFN_OUT, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, "ffn_output", ESPI_POINT_INTERMEDIATE},
+const char *const espi_linear_names[ESPI_LINEAR_COUNT] = {"query_key_value", "attention_output", "ffn_input",
+                                                          "ffn_output"};
+
+/* By enum espi_linear_kind. */
+static const struct linear_kind linear_kinds[ESPI_LINEAR_COUNT] = {
+    {ESPI_ESP_QKV, ESPI_QUERY_W, ESPI_QUERY_B, ESPI_POINT_INPUT},
+    {ESPI_ESP_ATTENTION_OUT, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B, ESPI_POINT_CONTEXT},
+    {ESPI_ESP_FFN_IN, ESPI_FFN_IN_W, ESPI_FFN_IN_B, ESPI_POINT_FFN_INPUT},
+    {ESPI_ESP_FFN_OUT, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, ESPI_POINT_INTERMEDIATE},
 };
 
 static const struct linear_kind *find_linear(uint32_t kind)
 {
-    for (size_t i = 0; i < ESPI_COUNT(linear_kinds); i++)
+    for (size_t i = 0; i < ESPI_LINEAR_COUNT; i++)
         if (linear_kinds[i].kind == kind)
             return &linear_kinds[i];
     return NULL;
@@ -60,34 +64,54 @@ static double kept_share(const int8_t *weights, size_t rows, size_t columns)
     return (double)kept / (double)(quads * columns);
 }
 
-/* Packs build->weights. */
-static int pack_weights(esp_context *ctx, const struct build *build, const struct linear_kind *kind,
+static enum espi_precision precision_at(const struct build *build, size_t layer, enum espi_linear_kind kind)
+{
+    return build->precisions ? build->precisions[layer * ESPI_LINEAR_COUNT + kind] : ESPI_INT8;
+}
+
+static uint32_t choose_encoding(enum espi_precision precision, double kept)
+{
+    switch (precision) {
+    case ESPI_FP32:
+        return ESPI_ESP_QUADS_F32;
+    case ESPI_BF16:
+        return ESPI_ESP_QUADS_BF16;
+    case ESPI_INT8:
+        break;
+    }
+    return kept <= ESPI_SPARSE_KEPT ? ESPI_ESP_QUADS_SPARSE : ESPI_ESP_QUADS_DENSE;
+}
+
+/* Packs build->weights, or the floats they were made from. */
+static int pack_weights(esp_context *ctx, const struct build *build, enum espi_linear_kind kind, const float *floats,
                         struct espi_esp_source *source)
 {
-    size_t rows = source->section.rows, columns = source->section.columns;
+    struct espi_esp_section *section = &source->section;
+    size_t rows = section->rows, columns = section->columns;
+    enum espi_precision precision = precision_at(build, section->layer, kind);
     struct espi_packing packing;
     double kept = kept_share(build->weights, rows, columns);
-    bool sparse = kept <= ESPI_SPARSE_KEPT;
-    int status =
-        sparse ? espi_packing_sparse(ctx, rows, columns, espi_count_groups(build->weights, rows, columns), &packing)
-               : espi_packing_dense(ctx, rows, columns, &packing);
+    section->encoding = choose_encoding(precision, kept);
+    section->groups = section->encoding == ESPI_ESP_QUADS_SPARSE ? espi_count_groups(build->weights, rows, columns) : 0;
+    int status = espi_esp_packing(ctx, section, &packing);
     if (status)
         return status;
     uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
     if (!block)
         return ESP_ERR_MEMORY;
-    espi_pack(&packing, build->weights, block);
+    if (precision == ESPI_INT8)
+        espi_pack(&packing, build->weights, block);
+    else
+        espi_pack_float(&packing, floats, block);
     source->data = block;
-    source->section.bytes = packing.bytes;
-    source->section.groups = sparse ? packing.groups : 0;
-    source->section.encoding = sparse ? ESPI_ESP_QUADS_SPARSE : ESPI_ESP_QUADS_DENSE;
+    section->bytes = packing.bytes;
     if (build->report)
         build->report->linears[build->report->linear_count++] =
-            (struct espi_compiled_linear){.layer = source->section.layer,
-                                          .name = kind->name,
+            (struct espi_compiled_linear){.layer = section->layer,
+                                          .kind = kind,
                                           .rows = rows,
                                           .columns = columns,
-                                          .sparse = sparse,
+                                          .precision = espi_esp_encoding_name(section->encoding),
                                           .kept = kept,
                                           .bytes = packing.bytes};
     return ESP_OK;
@@ -107,8 +131,18 @@ static int table_unit(esp_context *ctx, const struct build *build, size_t layer,
     return status;
 }
 
+/* Steps of a linear layer's input; a value is itself where the layer takes floats. */
+static struct espi_steps input_steps(const struct build *build, size_t layer, enum espi_linear_kind kind)
+{
+    if (precision_at(build, layer, kind) != ESPI_INT8)
+        return (struct espi_steps){.step = 1};
+    if (!build->points)
+        return (struct espi_steps){.step = 1, .zero_point = 128};
+    return build->points[layer][linear_kinds[kind].input];
+}
+
 /* start, scale and bias of every row, as docs/format.md defines them. */
-static int make_rows(esp_context *ctx, const struct build *build, const struct linear_kind *kind, const float *bias,
+static int make_rows(esp_context *ctx, const struct build *build, enum espi_linear_kind kind, const float *bias,
                      size_t columns, struct espi_esp_source *source)
 {
     size_t rows = source->section.rows, layer = source->section.layer, padded = espi_round_up(rows, ESPI_QUAD);
@@ -119,35 +153,35 @@ static int make_rows(esp_context *ctx, const struct build *build, const struct l
     source->data = start;
     source->section.bytes = padded * 3 * sizeof *start;
 
-    struct espi_steps input = {.step = 1, .zero_point = 128}, output = {.step = 1};
-    if (build->points)
-        input = build->points[layer][kind->input];
-    if (build->points && kind->kind == ESPI_ESP_FFN_IN) {
+    struct espi_steps input = input_steps(build, layer, kind), output = {.step = 1};
+    bool floats = precision_at(build, layer, kind) != ESPI_INT8;
+    if (build->points && kind == ESPI_LINEAR_FFN_IN && precision_at(build, layer, ESPI_LINEAR_FFN_OUT) == ESPI_INT8) {
         int status = table_unit(ctx, build, layer, &output.step);
         if (status)
             return status;
     }
-    espi_pack_start(build->weights, rows, columns, input.zero_point, start);
+    if (!floats)
+        espi_pack_start(build->weights, rows, columns, input.zero_point, start);
     for (size_t row = 0; row < rows; row++) {
-        if (build->points && kind->kind == ESPI_ESP_QKV)
+        if (build->points && kind == ESPI_LINEAR_QKV)
             output = build->points[layer][ESPI_POINT_QUERY + row / build->checkpoint->config.hidden];
-        scale[row] = build->scale[row] * input.step / output.step;
+        scale[row] = (floats ? 1 : build->scale[row]) * input.step / output.step;
         shift[row] = bias[row] / output.step + (float)output.zero_point;
     }
     return ESP_OK;
 }
 
 /* sources[0]: the weights; sources[1]: their rows. */
-static int make_linear(esp_context *ctx, struct build *build, const struct linear_kind *kind,
+static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_kind kind,
                        struct espi_esp_source sources[2])
 {
     const struct espi_esp_section *section = &sources[0].section;
     const struct espi_params *params = &build->checkpoint->params;
     /* Query, key and value follow each other: one matrix, one vector. */
-    const float *weights = espi_params_data(params, kind->weight, section->layer);
-    const float *bias = espi_params_data(params, kind->bias, section->layer);
+    const float *weights = espi_params_data(params, linear_kinds[kind].weight, section->layer);
+    const float *bias = espi_params_data(params, linear_kinds[kind].bias, section->layer);
     espi_quantize_weights(weights, section->rows, section->columns, build->weights, build->scale);
-    int status = pack_weights(ctx, build, kind, &sources[0]);
+    int status = pack_weights(ctx, build, kind, weights, &sources[0]);
     return status ? status : make_rows(ctx, build, kind, bias, section->columns, &sources[1]);
 }
 
@@ -267,8 +301,8 @@ static int make_sections(esp_context *ctx, struct build *build)
 {
     for (size_t i = 0; i < build->count; i++) {
         const struct linear_kind *kind = find_linear(build->sources[i].section.kind);
-        int status =
-            kind ? make_linear(ctx, build, kind, &build->sources[i]) : make_section(ctx, build, &build->sources[i]);
+        int status = kind ? make_linear(ctx, build, (enum espi_linear_kind)(kind - linear_kinds), &build->sources[i])
+                          : make_section(ctx, build, &build->sources[i]);
         if (status)
             return status;
         i += kind != NULL; // its rows are made too
@@ -343,6 +377,7 @@ int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, con
     }
     struct build build = {.checkpoint = checkpoint,
                           .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])points,
+                          .precisions = options->precisions,
                           .tokenizer = options->tokenizer,
                           .report = report};
     if (!status)

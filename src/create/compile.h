@@ -6,7 +6,13 @@
 
 #include "create/calibrate.h"
 
+/* The linear layers of an encoder layer that a compiled file has, in its order. */
+enum espi_linear_kind { ESPI_LINEAR_QKV, ESPI_LINEAR_ATTENTION_OUT, ESPI_LINEAR_FFN_IN, ESPI_LINEAR_FFN_OUT };
+enum { ESPI_LINEAR_COUNT = ESPI_LINEAR_FFN_OUT + 1 };
+extern const char *const espi_linear_names[ESPI_LINEAR_COUNT]; // "query_key_value", …
+
 struct espi_compile_options {
+    const enum espi_precision *precisions; // (layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
     const esp_tokenizer *tokenizer;    // NULL: a file for raw ids
     const struct espi_batch *examples; // (example_count) for calibration; none: a step per token
     size_t example_count;
@@ -16,9 +22,9 @@ struct espi_compile_options {
 /* What became of one linear layer. */
 struct espi_compiled_linear {
     size_t layer;
-    const char *name; // "query_key_value", "attention_output", "ffn_input", "ffn_output"
+    enum espi_linear_kind kind;
     size_t rows, columns;
-    bool sparse;
+    const char *precision; // "int8-dense", "int8-sparse", "bf16-dense", "fp32-dense"
     double kept; // share of 4x1 blocks that are not zero
     size_t bytes;
 };

@@ -20,7 +20,8 @@ static int slot_fail(esp_context *ctx, const char *source, const struct espi_esp
 
 static bool encoding_fits(uint32_t wanted, uint32_t found)
 {
-    return found == wanted || (wanted == ESPI_ESP_QUADS_DENSE && found == ESPI_ESP_QUADS_SPARSE);
+    bool packed = found == ESPI_ESP_QUADS_SPARSE || found == ESPI_ESP_QUADS_BF16 || found == ESPI_ESP_QUADS_F32;
+    return found == wanted || (wanted == ESPI_ESP_QUADS_DENSE && packed);
 }
 
 static int check_slot(esp_context *ctx, const char *source, const struct espi_esp_slot *slot,
@@ -73,16 +74,39 @@ static const void *data_of(const struct espi_esp_file *file, const struct espi_e
     return file->data + section->offset;
 }
 
-static int view_quads(esp_context *ctx, const struct espi_esp_file *file, const struct espi_esp_section *section,
-                      struct espi_quads *quads)
+static enum espi_precision precision_of(uint32_t encoding)
+{
+    return encoding == ESPI_ESP_QUADS_F32 ? ESPI_FP32 : encoding == ESPI_ESP_QUADS_BF16 ? ESPI_BF16 : ESPI_INT8;
+}
+
+const char *espi_esp_linear_name(const struct espi_esp_linear *linear)
+{
+    switch (linear->precision) {
+    case ESPI_FP32:
+        return espi_esp_encoding_name(ESPI_ESP_QUADS_F32);
+    case ESPI_BF16:
+        return espi_esp_encoding_name(ESPI_ESP_QUADS_BF16);
+    case ESPI_INT8:
+        break;
+    }
+    return espi_esp_encoding_name(linear->quads.starts ? ESPI_ESP_QUADS_SPARSE : ESPI_ESP_QUADS_DENSE);
+}
+
+static int view_weights(esp_context *ctx, const struct espi_esp_file *file, const struct espi_esp_section *section,
+                        struct espi_esp_linear *linear)
 {
     char name[ESPI_ESP_NAME_BYTES];
     struct espi_packing packing;
-    int status = section->encoding == ESPI_ESP_QUADS_SPARSE
-                     ? espi_packing_sparse(ctx, section->rows, section->columns, section->groups, &packing)
-                     : espi_packing_dense(ctx, section->rows, section->columns, &packing);
-    if (!status)
-        status = espi_quads_view(ctx, &packing, data_of(file, section), section->bytes, quads);
+    linear->precision = precision_of(section->encoding);
+    linear->rows = section->rows;
+    linear->columns = section->columns;
+    int status = espi_esp_packing(ctx, section, &packing);
+    if (!status && linear->precision == ESPI_INT8)
+        status = espi_quads_view(ctx, &packing, data_of(file, section), section->bytes, &linear->quads);
+    else if (!status)
+        linear->floats = (struct espi_float_quads){.rows = section->rows,
+                                                   .columns = section->columns,
+                                                   .weights = (const char *)data_of(file, section) + packing.weights};
     if (status)
         return espi_fail_prefix(ctx, status, "%s: %s", file->source,
                                 espi_esp_section_name(section->kind, section->layer, name));
@@ -109,12 +133,12 @@ static int view_layer_section(esp_context *ctx, const struct espi_esp_file *file
 {
     switch ((enum espi_esp_kind)section->kind) {
     case ESPI_ESP_QKV:
-        return view_quads(ctx, file, section, &layer->qkv.quads);
+        return view_weights(ctx, file, section, &layer->qkv);
     case ESPI_ESP_QKV_ROWS:
         view_rows(file, section, &layer->qkv);
         break;
     case ESPI_ESP_ATTENTION_OUT:
-        return view_quads(ctx, file, section, &layer->attention_out.quads);
+        return view_weights(ctx, file, section, &layer->attention_out);
     case ESPI_ESP_ATTENTION_OUT_ROWS:
         view_rows(file, section, &layer->attention_out);
         break;
@@ -122,12 +146,12 @@ static int view_layer_section(esp_context *ctx, const struct espi_esp_file *file
         layer->attention_norm = view_norm(file, section);
         break;
     case ESPI_ESP_FFN_IN:
-        return view_quads(ctx, file, section, &layer->ffn_in.quads);
+        return view_weights(ctx, file, section, &layer->ffn_in);
     case ESPI_ESP_FFN_IN_ROWS:
         view_rows(file, section, &layer->ffn_in);
         break;
     case ESPI_ESP_FFN_OUT:
-        return view_quads(ctx, file, section, &layer->ffn_out.quads);
+        return view_weights(ctx, file, section, &layer->ffn_out);
     case ESPI_ESP_FFN_OUT_ROWS:
         view_rows(file, section, &layer->ffn_out);
         break;

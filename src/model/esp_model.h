@@ -13,12 +13,16 @@
 /* One section of a model's file as its config demands it. */
 struct espi_esp_slot {
     uint32_t kind, layer;
-    uint32_t encoding;    // QUADS_DENSE stands for QUADS_SPARSE too
+    uint32_t encoding;    // QUADS_DENSE stands for every encoding of packed weights
     size_t rows, columns; // TEXT: columns is 0, any length
 };
 
 /* Lists the sections in the order of the file. NULL for `slots` just counts them. */
 size_t espi_esp_slots(const struct espi_config *config, bool tokenizer, struct espi_esp_slot *slots);
+
+/* How a linear layer's weights are packed; ESP_ERR_FORMAT when the encoding is none of packed weights. */
+int espi_esp_packing(esp_context *ctx, const struct espi_esp_section *section,
+                     struct espi_packing *packing) ESPI_NODISCARD;
 
 /* Bytes of a section from its encoding, rows, columns and groups; ESP_ERR_LIMIT when they overflow or no such matrix
  * can be packed, ESP_ERR_FORMAT for an unknown encoding. */
@@ -51,12 +55,21 @@ enum espi_esp_point {
 
 extern const char *const espi_esp_point_names[ESPI_POINT_COUNT];
 
+/* What a linear layer multiplies: weights of 8 bits by activations of 8 bits, or both as floats. */
+enum espi_precision { ESPI_INT8, ESPI_BF16, ESPI_FP32 };
+
 /* What a linear layer and its epilogue consume. */
 struct espi_esp_linear {
-    struct espi_quads quads;
-    const int32_t *start;      // (rows rounded up to 4)
-    const float *scale, *bias; // (rows rounded up to 4)
+    enum espi_precision precision;
+    size_t rows, columns;
+    struct espi_quads quads;        // INT8
+    struct espi_float_quads floats; // BF16, FP32
+    const int32_t *start;           // (rows rounded up to 4)
+    const float *scale, *bias;      // (rows rounded up to 4)
 };
+
+/* "int8-dense", "int8-sparse", "bf16-dense", "fp32-dense" */
+const char *espi_esp_linear_name(const struct espi_esp_linear *linear);
 
 struct espi_esp_norm {
     const float *gain, *bias; // (hidden)

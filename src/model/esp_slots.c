@@ -79,19 +79,27 @@ size_t espi_esp_slots(const struct espi_config *config, bool tokenizer, struct e
 
 /* ---- sizes ---------------------------------------------------------------------------------------------------------- */
 
-static int packing_bytes(esp_context *ctx, const struct espi_esp_section *section, uint64_t *bytes)
+int espi_esp_packing(esp_context *ctx, const struct espi_esp_section *section, struct espi_packing *packing)
 {
-    struct espi_packing packing;
-    int status = section->encoding == ESPI_ESP_QUADS_SPARSE
-                     ? espi_packing_sparse(ctx, section->rows, section->columns, section->groups, &packing)
-                     : espi_packing_dense(ctx, section->rows, section->columns, &packing);
-    *bytes = packing.bytes;
-    return status;
+    size_t rows = section->rows, columns = section->columns;
+    switch (section->encoding) {
+    case ESPI_ESP_QUADS_DENSE:
+        return espi_packing_dense(ctx, rows, columns, packing);
+    case ESPI_ESP_QUADS_SPARSE:
+        return espi_packing_sparse(ctx, rows, columns, section->groups, packing);
+    case ESPI_ESP_QUADS_BF16:
+    case ESPI_ESP_QUADS_F32:
+        return espi_packing_float(ctx, rows, columns, section->encoding == ESPI_ESP_QUADS_BF16, packing);
+    default:
+        return espi_fail(ctx, ESP_ERR_FORMAT, "encoding %" PRIu32 " is not one of packed weights", section->encoding);
+    }
 }
 
 int espi_esp_section_bytes(esp_context *ctx, const struct espi_esp_section *section, uint64_t *bytes)
 {
     size_t size, rows = section->rows;
+    struct espi_packing packing;
+    int status;
     switch (section->encoding) {
     case ESPI_ESP_TEXT:
         size = 1;
@@ -109,7 +117,11 @@ int espi_esp_section_bytes(esp_context *ctx, const struct espi_esp_section *sect
         break;
     case ESPI_ESP_QUADS_DENSE:
     case ESPI_ESP_QUADS_SPARSE:
-        return packing_bytes(ctx, section, bytes);
+    case ESPI_ESP_QUADS_BF16:
+    case ESPI_ESP_QUADS_F32:
+        status = espi_esp_packing(ctx, section, &packing);
+        *bytes = packing.bytes;
+        return status;
     default:
         return espi_fail(ctx, ESP_ERR_FORMAT, "unknown encoding %" PRIu32, section->encoding);
     }

@@ -11,9 +11,25 @@ struct maker {
     struct espi_plan *plan;
     size_t length;
     const float *ones;        // (widest) of models with a step per token
+    const float *zeros;       // (head size) of attention with a float result
     struct espi_step discard; // where steps go while counting
     int status;
 };
+
+/* Every buffer that is written or read gets its memory. */
+static void use(struct maker *maker, enum espi_buffer buffer)
+{
+    static const size_t bytes[ESPI_BUFFER_COUNT] = {
+        [ESPI_BUFFER_STREAM] = sizeof(float),
+        [ESPI_BUFFER_CONTEXT] = 1,
+        [ESPI_BUFFER_CONTEXT_FLOAT] = sizeof(float),
+        [ESPI_BUFFER_BYTES] = 1,
+        [ESPI_BUFFER_INNER] = 1,
+        [ESPI_BUFFER_INNER_FLOAT] = sizeof(float),
+    };
+    size_t qkv = maker->plan->model->fixed_steps ? 1 : sizeof(float);
+    maker->plan->bytes[buffer] = buffer == ESPI_BUFFER_QKV ? qkv : bytes[buffer];
+}
 
 static struct espi_step *append(struct maker *maker, enum espi_step_kind kind, size_t layer, enum espi_buffer in,
                                 enum espi_buffer out)
@@ -21,6 +37,8 @@ static struct espi_step *append(struct maker *maker, enum espi_step_kind kind, s
     struct espi_step *step = maker->plan->steps ? &maker->plan->steps[maker->length] : &maker->discard;
     maker->length++;
     *step = (struct espi_step){.kind = kind, .layer = layer, .in = in, .out = out};
+    use(maker, in);
+    use(maker, out);
     return step;
 }
 
@@ -53,22 +71,27 @@ static struct espi_quantize quantizer(struct maker *maker, size_t rows, size_t l
     return (struct espi_quantize){.scale = constant(maker, rows, 1 / steps.step), .zero_point = steps.zero_point};
 }
 
-/* The LayerNorm whose bytes are the input `point` of layer `next`, or of nothing behind the last layer. */
-static void add_norm(struct maker *maker, size_t layer, const struct espi_esp_norm *norm, size_t next,
-                     enum espi_esp_point point)
+/* The LayerNorm whose result the linear layer `next` of layer `number` reads at `point`: as bytes or as it is. NULL:
+ * nothing behind the last layer. */
+static void add_norm(struct maker *maker, size_t layer, const struct espi_esp_norm *norm,
+                     const struct espi_esp_linear *next, size_t number, enum espi_esp_point point)
 {
     const struct espi_config *config = &maker->plan->model->config;
     struct espi_step *step = append(maker, ESPI_STEP_NORM, layer, ESPI_BUFFER_STREAM, ESPI_BUFFER_BYTES);
     step->norm = (struct espi_layer_norm){.gain = norm->gain, .bias = norm->bias, .epsilon = config->layer_norm_eps};
-    if (next < config->layers)
-        step->quantize = quantizer(maker, config->hidden, next, point);
+    if (next && next->precision == ESPI_INT8)
+        step->quantize = quantizer(maker, config->hidden, number, point);
 }
 
 static struct espi_step *add_linear(struct maker *maker, size_t layer, const struct espi_esp_linear *linear,
                                     enum espi_buffer in, enum espi_buffer out, enum espi_epilogue_kind kind)
 {
     struct espi_step *step = append(maker, ESPI_STEP_LINEAR, layer, in, out);
+    size_t size = linear->precision == ESPI_BF16 ? sizeof(uint16_t) : 1;
     step->linear = linear;
+    if (linear->precision != ESPI_FP32 && !linear->quads.starts)
+        maker->plan->interleaved =
+            espi_size_max(maker->plan->interleaved, espi_round_up(linear->columns, 4) * ESPI_PANEL_TOKENS * size);
     step->epilogue =
         (struct espi_epilogue){.kind = kind, .start = linear->start, .scale = linear->scale, .bias = linear->bias};
     return step;
@@ -81,18 +104,24 @@ static void add_quantize(struct maker *maker, size_t layer, enum espi_buffer in,
     step->quantize = quantizer(maker, maker->plan->rows[in], layer, point);
 }
 
-static void add_attention(struct maker *maker, size_t layer)
+static void add_attention(struct maker *maker, size_t layer, enum espi_buffer out)
 {
     const struct espi_esp_model *model = maker->plan->model;
-    struct espi_step *step = append(maker, ESPI_STEP_ATTENTION, layer, ESPI_BUFFER_QKV, ESPI_BUFFER_CONTEXT);
+    struct espi_step *step = append(maker, ESPI_STEP_ATTENTION, layer, ESPI_BUFFER_QKV, out);
+    step->attention.kind = out == ESPI_BUFFER_CONTEXT ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32;
+    step->attention.bias = maker->zeros;
     if (!model->fixed_steps)
-        return;
+        return; // the session finds the scales
     size_t size = model->config.hidden / model->config.heads;
     const struct espi_steps *points = model->layers[layer].points, *context = &points[ESPI_POINT_CONTEXT];
-    step->attention.kind = ESPI_EPILOGUE_U8;
+    float value = points[ESPI_POINT_VALUE].step;
     espi_attention_scores(&step->attention, size,
                           points[ESPI_POINT_QUERY].step * points[ESPI_POINT_KEY].step / sqrtf((float)size));
-    step->attention.scale = constant(maker, size, points[ESPI_POINT_VALUE].step / context->step);
+    if (out == ESPI_BUFFER_CONTEXT_FLOAT) {
+        step->attention.scale = constant(maker, size, value);
+        return;
+    }
+    step->attention.scale = constant(maker, size, value / context->step);
     step->attention.bias = constant(maker, size, (float)context->zero_point);
 }
 
@@ -107,38 +136,69 @@ static const struct espi_activation_table *activation_table(struct maker *maker,
     return table;
 }
 
-static void add_feed_forward(struct maker *maker, size_t number)
+/* Where a linear layer reads what a LayerNorm made. */
+static enum espi_buffer normed(const struct espi_esp_linear *linear)
+{
+    return linear->precision == ESPI_INT8 ? ESPI_BUFFER_BYTES : ESPI_BUFFER_STREAM;
+}
+
+/* The first feed-forward layer and its activation function, to bytes or to floats as the second one wants them. */
+static void add_intermediate(struct maker *maker, size_t number, bool bytes)
 {
     const struct espi_esp_model *model = maker->plan->model;
-    const struct espi_esp_layer *layer = &model->layers[number];
+    const struct espi_esp_linear *linear = &model->layers[number].ffn_in;
     enum espi_curve curve;
-    if (model->fixed_steps && espi_esp_curve(model->config.activation, &curve)) {
+    bool curved = espi_esp_curve(model->config.activation, &curve);
+    if (bytes && model->fixed_steps && curved) {
         struct espi_step *step =
-            add_linear(maker, number, &layer->ffn_in, ESPI_BUFFER_BYTES, ESPI_BUFFER_INNER, ESPI_EPILOGUE_U8_TABLE);
+            add_linear(maker, number, linear, normed(linear), ESPI_BUFFER_INNER, ESPI_EPILOGUE_U8_TABLE);
         step->epilogue.activation = activation_table(maker, number, curve);
-    } else {
-        add_linear(maker, number, &layer->ffn_in, ESPI_BUFFER_BYTES, ESPI_BUFFER_INNER_FLOAT, ESPI_EPILOGUE_F32);
-        append(maker, ESPI_STEP_ACTIVATE, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER_FLOAT);
-        add_quantize(maker, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER, ESPI_POINT_INTERMEDIATE);
+        return;
     }
-    add_linear(maker, number, &layer->ffn_out, ESPI_BUFFER_INNER, ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32_ADD);
+    struct espi_step *step = add_linear(maker, number, linear, normed(linear), ESPI_BUFFER_INNER_FLOAT,
+                                        curved ? ESPI_EPILOGUE_F32_CURVE : ESPI_EPILOGUE_F32);
+    if (curved)
+        step->epilogue.curve = espi_activation_curve(curve);
+    else
+        append(maker, ESPI_STEP_ACTIVATE, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER_FLOAT);
+    if (bytes)
+        add_quantize(maker, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER, ESPI_POINT_INTERMEDIATE);
+}
+
+static void add_feed_forward(struct maker *maker, size_t number)
+{
+    const struct espi_esp_linear *linear = &maker->plan->model->layers[number].ffn_out;
+    bool bytes = linear->precision == ESPI_INT8;
+    add_intermediate(maker, number, bytes);
+    add_linear(maker, number, linear, bytes ? ESPI_BUFFER_INNER : ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_STREAM,
+               ESPI_EPILOGUE_F32_ADD);
+}
+
+/* Attention and its output layer. */
+static void add_context(struct maker *maker, size_t number)
+{
+    const struct espi_esp_linear *linear = &maker->plan->model->layers[number].attention_out;
+    bool bytes = linear->precision == ESPI_INT8, fixed = maker->plan->model->fixed_steps;
+    enum espi_buffer context = bytes && fixed ? ESPI_BUFFER_CONTEXT : ESPI_BUFFER_CONTEXT_FLOAT;
+    add_attention(maker, number, context);
+    if (bytes && !fixed) {
+        add_quantize(maker, number, context, ESPI_BUFFER_BYTES, ESPI_POINT_CONTEXT);
+        context = ESPI_BUFFER_BYTES;
+    }
+    add_linear(maker, number, linear, context, ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32_ADD);
 }
 
 static void add_layer(struct maker *maker, size_t number)
 {
     const struct espi_esp_model *model = maker->plan->model;
     const struct espi_esp_layer *layer = &model->layers[number];
-    bool fixed = model->fixed_steps;
-    add_linear(maker, number, &layer->qkv, ESPI_BUFFER_BYTES, ESPI_BUFFER_QKV,
-               fixed ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32);
-    add_attention(maker, number);
-    if (!fixed)
-        add_quantize(maker, number, ESPI_BUFFER_CONTEXT, ESPI_BUFFER_BYTES, ESPI_POINT_CONTEXT);
-    add_linear(maker, number, &layer->attention_out, fixed ? ESPI_BUFFER_CONTEXT : ESPI_BUFFER_BYTES,
-               ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32_ADD);
-    add_norm(maker, number, &layer->attention_norm, number, ESPI_POINT_FFN_INPUT);
+    const struct espi_esp_linear *next = number + 1 < model->config.layers ? &layer[1].qkv : NULL;
+    add_linear(maker, number, &layer->qkv, normed(&layer->qkv), ESPI_BUFFER_QKV,
+               model->fixed_steps ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32);
+    add_context(maker, number);
+    add_norm(maker, number, &layer->attention_norm, &layer->ffn_in, number, ESPI_POINT_FFN_INPUT);
     add_feed_forward(maker, number);
-    add_norm(maker, number, &layer->ffn_norm, number + 1, ESPI_POINT_INPUT);
+    add_norm(maker, number, &layer->ffn_norm, next, number + 1, ESPI_POINT_INPUT);
 }
 
 static void add_all(struct maker *maker)
@@ -146,7 +206,7 @@ static void add_all(struct maker *maker)
     const struct espi_esp_model *model = maker->plan->model;
     maker->length = 0;
     append(maker, ESPI_STEP_EMBED, 0, ESPI_BUFFER_STREAM, ESPI_BUFFER_STREAM);
-    add_norm(maker, 0, &model->embed_norm, 0, ESPI_POINT_INPUT);
+    add_norm(maker, 0, &model->embed_norm, &model->layers[0].qkv, 0, ESPI_POINT_INPUT);
     for (size_t layer = 0; layer < model->config.layers; layer++)
         add_layer(maker, layer);
 }
@@ -154,24 +214,10 @@ static void add_all(struct maker *maker)
 static void size_buffers(struct espi_plan *plan)
 {
     const struct espi_config *config = &plan->model->config;
-    bool fixed = plan->model->fixed_steps;
-    enum espi_curve curve;
-    size_t value = fixed ? 1 : sizeof(float);
-    bool inner_float = !fixed || !espi_esp_curve(config->activation, &curve);
-    const struct {
-        size_t rows, bytes;
-    } sizes[ESPI_BUFFER_COUNT] = {
-        [ESPI_BUFFER_STREAM] = {config->hidden, sizeof(float)},
-        [ESPI_BUFFER_QKV] = {3 * config->hidden, value},
-        [ESPI_BUFFER_CONTEXT] = {config->hidden, value},
-        [ESPI_BUFFER_BYTES] = {config->hidden, 1},
-        [ESPI_BUFFER_INNER] = {config->intermediate, 1},
-        [ESPI_BUFFER_INNER_FLOAT] = {config->intermediate, inner_float ? sizeof(float) : 0},
-    };
-    for (size_t i = 0; i < ESPI_BUFFER_COUNT; i++) {
-        plan->rows[i] = sizes[i].rows;
-        plan->bytes[i] = sizes[i].bytes;
-    }
+    for (size_t i = 0; i < ESPI_BUFFER_COUNT; i++)
+        plan->rows[i] = config->hidden;
+    plan->rows[ESPI_BUFFER_QKV] = 3 * config->hidden;
+    plan->rows[ESPI_BUFFER_INNER] = plan->rows[ESPI_BUFFER_INNER_FLOAT] = config->intermediate;
 }
 
 int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct espi_plan *out)
@@ -191,6 +237,7 @@ int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct 
     out->steps = espi_arena_alloc(ctx, &out->arena, out->length, sizeof *out->steps);
     if (!out->steps)
         return ESP_ERR_MEMORY;
+    maker.zeros = constant(&maker, config->hidden / config->heads, 0);
     if (!model->fixed_steps)
         maker.ones = constant(&maker, espi_size_max(config->hidden, config->intermediate), 1);
     add_all(&maker);

@@ -6,14 +6,15 @@
 #include "kernels/attention.h"
 #include "model/esp_model.h"
 
-/* Where activations stand. The first three hold the whole batch in panels one after another, the others one panel. */
+/* Where activations stand. The first four hold the whole batch in panels one after another, the others one panel. */
 enum espi_buffer {
-    ESPI_BUFFER_STREAM,      // float (hidden): the residual stream
-    ESPI_BUFFER_QKV,         // u8 or float (3 hidden)
-    ESPI_BUFFER_CONTEXT,     // u8 or float (hidden): what attention gives
-    ESPI_BUFFER_BYTES,       // u8 (hidden): input of a linear layer
-    ESPI_BUFFER_INNER,       // u8 (intermediate)
-    ESPI_BUFFER_INNER_FLOAT, // float (intermediate), of models whose intermediate is not made by an epilogue
+    ESPI_BUFFER_STREAM,        // float (hidden): the residual stream
+    ESPI_BUFFER_QKV,           // u8 or float (3 hidden)
+    ESPI_BUFFER_CONTEXT,       // u8 (hidden): what attention gives, or
+    ESPI_BUFFER_CONTEXT_FLOAT, // float (hidden), with a step per token or a linear layer of floats behind it
+    ESPI_BUFFER_BYTES,         // u8 (hidden): input of a linear layer
+    ESPI_BUFFER_INNER,         // u8 (intermediate)
+    ESPI_BUFFER_INNER_FLOAT,   // float (intermediate), where no epilogue makes bytes of it
     ESPI_BUFFER_COUNT,
 };
 
@@ -23,7 +24,7 @@ enum espi_step_kind {
     ESPI_STEP_LINEAR,    // `in` to `out` by `linear`
     ESPI_STEP_ACTIVATE,  // INNER_FLOAT in place
     ESPI_STEP_QUANTIZE,  // `in` to bytes in `out`
-    ESPI_STEP_ATTENTION, // QKV to CONTEXT, over whole sequences; the steps between two of these go panel by panel
+    ESPI_STEP_ATTENTION, // QKV to `out`, over whole sequences; the steps between two of these go panel by panel
 };
 
 struct espi_step {
@@ -46,6 +47,7 @@ struct espi_plan {
     size_t length;
     size_t rows[ESPI_BUFFER_COUNT];  // of each buffer
     size_t bytes[ESPI_BUFFER_COUNT]; // of one value; 0: the model does not need the buffer
+    size_t interleaved;              // bytes of the widest interleaved input of a dense product
     struct espi_arena arena;
 };
 
@@ -56,7 +58,7 @@ void espi_plan_clear(struct espi_plan *plan);
 
 static inline bool espi_buffer_is_batch(enum espi_buffer buffer)
 {
-    return buffer <= ESPI_BUFFER_CONTEXT;
+    return buffer <= ESPI_BUFFER_CONTEXT_FLOAT;
 }
 
 #endif

@@ -77,11 +77,21 @@ static struct espi_quantize quantizer(const struct work *work, const struct espi
 static void run_rows(const struct work *work, const struct espi_step *step, size_t first, size_t end)
 {
     const struct espi_kernel_set *kernels = &work->session->plan->kernels;
-    const struct espi_quads *quads = &step->linear->quads;
-    if (quads->starts)
-        kernels->sparse_u8s8(quads, work->x, work->width, first, end, work->epilogue);
-    else
-        kernels->gemm_u8s8(quads, work->x, work->width, first, end, work->epilogue);
+    const struct espi_esp_linear *linear = step->linear;
+    switch (linear->precision) {
+    case ESPI_FP32:
+        kernels->gemm_f32(&linear->floats, work->x, work->width, first, end, work->epilogue);
+        break;
+    case ESPI_BF16:
+        kernels->gemm_bf16(&linear->floats, work->x, work->width, first, end, work->epilogue);
+        break;
+    case ESPI_INT8:
+        if (linear->quads.starts)
+            kernels->sparse_u8s8(&linear->quads, work->x, work->width, first, end, work->epilogue);
+        else
+            kernels->gemm_u8s8(&linear->quads, work->x, work->width, first, end, work->epilogue);
+        break;
+    }
 }
 
 enum { SHARED_QUADS = 16 }; // quads a thread takes at a time from a linear layer the team shares
@@ -90,29 +100,38 @@ static void run_shared_rows(void *argument, size_t index, size_t thread)
 {
     (void)thread;
     const struct work *work = argument;
-    size_t quads = espi_quad_count(work->steps->linear->quads.rows), first = index * SHARED_QUADS;
+    size_t quads = espi_quad_count(work->steps->linear->rows), first = index * SHARED_QUADS;
     run_rows(work, work->steps, first, espi_size_min(first + SHARED_QUADS, quads));
+}
+
+/* The input of a linear layer in the order its product reads. */
+static const void *interleave(const struct work *work, const struct espi_scratch *scratch,
+                              const struct espi_esp_linear *linear, const void *x, size_t width)
+{
+    const struct espi_kernel_set *kernels = &work->session->plan->kernels;
+    if (linear->precision == ESPI_FP32 || linear->quads.starts)
+        return x;
+    if (linear->precision == ESPI_BF16)
+        kernels->interleave_bf16(x, linear->columns, width, (uint16_t *)(void *)scratch->interleaved);
+    else
+        kernels->interleave_u8(x, linear->columns, width, scratch->interleaved);
+    return scratch->interleaved;
 }
 
 static void linear(const struct work *work, const struct espi_scratch *scratch, const struct espi_step *step,
                    size_t panel, size_t width, bool shared)
 {
     const struct espi_session *session = work->session;
-    const struct espi_quads *quads = &step->linear->quads;
     const void *x = espi_session_panel(session, scratch, step->in, panel);
     struct espi_epilogue epilogue = step->epilogue;
     epilogue.out = espi_session_panel(session, scratch, step->out, panel);
-    epilogue.token_scale = token_scale(work, scratch, step->in);
-    if (!quads->starts) {
-        session->plan->kernels.interleave_u8(x, quads->columns, width, scratch->interleaved);
-        x = scratch->interleaved;
-    }
+    epilogue.token_scale = step->linear->precision == ESPI_INT8 ? token_scale(work, scratch, step->in) : NULL;
     struct work rows = *work;
     rows.steps = step;
     rows.epilogue = &epilogue;
-    rows.x = x;
+    rows.x = interleave(work, scratch, step->linear, x, width);
     rows.width = width;
-    size_t count = espi_quad_count(quads->rows);
+    size_t count = espi_quad_count(step->linear->rows);
     if (shared)
         espi_team_run(session->team, (count + SHARED_QUADS - 1) / SHARED_QUADS, run_shared_rows, &rows);
     else
@@ -171,17 +190,15 @@ static void attend(void *argument, size_t index, size_t thread)
         plan->kernels.attention_pack(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
     } else {
         plan->kernels.attention_pack_f32(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
-        attention.kind = ESPI_EPILOGUE_F32;
         espi_attention_scores(&attention, size, head.step[0] * head.step[1] / sqrtf((float)size));
         for (size_t i = 0; i < size; i++)
-            scratch->head_scale[0][i] = head.step[2];
-        attention.scale = scratch->head_scale[0];
-        attention.bias = scratch->head_scale[1]; // zero
+            scratch->head_scale[i] = head.step[2];
+        attention.scale = scratch->head_scale;
     }
     attention.span = span;
-    attention.span.rows = plan->rows[ESPI_BUFFER_CONTEXT];
+    attention.span.rows = plan->rows[work->steps->out];
     attention.row = row;
-    attention.out = session->buffers[ESPI_BUFFER_CONTEXT];
+    attention.out = session->buffers[work->steps->out];
     plan->kernels.attention(&head, 0, espi_query_blocks(tokens), &attention, scratch->scores);
 }
 
@@ -276,8 +293,7 @@ static void place_scratch(struct layout *layout, const struct espi_plan *plan, s
     for (enum espi_buffer b = 0; b < ESPI_BUFFER_COUNT; b++)
         if (!espi_buffer_is_batch(b))
             scratch->buffers[b] = piece(layout, ESPI_PANEL_TOKENS * plan->rows[b], plan->bytes[b]);
-    size_t widest = espi_round_up(espi_size_max(config->hidden, config->intermediate), 4);
-    scratch->interleaved = piece(layout, widest, ESPI_PANEL_TOKENS);
+    scratch->interleaved = piece(layout, plan->interleaved, 1);
     for (size_t i = 0; i < 3; i++)
         scratch->ids[i] = piece(layout, ESPI_PANEL_TOKENS, sizeof *scratch->ids[i]);
     for (size_t i = 0; i < 2; i++)
@@ -286,8 +302,7 @@ static void place_scratch(struct layout *layout, const struct espi_plan *plan, s
         layout->overflow = true; // the plan has checked that it does not
     scratch->head = piece(layout, head_bytes, 1);
     scratch->scores = piece(layout, espi_attention_scratch(config->max_positions), 1);
-    for (size_t i = 0; i < 2; i++)
-        scratch->head_scale[i] = piece(layout, own_steps ? size : 0, sizeof(float));
+    scratch->head_scale = piece(layout, own_steps ? size : 0, sizeof(float));
     for (size_t i = 0; i < 2; i++)
         scratch->lanes[i] = piece(layout, config->hidden, ESPI_HEAD_LANES * sizeof(float));
 }

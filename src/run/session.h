@@ -18,11 +18,11 @@ int espi_session_new(esp_context *ctx, const struct espi_plan *plan, struct espi
                      struct espi_engine **out) ESPI_NODISCARD;
 
 /* Bytes a session of that capacity allocates beside its fixed-size struct, by the formula of docs/format.md:
- *     batch    panels(capacity) * 64 * Σ rows * value size over STREAM, QKV, CONTEXT
+ *     batch    panels(capacity) * 64 * Σ rows * value size over STREAM, QKV, CONTEXT, CONTEXT_FLOAT
  *   + threads * (64 * Σ rows * value size over BYTES, INNER, INNER_FLOAT           one panel of each
- *              + 64 * the widest of hidden and intermediate                        an interleaved panel
+ *              + the widest interleaved panel of a dense layer
  *              + one packed head and its scores for the longest sequence
- *              + the small arrays: ids, token scales, scales of a head, lanes of the model's head)
+ *              + the small arrays: ids, token scales, scale of a head, lanes of the model's head)
  * each part rounded up to 64. ESP_ERR_LIMIT when it overflows. */
 int espi_session_bytes(esp_context *ctx, const struct espi_plan *plan, size_t capacity, size_t threads,
                        size_t *bytes) ESPI_NODISCARD;

@@ -10,12 +10,12 @@ enum { ESPI_HEAD_LANES = 16 }; // sequences or positions the model's head takes 
 /* The memory of one thread, or of all threads when they share a panel. */
 struct espi_scratch {
     void *buffers[ESPI_BUFFER_COUNT]; // of one panel; those of the batch are NULL
-    uint8_t *interleaved;             // (widest rounded up to 4, 64)
+    uint8_t *interleaved;             // (plan->interleaved)
     uint32_t *ids[3];                 // (64) rows of the embedding tables
     float *token_scale[2];            // (64) of BYTES and of INNER
     void *head;                       // a packed head
     void *scores;                     // scratch of the attention op
-    float *head_scale[2];             // (head size) scale and bias of an attention output of its own step
+    float *head_scale;                // (head size) scale of an attention output of its own step
     float *lanes[2];                  // (hidden, ESPI_HEAD_LANES)
 };
 

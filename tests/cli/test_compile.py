@@ -31,7 +31,9 @@ class Compile(support.Scratch):
                 {"text": "Ada Lovelace", "answer_start": 0}]} for i, word in enumerate(context.split())]}]}]}))
 
     def test_close_to_the_checkpoint(self):
-        for arguments in ([], ["--calibrate", self.calibration()]):
+        calibrate = ["--calibrate", self.calibration()]
+        for number, arguments in enumerate(([], calibrate, ["--precision", "fp32"], [*calibrate, "--precision", "bf16"],
+                                            [*calibrate, "--precision", "fp32"])):
             checkpoint, esp = self.compiled(*arguments)
             raw = "".join(json.dumps({"input_ids": [(7 * i + j) % 200 for j in range(3 + i)]}) + "\n"
                           for i in range(20))
@@ -41,7 +43,7 @@ class Compile(support.Scratch):
                 for x, y in zip(a["start_logits"], b["start_logits"]):
                     self.assertAlmostEqual(x, y, delta=0.1 * scale + 0.005, msg=arguments)
             for name in ("model", "model.esp"):
-                os.rename(self.path(name), self.path(f"{name}.old{len(arguments)}"))
+                os.rename(self.path(name), self.path(f"{name}.old{number}"))
 
     def test_same_bits(self):
         _, esp = self.compiled("--calibrate", self.calibration())
@@ -61,6 +63,10 @@ class Compile(support.Scratch):
         report = json.loads(self.ok("info", esp, "--json").stdout)
         self.assertEqual((report["engine"], len(report["linear_layers"])), ("int8", 8))
         self.assertTrue(report["kernels"])
+        self.ok("compile", checkpoint, "-o", self.path("wide.esp"), "--precision", "bf16")
+        wide = json.loads(self.ok("info", self.path("wide.esp"), "--json").stdout)
+        self.assertEqual({layer["precision"] for layer in wide["linear_layers"]}, {"bf16-dense"})
+        self.assertGreater(wide["bytes"], report["bytes"])
         text = '{"text": "Ada wrote the clocks."}\n'
         self.assertEqual(self.ok("tokenize", esp, stdin=text).stdout, self.ok("tokenize", checkpoint, stdin=text).stdout)
         figures = json.loads(self.ok("eval", esp, "--data", self.calibration(), "--json").stdout)
@@ -85,6 +91,8 @@ class Compile(support.Scratch):
         checkpoint = self.model(hidden_size=64, intermediate_size=128)
         for arguments, code, message in (([checkpoint], 2, "--output"), (["-o", self.path("x.esp")], 2, "CKPT"),
                                          ([self.path("none"), "-o", self.path("x.esp")], 1, "none"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--precision", "int4"], 2,
+                                          "--precision: expected"),
                                          ([checkpoint, "-o", self.path("no", "x.esp")], 1, "cannot create"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--calibrate", self.path("no")], 1,
                                           "no")):

@@ -41,6 +41,16 @@ static const struct {
 static const uint32_t lengths[] = {3, 64, 1, 129, 17, 60, 2, 128, 33};
 enum { SEQUENCES = sizeof lengths / sizeof *lengths, POSITIONS = 41 };
 
+/* How the activations get their steps and which linear layers take floats; the mixtures are drawn. */
+enum how { PER_TOKEN, STATIC, PER_TOKEN_FP32, STATIC_FP32, PER_TOKEN_BF16, STATIC_BF16, HOW_COUNT };
+static const char *const how_names[] = {
+    "per token", "static", "per token, some fp32", "static, some fp32", "per token, some bf16", "static, some bf16"};
+
+static bool is_static(enum how how)
+{
+    return how % 2 == STATIC;
+}
+
 struct fixture {
     esp_context *ctx;
     const char *scratch;
@@ -52,7 +62,7 @@ struct fixture {
     uint32_t positions[POSITIONS];
 };
 
-static void open_fixture(struct fixture *f, size_t model, bool fixed)
+static void open_fixture(struct fixture *f, size_t model, enum how how)
 {
     *f = (struct fixture){.ctx = esp_context_new(), .scratch = test_scratch()};
     snprintf(f->path, sizeof f->path, "%.200s/model.esp", f->scratch);
@@ -63,7 +73,13 @@ static void open_fixture(struct fixture *f, size_t model, bool fixed)
         test_batch_random(&examples[i], &f->checkpoint.config, lengths, SEQUENCES, 50 + i);
         batches[i] = examples[i].batch;
     }
-    struct espi_compile_options options = {.examples = batches, .example_count = fixed ? 2 : 0};
+    enum espi_precision precisions[3 * ESPI_LINEAR_COUNT];
+    struct espi_random draw = {.seed = 31, .stream = model};
+    for (size_t i = 0; i < ESPI_COUNT(precisions); i++)
+        precisions[i] = espi_random_below(&draw, 2) ? how >= PER_TOKEN_BF16 ? ESPI_BF16 : ESPI_FP32 : ESPI_INT8;
+    struct espi_compile_options options = {.examples = batches,
+                                           .example_count = is_static(how) ? 2 : 0,
+                                           .precisions = how >= PER_TOKEN_FP32 ? precisions : NULL};
     test_ok(f->ctx, espi_compile(f->ctx, &f->checkpoint, &options, f->path, NULL));
     test_ok(f->ctx, espi_esp_model_open(f->ctx, f->path, &f->model));
     test_ok(f->ctx, espi_plan_make(f->ctx, &f->model, &f->plan));
@@ -134,10 +150,10 @@ static void compare_engines(struct fixture *f, struct espi_engine *a, struct esp
     }
 }
 
-#define FOR_EACH_MODEL(f, model, fixed)                                                                                \
+#define FOR_EACH_MODEL(f, model, how)                                                                                  \
     struct fixture f;                                                                                                  \
     for (size_t model = 0; model < ESPI_COUNT(models); model++)                                                        \
-        for (int fixed = 0; fixed < 2; fixed++)
+        for (enum how how = 0; how < HOW_COUNT; how++)
 
 /* ---- close to fp32 ------------------------------------------------------------------------------------------------- */
 
@@ -156,9 +172,9 @@ static double cosine(size_t count, const float *a, const float *b)
 static void test_close_to_fp32(void **state)
 {
     (void)state;
-    FOR_EACH_MODEL(f, model, fixed)
+    FOR_EACH_MODEL(f, model, how)
     {
-        open_fixture(&f, model, fixed);
+        open_fixture(&f, model, how);
         struct espi_engine *fp32, *int8;
         test_ok(f.ctx, espi_encoder_new(f.ctx, &f.checkpoint.config, &f.checkpoint.params, NULL, &fp32));
         test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &int8));
@@ -170,8 +186,7 @@ static void test_close_to_fp32(void **state)
             float *y = run(f.ctx, int8, &f.batch.batch, (enum espi_result)result, f.positions, &count);
             double similarity = cosine(count, x, y);
             if (similarity < 0.99)
-                fail_msg("model %zu, %s, result %d: cosine %.5f", model, fixed ? "static" : "per token", result,
-                         similarity);
+                fail_msg("model %zu, %s, result %d: cosine %.5f", model, how_names[how], result, similarity);
             free(x);
             free(y);
         }
@@ -186,9 +201,9 @@ static void test_close_to_fp32(void **state)
 static void test_threads_and_capacity(void **state)
 {
     (void)state;
-    FOR_EACH_MODEL(f, model, fixed)
+    FOR_EACH_MODEL(f, model, how)
     {
-        open_fixture(&f, model, fixed);
+        open_fixture(&f, model, how);
         struct espi_engine *one, *other;
         test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 1024, &one));
         static const struct {
@@ -212,9 +227,11 @@ static void test_threads_and_capacity(void **state)
 static void test_isas(void **state)
 {
     (void)state;
-    FOR_EACH_MODEL(f, model, fixed)
+    FOR_EACH_MODEL(f, model, how)
     {
-        open_fixture(&f, model, fixed);
+        if (how >= PER_TOKEN_BF16)
+            continue; // bf16 dot products round as each CPU does
+        open_fixture(&f, model, how);
         struct espi_engine *best, *capped;
         test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &best));
         for (size_t isa = 0; isa < ESPI_ISA_COUNT; isa++) {
@@ -233,9 +250,9 @@ static void test_isas(void **state)
 static void test_neighbours(void **state)
 {
     (void)state;
-    FOR_EACH_MODEL(f, model, fixed)
+    FOR_EACH_MODEL(f, model, how)
     {
-        open_fixture(&f, model, fixed);
+        open_fixture(&f, model, how);
         struct espi_engine *engine;
         static struct test_batch turned, alone;
         size_t count, hidden = f.checkpoint.config.hidden;
@@ -271,9 +288,9 @@ static void test_run_allocates_nothing(void **state)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     skip(); // their allocators keep no such count
 #endif
-    FOR_EACH_MODEL(f, model, fixed)
+    FOR_EACH_MODEL(f, model, how)
     {
-        open_fixture(&f, model, fixed);
+        open_fixture(&f, model, how);
         struct espi_engine *engine;
         struct espi_team *team;
         static float out[TEST_BATCH_TOKENS * 601];
@@ -302,6 +319,14 @@ static size_t up(size_t bytes)
 /* The formula of docs/format.md, written down once more. */
 static size_t formula(const struct fixture *f, bool fixed, size_t capacity, size_t threads)
 {
+    size_t dense = 0; // columns of the widest dense layer
+    for (size_t layer = 0; layer < f->checkpoint.config.layers; layer++) {
+        const struct espi_esp_layer *l = &f->model.layers[layer];
+        const struct espi_quads *linears[] = {&l->qkv.quads, &l->attention_out.quads, &l->ffn_in.quads,
+                                              &l->ffn_out.quads};
+        for (size_t i = 0; i < ESPI_COUNT(linears); i++)
+            dense = espi_size_max(dense, linears[i]->starts ? 0 : espi_round_up(linears[i]->columns, 4));
+    }
     const struct espi_config *c = &f->checkpoint.config;
     size_t h = c->hidden, i = c->intermediate, size = h / c->heads, longest = c->max_positions;
     enum espi_curve curve;
@@ -309,23 +334,25 @@ static size_t formula(const struct fixture *f, bool fixed, size_t capacity, size
     size_t value = fixed ? 1 : 4, tokens = up(espi_size_max(capacity, longest)), keys = espi_round_up(longest, 16);
     size_t head = up(up(longest) * size + 2 * keys * size + 4 * keys);
     size_t batch = up(tokens * h * 4) + up(tokens * 3 * h * value) + up(tokens * h * value);
-    size_t thread = 64 * h + 64 * i + (table ? 0 : 256 * i) + 64 * espi_round_up(espi_size_max(h, i), 4) + 3 * 256 +
-                    (fixed ? 0 : 2 * 256 + 2 * up(size * 4)) + head + up(keys * 64 * 3) + 2 * up(h * 64);
+    size_t thread = 64 * h + 64 * i + (table ? 0 : 256 * i) + 64 * dense + 3 * 256 +
+                    (fixed ? 0 : 2 * 256 + up(size * 4)) + head + up(keys * 64 * 3) + 2 * up(h * 64);
     return batch + threads * thread;
 }
 
 static void test_workspace_formula(void **state)
 {
     (void)state;
-    FOR_EACH_MODEL(f, model, fixed)
+    FOR_EACH_MODEL(f, model, how)
     {
-        open_fixture(&f, model, fixed);
+        if (how > STATIC)
+            continue;
+        open_fixture(&f, model, how);
         static const size_t capacities[] = {0, 129, 512, 1000, 100000};
         for (size_t i = 0; i < ESPI_COUNT(capacities); i++)
             for (size_t threads = 1; threads < 4; threads++) {
                 size_t bytes;
                 test_ok(f.ctx, espi_session_bytes(f.ctx, &f.plan, capacities[i], threads, &bytes));
-                assert_int_equal(bytes, formula(&f, fixed, capacities[i], threads));
+                assert_int_equal(bytes, formula(&f, how == STATIC, capacities[i], threads));
             }
         size_t bytes;
         test_fails(f.ctx, espi_session_bytes(f.ctx, &f.plan, SIZE_MAX, 1, &bytes), ESP_ERR_LIMIT);
@@ -340,7 +367,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     struct fixture f;
-    open_fixture(&f, 0, false);
+    open_fixture(&f, 0, PER_TOKEN);
     struct espi_engine *engine;
     float out[16];
     test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &engine));
@@ -359,7 +386,7 @@ static void test_refusals(void **state)
     engine->free(engine);
     close_fixture(&f);
 
-    open_fixture(&f, 2, true);
+    open_fixture(&f, 2, STATIC);
     test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &engine));
     uint32_t outside = (uint32_t)f.batch.batch.tokens;
     wanted = (struct espi_wanted){
