@@ -3,10 +3,10 @@
 #include "cli.h"
 
 #include "base/size.h"
-#include "create/compile.h"
+#include "precision.h"
 #include "task_options.h"
-#include "tasks/dataset.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,29 +14,114 @@
 struct options {
     const char *checkpoint, *output, *calibrate;
     size_t samples;
-    double percentile; // 0: the whole range
+    enum espi_calibration method;
+    double percentile;
     enum espi_precision precision;
+    bool search; // for the layers that stay in higher precision
+    struct cli_precision_options find;
+    enum espi_sparse_choice sparse;
     bool json;
     struct cli_task_options task;
 };
 
-enum { OPTION_SAMPLES = 1000, OPTION_PERCENTILE, OPTION_PRECISION, DEFAULT_SAMPLES = 256, BATCH_TOKENS = 4096 };
+enum {
+    OPTION_SAMPLES = 1000,
+    OPTION_METHOD,
+    OPTION_PERCENTILE,
+    OPTION_PRECISION,
+    OPTION_SPARSE,
+    OPTION_MAX_DROP,
+    OPTION_EVAL,
+    OPTION_EVAL_LIMIT,
+    OPTION_FALLBACK,
+    OPTION_TIME_LIMIT,
+    DEFAULT_SAMPLES = 256,
+    SENSITIVITY_SAMPLES = 64, // examples for the sensitivity of layers
+};
 
 static const struct argp_option option_table[] = {
     {"output", 'o', "FILE", 0, "the compiled file (required)", 0},
     {"calibrate", 'c', "DATA", 0, "data of the task to find the activations' ranges on (default: a range per token)",
      0},
     {"samples", OPTION_SAMPLES, "N", 0, "examples of the data to use (default 256)", 0},
-    {"percentile", OPTION_PERCENTILE, "P", 0, "leave out values beyond this percentile, for example 99.99", 0},
+    {"method", OPTION_METHOD, "M", 0, "of the ranges: minmax (default), percentile, entropy or mse", 0},
+    {"percentile", OPTION_PERCENTILE, "P", 0, "leave out values beyond this percentile (default 99.99)", 0},
     {"precision", OPTION_PRECISION, "P", 0,
      "of the linear layers: int8 (default), bf16 or fp32; attention and embeddings stay as they are", 0},
+    {"sparse", OPTION_SPARSE, "WHEN", 0,
+     "leave 4x1 blocks of zeros out: measured (default: where that is faster on this CPU), always or never", 0},
+    {"max-drop", OPTION_MAX_DROP, "D", 0,
+     "keep as few linear layers as possible in higher precision so that the metric on --eval loses at most this much "
+     "of fp32's, for example 1% or 0.01",
+     1},
+    {"eval", OPTION_EVAL, "DATA", 0, "data set of the metric for --max-drop", 1},
+    {"eval-limit", OPTION_EVAL_LIMIT, "N", 0, "use only its first N examples", 1},
+    {"fallback", OPTION_FALLBACK, "P", 0, "the higher precision: fp32 (default) or bf16", 1},
+    {"time-limit", OPTION_TIME_LIMIT, "S", 0, "stop searching after this many seconds and take the best found", 1},
     {"json", 'j', NULL, 0, "print one JSON object", 0},
     {0},
 };
 
+#define DEFAULT_PERCENTILE 99.99
+
+/* "1%" or "0.01" */
+static double parse_share(struct argp_state *state, const char *option, const char *text)
+{
+    char number[32];
+    size_t length = strlen(text);
+    bool percent = length > 1 && length < sizeof number && text[length - 1] == '%';
+    snprintf(number, sizeof number, "%.*s", (int)(percent ? length - 1 : length), text);
+    double value = cli_parse_number(state, option, number, 0, percent ? 100 : 1);
+    return percent ? value / 100 : value;
+}
+
+static void check_options(struct argp_state *state, const struct options *options)
+{
+    if (!options->checkpoint)
+        argp_error(state, "expected a CKPT: a checkpoint directory");
+    if (!options->output)
+        argp_error(state, "--output: expected a file to write");
+    if (options->search != (options->find.data != NULL))
+        argp_error(state, "--max-drop and --eval go together: how much may be lost, and on which data");
+    if (options->search && options->precision != ESPI_INT8)
+        argp_error(state, "--max-drop chooses the precisions: --precision does not go with it");
+    if (options->method != ESPI_CALIBRATE_MINMAX && !options->calibrate)
+        argp_error(state, "--method and --percentile need --calibrate: the data to find ranges on");
+}
+
+static error_t parse_search_option(int key, char *argument, struct argp_state *state)
+{
+    static const char *const fallbacks[] = {"fp32", "bf16", NULL};
+    struct options *options = state->input;
+    struct cli_precision_options *find = &options->find;
+    switch (key) {
+    case OPTION_MAX_DROP:
+        options->search = true;
+        find->search.max_drop = parse_share(state, "max-drop", argument);
+        break;
+    case OPTION_EVAL:
+        find->data = argument;
+        break;
+    case OPTION_EVAL_LIMIT:
+        find->limit = cli_parse_size(state, "eval-limit", argument, 1, SIZE_MAX);
+        break;
+    case OPTION_FALLBACK:
+        find->search.fallback = cli_parse_word(state, "fallback", argument, fallbacks) ? ESPI_BF16 : ESPI_FP32;
+        break;
+    case OPTION_TIME_LIMIT:
+        find->search.seconds = cli_parse_number(state, "time-limit", argument, 0.001, 1e9);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
-    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL}; // by enum espi_precision
+    static const char *const methods[] = {"minmax", "percentile", "entropy", "mse", NULL}; // by enum espi_calibration
+    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL};                // by enum espi_precision
+    static const char *const choices[] = {"measured", "always", "never", NULL};            // by enum espi_sparse_choice
     struct options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -51,218 +136,217 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_SAMPLES:
         options->samples = cli_parse_size(state, "samples", argument, 1, 1 << 20);
         break;
+    case OPTION_METHOD:
+        options->method = (enum espi_calibration)cli_parse_word(state, "method", argument, methods);
+        break;
     case OPTION_PERCENTILE:
+        options->method = ESPI_CALIBRATE_PERCENTILE;
         options->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
         break;
     case OPTION_PRECISION:
         options->precision = (enum espi_precision)cli_parse_word(state, "precision", argument, precisions);
         break;
+    case OPTION_SPARSE:
+        options->sparse = (enum espi_sparse_choice)cli_parse_word(state, "sparse", argument, choices);
+        break;
     case 'j':
         options->json = true;
         break;
     case ARGP_KEY_ARG:
-        if (options->checkpoint)
-            argp_error(state, "expected one CKPT, found also \"%s\"", argument);
-        options->checkpoint = argument;
+        cli_take_argument(state, "CKPT", argument, &options->checkpoint);
         break;
     case ARGP_KEY_END:
-        if (!options->checkpoint)
-            argp_error(state, "expected a CKPT: a checkpoint directory");
-        if (!options->output)
-            argp_error(state, "--output: expected a file to write");
+        check_options(state, options);
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_search_option(key, argument, state);
     }
     return 0;
 }
 
-/* ---- calibration examples ----------------------------------------------------------------------------------------------- */
-
-/* Windows of tokens one after another. */
-struct windows {
-    int32_t *ids;     // (tokens)
-    uint8_t *types;   // (tokens)
-    uint32_t *starts; // (count + 1)
-    size_t tokens, count, id_room, type_room, start_room;
-};
-
-static void clear_windows(struct windows *windows)
-{
-    free(windows->ids);
-    free(windows->types);
-    free(windows->starts);
-}
-
-static int add_windows(esp_context *ctx, const struct espi_features *features, struct windows *to)
-{
-    int status = ESP_OK;
-    for (size_t i = 0; !status && i < espi_features_windows(features); i++) {
-        struct espi_window window = espi_features_window(features, i);
-        if ((status = espi_grow(ctx, &to->ids, &to->id_room, to->tokens + window.tokens, sizeof *to->ids)) ||
-            (status = espi_grow(ctx, &to->types, &to->type_room, to->tokens + window.tokens, sizeof *to->types)) ||
-            (status = espi_grow(ctx, &to->starts, &to->start_room, to->count + 2, sizeof *to->starts)))
-            break;
-        memcpy(to->ids + to->tokens, window.ids, window.tokens * sizeof *to->ids);
-        memcpy(to->types + to->tokens, window.types, window.tokens * sizeof *to->types);
-        to->starts[to->count++] = (uint32_t)to->tokens;
-        to->tokens += window.tokens;
-        to->starts[to->count] = (uint32_t)to->tokens;
-    }
-    return status;
-}
-
-static int read_windows(esp_context *ctx, const struct options *options, const struct espi_job *job,
-                        struct windows *windows)
-{
-    struct espi_dataset *dataset = NULL;
-    struct espi_features features = {0};
-    size_t used = 0;
-    int status = espi_dataset_open(ctx, job->task, options->calibrate, &job->options, &dataset);
-    while (!status && used < options->samples && windows->tokens < UINT32_MAX / 2) {
-        struct espi_example *example;
-        int found = espi_dataset_next(ctx, dataset, &example);
-        if (found <= 0) {
-            status = found;
-            break;
-        }
-        status = espi_features_encode(ctx, job, example, &features);
-        if (!status)
-            status = add_windows(ctx, &features, windows);
-        else if (status == ESP_ERR_ARGUMENT) // an example that cannot be encoded
-            status = ESP_OK;
-        espi_example_free(example);
-        used++;
-    }
-    espi_features_clear(&features);
-    espi_dataset_close(dataset);
-    if (!status && !windows->count)
-        status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected examples, found none", options->calibrate);
-    return status;
-}
-
-/* Cuts the windows into batches; their starts are rewritten to begin at 0. */
-static int cut_batches(esp_context *ctx, struct windows *windows, uint32_t **starts, struct espi_batch **batches,
-                       size_t *count)
-{
-    *count = 0;
-    *batches = espi_calloc(ctx, windows->count, sizeof **batches);
-    *starts = espi_calloc(ctx, 2 * windows->count, sizeof **starts); // every batch has one more than windows
-    if (!*batches || !*starts)
-        return ESP_ERR_MEMORY;
-    uint32_t *next = *starts;
-    for (size_t first = 0, end; first < windows->count; first = end) {
-        uint32_t begin = windows->starts[first];
-        struct espi_batch *batch = &(*batches)[(*count)++];
-        for (end = first + 1; end < windows->count && windows->starts[end + 1] - begin <= BATCH_TOKENS; end++)
-            continue;
-        *batch = (struct espi_batch){.sequences = end - first,
-                                     .tokens = windows->starts[end] - begin,
-                                     .starts = next,
-                                     .ids = windows->ids + begin,
-                                     .types = windows->types + begin};
-        for (size_t i = first; i <= end; i++)
-            *next++ = windows->starts[i] - begin;
-    }
-    return ESP_OK;
-}
-
 /* ---- report --------------------------------------------------------------------------------------------------------------- */
 
-static int print_json(esp_context *ctx, const struct options *options, const struct espi_compile_report *report)
+struct report {
+    struct espi_compile_report file;
+    double reference; // of a search
+    struct espi_search_report search;
+};
+
+static json_t *linears_to_json(const struct report *report)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < report->linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->linears[i];
-        json_array_append_new(list, json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:I}", "layer", (json_int_t)l->layer, "name",
-                                              espi_linear_names[l->kind], "rows", (json_int_t)l->rows, "cols",
-                                              (json_int_t)l->columns, "precision", l->precision, "kept_blocks_4x1",
-                                              l->kept, "bytes", (json_int_t)l->bytes));
+    for (size_t i = 0; i < report->file.linear_count; i++) {
+        const struct espi_compiled_linear *l = &report->file.linears[i];
+        json_t *json =
+            json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:I}", "layer", (json_int_t)l->layer, "name",
+                      espi_linear_names[l->kind], "rows", (json_int_t)l->rows, "cols", (json_int_t)l->columns,
+                      "precision", l->precision, "kept_blocks_4x1", l->kept, "bytes", (json_int_t)l->bytes);
+        if (l->sparse_gain > 0)
+            json_object_set_new(json, "sparse_gain", json_real(l->sparse_gain));
+        if (report->search.gains)
+            json_object_set_new(json, "error_share", json_real(report->search.gains[i]));
+        json_array_append_new(list, json);
     }
-    json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file_bytes,
-                             "activations", options->calibrate ? "static" : "per_token", "linear_layers", list);
+    return list;
+}
+
+static json_t *search_to_json(const struct report *report)
+{
+    const struct espi_search_report *s = &report->search;
+    return json_pack("{s:f,s:f,s:b,s:b,s:I,s:I,s:f}", "fp32", report->reference, "compiled", s->metric, "met",
+                     (int)s->met, "out_of_time", (int)s->out_of_time, "fallen_back", (json_int_t)s->fallen,
+                     "evaluations", (json_int_t)s->metrics, "seconds", s->seconds);
+}
+
+static int print_json(esp_context *ctx, const struct options *options, const struct report *report)
+{
+    json_t *json =
+        json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file.file_bytes,
+                  "activations", options->calibrate ? "static" : "per_token", "linear_layers", linears_to_json(report));
+    if (json && options->search)
+        json_object_set_new(json, "search", search_to_json(report));
     int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
     json_decref(json);
     return status;
 }
 
-static void print_table(const struct options *options, const struct espi_compile_report *report)
+/* A figure in a column of that width, or nothing where there is none. */
+static void print_figure(int width, int digits, double value, bool there)
 {
-    printf("layer name              rows   cols  precision    kept 4x1 %%\n");
-    for (size_t i = 0; i < report->linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->linears[i];
-        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f\n", l->layer, espi_linear_names[l->kind], l->rows, l->columns,
+    if (there)
+        printf("  %*.*f", width, digits, value);
+    else
+        printf("  %*s", width, "");
+}
+
+static void print_table(const struct options *options, const struct report *report)
+{
+    const struct espi_search_report *search = &report->search;
+    printf("layer name              rows   cols  precision    kept 4x1 %%  sparse gain%s\n",
+           search->gains ? "  error %" : "");
+    for (size_t i = 0; i < report->file.linear_count; i++) {
+        const struct espi_compiled_linear *l = &report->file.linears[i];
+        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f", l->layer, espi_linear_names[l->kind], l->rows, l->columns,
                l->precision, 100 * l->kept);
+        print_figure(11, 2, l->sparse_gain, l->sparse_gain > 0);
+        print_figure(7, 1, search->gains ? 100 * search->gains[i] : 0, search->gains != NULL);
+        putchar('\n');
     }
-    printf("\n%s: %.1f MB, activations %s\n", options->output, (double)report->file_bytes * 1e-6,
+    printf("\n%s: %.1f MB, activations %s\n", options->output, (double)report->file.file_bytes * 1e-6,
            options->calibrate ? "static (calibrated)" : "per token");
+    if (options->search)
+        printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
+               "evaluations in %.0f s%s\n",
+               search->metric, report->reference, 100 * (search->metric - report->reference) / fabs(report->reference),
+               search->met ? "good enough" : "NOT good enough", search->fallen, report->file.linear_count,
+               search->metrics, search->seconds, search->out_of_time ? " (the time limit)" : "");
 }
 
 /* ---- all together ------------------------------------------------------------------------------------------------------- */
 
-static int compile(esp_context *ctx, const struct options *options, const struct espi_checkpoint *checkpoint,
-                   struct espi_compile_options *how, struct espi_compile_report *report)
+/* What compiling works on. */
+struct work {
+    const struct options *options;
+    struct espi_checkpoint checkpoint;
+    esp_tokenizer *tokenizer; // NULL: for raw ids
+    struct espi_team *team;
+    struct espi_job job; // when data is read
+    struct espi_steps (*points)[ESPI_POINT_COUNT];
+    enum espi_precision *precisions;
+    struct report report;
+};
+
+/* Steps of the activations, found on the data; none without any: a step per token. */
+static int find_points(esp_context *ctx, struct work *work)
 {
-    struct windows windows = {0};
-    struct espi_batch *batches = NULL;
-    uint32_t *starts = NULL;
-    size_t linears = checkpoint->config.layers * ESPI_LINEAR_COUNT;
-    enum espi_precision *precisions = espi_calloc(ctx, linears, sizeof *precisions);
-    int status = precisions ? ESP_OK : ESP_ERR_MEMORY;
-    for (size_t i = 0; precisions && i < linears; i++)
-        precisions[i] = options->precision;
-    how->precisions = precisions;
-    if (!status && options->calibrate) {
-        struct espi_job job;
+    const struct options *options = work->options;
+    const struct espi_config *config = &work->checkpoint.config;
+    struct espi_calibrate_options how = {
+        .method = options->method, .percentile = options->percentile, .team = work->team};
+    struct espi_examples examples;
+    if (!options->calibrate)
+        return ESP_OK;
+    int status = espi_examples_read(ctx, &work->job, options->calibrate, options->samples, &examples);
+    if (status)
+        return status;
+    work->points = espi_calloc(ctx, config->layers, sizeof *work->points);
+    status = work->points ? espi_calibrate(ctx, &work->checkpoint, examples.batches, examples.count, &how, work->points)
+                          : ESP_ERR_MEMORY;
+    espi_examples_clear(&examples);
+    return status;
+}
+
+static int find_precisions(esp_context *ctx, struct work *work, const struct espi_compile_options *how)
+{
+    struct cli_precision_options find = work->options->find;
+    struct espi_examples examples;
+    int status = espi_examples_read(ctx, &work->job, find.data, SENSITIVITY_SAMPLES, &examples);
+    if (status)
+        return status;
+    find.examples = &examples;
+    find.batch_tokens = work->options->task.batch_tokens;
+    status = cli_precision_find(ctx, &work->checkpoint, how, &work->job, work->team, &find, work->precisions,
+                                &work->report.reference, &work->report.search);
+    espi_examples_clear(&examples);
+    return status;
+}
+
+static int compile(esp_context *ctx, struct work *work)
+{
+    const struct options *options = work->options;
+    size_t linears = work->checkpoint.config.layers * ESPI_LINEAR_COUNT;
+    work->precisions = espi_calloc(ctx, linears, sizeof *work->precisions);
+    if (!work->precisions)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < linears; i++)
+        work->precisions[i] = options->precision;
+    int status = find_points(ctx, work);
+    struct espi_compile_options how = {.sparse = options->sparse,
+                                       .precisions = work->precisions,
+                                       .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])work->points,
+                                       .tokenizer = work->tokenizer};
+    if (!status && options->search)
+        status = find_precisions(ctx, work, &how);
+    return status ? status : espi_compile(ctx, &work->checkpoint, &how, options->output, &work->report.file);
+}
+
+static int prepare(esp_context *ctx, struct work *work)
+{
+    const struct options *options = work->options;
+    const struct espi_config *config = &work->checkpoint.config;
+    bool reads = options->calibrate || options->search;
+    int status = espi_checkpoint_read(ctx, options->checkpoint, &work->checkpoint);
+    if (!status) {
+        status = esp_tokenizer_open(ctx, options->checkpoint, &work->tokenizer);
+        if (status == ESP_ERR_NOT_FOUND && !reads) // for raw ids
+            status = ESP_OK;
+    }
+    if (!status && reads) {
         struct espi_task_options task_options = options->task.task_options;
         task_options.evaluate = true; // windows as eval makes them
-        const struct espi_task *task =
-            options->task.task ? options->task.task : espi_task_for_head(checkpoint->config.head);
-        status = espi_job_init(ctx, &job, task, how->tokenizer, &checkpoint->config, &task_options);
-        if (!status)
-            status = read_windows(ctx, options, &job, &windows);
-        if (!status)
-            status = cut_batches(ctx, &windows, &starts, &batches, &how->example_count);
-        how->examples = batches;
+        const struct espi_task *task = options->task.task ? options->task.task : espi_task_for_head(config->head);
+        status = espi_job_init(ctx, &work->job, task, work->tokenizer, config, &task_options);
     }
-    if (!status)
-        status = espi_compile(ctx, checkpoint, how, options->output, report);
-    clear_windows(&windows);
-    free(precisions);
-    free(starts);
-    free(batches);
-    return status;
+    return status ? status : espi_team_new(ctx, options->task.threads, &work->team);
 }
 
 static int run(esp_context *ctx, const struct options *options)
 {
-    struct espi_checkpoint checkpoint = {0};
-    struct espi_compile_report report = {0};
-    struct espi_team *team = NULL;
-    esp_tokenizer *tokenizer = NULL;
-    int status = espi_checkpoint_read(ctx, options->checkpoint, &checkpoint);
-    if (!status) {
-        status = esp_tokenizer_open(ctx, options->checkpoint, &tokenizer);
-        if (status == ESP_ERR_NOT_FOUND && !options->calibrate) // for raw ids
-            status = ESP_OK;
-    }
+    struct work work = {.options = options};
+    int status = prepare(ctx, &work);
     if (!status)
-        status = espi_team_new(ctx, options->task.threads, &team);
-    struct espi_compile_options how = {
-        .tokenizer = tokenizer,
-        .calibrate = {.method = options->percentile > 0 ? ESPI_CALIBRATE_PERCENTILE : ESPI_CALIBRATE_MINMAX,
-                      .percentile = options->percentile,
-                      .team = team}};
-    if (!status)
-        status = compile(ctx, options, &checkpoint, &how, &report);
+        status = compile(ctx, &work);
     if (!status && options->json)
-        status = print_json(ctx, options, &report);
+        status = print_json(ctx, options, &work.report);
     else if (!status)
-        print_table(options, &report);
-    free(report.linears);
-    espi_team_free(team);
-    esp_tokenizer_free(tokenizer);
-    espi_checkpoint_clear(&checkpoint);
+        print_table(options, &work.report);
+    free(work.report.file.linears);
+    free(work.report.search.gains);
+    free(work.precisions);
+    free(work.points);
+    espi_team_free(work.team);
+    esp_tokenizer_free(work.tokenizer);
+    espi_checkpoint_clear(&work.checkpoint);
     return status;
 }
 
@@ -277,8 +361,10 @@ int cmd_compile(int argc, char **argv)
                                      children,
                                      NULL,
                                      NULL};
-    struct options options = {.samples = DEFAULT_SAMPLES};
+    struct options options = {
+        .samples = DEFAULT_SAMPLES, .percentile = DEFAULT_PERCENTILE, .find.search.fallback = ESPI_FP32};
     cli_parse(&argp, "compile", argc, argv, &options);
+    cli_catch_signals();
     esp_context *ctx = cli_context_new("compile");
     int code = cli_finish("compile", cli_exit_code(ctx, "compile", run(ctx, &options)));
     esp_context_free(ctx);

@@ -14,6 +14,9 @@ _espalier()
     --aggregation) COMPREPLY=($(compgen -W "none simple first average max" -- "$current")) ; return ;;
     --function) COMPREPLY=($(compgen -W "softmax sigmoid none" -- "$current")) ; return ;;
     --precision) COMPREPLY=($(compgen -W "int8 bf16 fp32" -- "$current")) ; return ;;
+    --method) COMPREPLY=($(compgen -W "minmax percentile entropy mse" -- "$current")) ; return ;;
+    --sparse) COMPREPLY=($(compgen -W "measured always never" -- "$current")) ; return ;;
+    --fallback) COMPREPLY=($(compgen -W "fp32 bf16" -- "$current")) ; return ;;
     --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
     esac
     case $current in

@@ -2,48 +2,32 @@
 #include "create/calibrate.h"
 
 #include "create/encoder.h"
+#include "create/histogram.h"
 #include "create/quantize.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-enum { BINS = 4096 };
-
-/* What was seen of one point of one layer. */
-struct range {
-    float low, high;
-    uint32_t *bins; // (BINS) over [low, high], in the second pass of PERCENTILE; else NULL
-    uint64_t seen;  // values in the bins
-};
-
+/* What was seen of the points; their histograms have bins in the second pass only. */
 struct watch {
-    struct range (*ranges)[ESPI_POINT_COUNT]; // (layers)
+    struct espi_histogram (*ranges)[ESPI_POINT_COUNT]; // (layers)
     size_t hidden;
 };
 
-static void widen(struct range *range, float low, float high)
+static void widen(struct espi_histogram *range, float low, float high)
 {
     range->low = fminf(range->low, low);
     range->high = fmaxf(range->high, high);
 }
 
-static void count_row(struct range *range, size_t columns, const float *x)
-{
-    float width = range->high - range->low, scale = width > 0 ? BINS / width : 0;
-    for (size_t i = 0; i < columns; i++) {
-        float bin = (x[i] - range->low) * scale;
-        range->bins[bin >= BINS - 1 ? BINS - 1 : bin > 0 ? (size_t)bin : 0]++;
-    }
-    range->seen += columns;
-}
-
 /* Columns begin .. begin + count - 1 of x (tokens, columns). */
-static void observe(struct range *range, size_t tokens, size_t columns, size_t begin, size_t count, const float *x)
+static void observe(struct espi_histogram *range, size_t tokens, size_t columns, size_t begin, size_t count,
+                    const float *x)
 {
     for (size_t t = 0; t < tokens; t++) {
         const float *row = x + t * columns + begin;
         if (range->bins) {
-            count_row(range, count, row);
+            espi_histogram_count(range, count, row);
             continue;
         }
         float low = row[0], high = row[0];
@@ -65,7 +49,7 @@ static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, 
         [ESPI_TAP_INTERMEDIATE] = ESPI_POINT_INTERMEDIATE,
     };
     const struct watch *watch = argument;
-    struct range *range = &watch->ranges[layer][points[tap]];
+    struct espi_histogram *range = &watch->ranges[layer][points[tap]];
     if (tap != ESPI_TAP_QKV) {
         observe(range, tokens, columns, 0, columns, x);
         return;
@@ -89,33 +73,37 @@ static int run_examples(esp_context *ctx, struct espi_engine *engine, const stru
     return status;
 }
 
-/* Moves the ends inwards over the share of values beyond the percentile. */
-static void cut(struct range *range, double percentile)
+static void narrow(struct espi_histogram *range, const struct espi_calibrate_options *options)
 {
-    double allowed = (1 - percentile / 100) * (double)range->seen, left = 0, right = 0;
-    float bin = (range->high - range->low) / BINS, low = range->low;
-    size_t first = 0, last = BINS;
-    while (first < last && (left += range->bins[first]) <= allowed)
-        first++;
-    while (last > first && (right += range->bins[last - 1]) <= allowed)
-        last--;
-    range->low = low + bin * (float)first;
-    range->high = low + bin * (float)last;
+    switch (options->method) {
+    case ESPI_CALIBRATE_MINMAX:
+        break;
+    case ESPI_CALIBRATE_PERCENTILE:
+        espi_histogram_percentile(range, options->percentile);
+        break;
+    case ESPI_CALIBRATE_ENTROPY:
+        espi_histogram_entropy(range);
+        break;
+    case ESPI_CALIBRATE_MSE:
+        espi_histogram_mse(range);
+        break;
+    }
 }
 
 /* Second pass: the same examples once more, into histograms over the ranges of the first. */
-static int cut_ranges(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
-                      double percentile, struct range (*ranges)[ESPI_POINT_COUNT])
+static int narrow_ranges(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
+                         const struct espi_calibrate_options *options,
+                         struct espi_histogram (*ranges)[ESPI_POINT_COUNT])
 {
     size_t all = engine->config->layers * ESPI_POINT_COUNT;
-    uint32_t *bins = espi_calloc(ctx, all, BINS * sizeof *bins);
+    uint32_t *bins = espi_calloc(ctx, all, ESPI_BINS * sizeof *bins);
     if (!bins)
         return ESP_ERR_MEMORY;
     for (size_t i = 0; i < all; i++)
-        ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT].bins = bins + i * BINS;
+        ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT].bins = bins + i * ESPI_BINS;
     int status = run_examples(ctx, engine, examples, count);
     for (size_t i = 0; !status && i < all; i++)
-        cut(&ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT], percentile);
+        narrow(&ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT], options);
     free(bins);
     return status;
 }
@@ -129,8 +117,8 @@ static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoin
         return status;
     espi_encoder_set_tap(engine, tap, watch);
     status = run_examples(ctx, engine, examples, count);
-    if (!status && options->method == ESPI_CALIBRATE_PERCENTILE)
-        status = cut_ranges(ctx, engine, examples, count, options->percentile, watch->ranges);
+    if (!status && options->method != ESPI_CALIBRATE_MINMAX)
+        status = narrow_ranges(ctx, engine, examples, count, options, watch->ranges);
     engine->free(engine);
     return status;
 }
@@ -152,7 +140,7 @@ int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, c
     int status = find_ranges(ctx, checkpoint, examples, count, options, &watch);
     for (size_t layer = 0; !status && layer < config->layers; layer++)
         for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
-            struct range *range = &watch.ranges[layer][p];
+            struct espi_histogram *range = &watch.ranges[layer][p];
             if (p == ESPI_POINT_INTERMEDIATE) // an activation's table takes zero points up to 127
                 range->high = fmaxf(range->high, -1.1f * range->low);
             bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;

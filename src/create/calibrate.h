@@ -11,6 +11,9 @@
 enum espi_calibration {
     ESPI_CALIBRATE_MINMAX,     // the whole range seen
     ESPI_CALIBRATE_PERCENTILE, // without the values beyond the percentile on either side
+    ESPI_CALIBRATE_ENTROPY, // the range whose 8-bit histogram is closest to the values' (Kullback-Leibler divergence;
+                            // Migacz, "8-bit inference with TensorRT", 2017, for ranges with two ends)
+    ESPI_CALIBRATE_MSE,     // the range with the least squared error
 };
 
 struct espi_calibrate_options {
@@ -19,7 +22,7 @@ struct espi_calibrate_options {
     struct espi_team *team;
 };
 
-/* Fills points (layers). The examples run once, with PERCENTILE twice. ESP_ERR_ARGUMENT: no examples, or a percentile
+/* Fills points (layers). The examples run once for MINMAX, else twice. ESP_ERR_ARGUMENT: no examples, or a percentile
  * that is none; other errors as the encoder's. */
 int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
                    size_t count, const struct espi_calibrate_options *options,

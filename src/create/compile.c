@@ -2,6 +2,7 @@
 #include "create/compile.h"
 
 #include "base/size.h"
+#include "create/measure.h"
 #include "create/quantize.h"
 #include "model/arch.h"
 #include "text/tokenizer.h"
@@ -12,9 +13,7 @@
 
 struct build {
     const struct espi_checkpoint *checkpoint;
-    const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers), or NULL: a step per token
-    const enum espi_precision *precisions;               // (layers, ESPI_LINEAR_COUNT), or NULL: int8
-    const esp_tokenizer *tokenizer;
+    const struct espi_compile_options *options;
     struct espi_compile_report *report; // or NULL
     struct espi_esp_source *sources;    // (count), the data owned
     size_t count;
@@ -66,20 +65,31 @@ static double kept_share(const int8_t *weights, size_t rows, size_t columns)
 
 static enum espi_precision precision_at(const struct build *build, size_t layer, enum espi_linear_kind kind)
 {
-    return build->precisions ? build->precisions[layer * ESPI_LINEAR_COUNT + kind] : ESPI_INT8;
+    const enum espi_precision *precisions = build->options->precisions;
+    return precisions ? precisions[layer * ESPI_LINEAR_COUNT + kind] : ESPI_INT8;
 }
 
-static uint32_t choose_encoding(enum espi_precision precision, double kept)
+/* Sets *sparse for the int8 weights of a layer. */
+static int choose_sparse(esp_context *ctx, const struct build *build, struct espi_compiled_linear *linear, bool *sparse)
 {
-    switch (precision) {
-    case ESPI_FP32:
-        return ESPI_ESP_QUADS_F32;
-    case ESPI_BF16:
-        return ESPI_ESP_QUADS_BF16;
-    case ESPI_INT8:
-        break;
-    }
-    return kept <= ESPI_SPARSE_KEPT ? ESPI_ESP_QUADS_SPARSE : ESPI_ESP_QUADS_DENSE;
+    *sparse = build->options->sparse == ESPI_SPARSE_ALWAYS && linear->kept < 1;
+    if (build->options->sparse != ESPI_SPARSE_MEASURED || linear->kept == 1)
+        return ESP_OK;
+    int status = espi_measure_sparse(ctx, build->weights, linear->rows, linear->columns, &linear->sparse_gain);
+    *sparse = linear->sparse_gain > 1;
+    return status;
+}
+
+static int choose_encoding(esp_context *ctx, const struct build *build, enum espi_precision precision,
+                           struct espi_compiled_linear *linear, uint32_t *encoding)
+{
+    static const uint32_t dense[] = {
+        [ESPI_INT8] = ESPI_ESP_QUADS_DENSE, [ESPI_BF16] = ESPI_ESP_QUADS_BF16, [ESPI_FP32] = ESPI_ESP_QUADS_F32};
+    bool sparse = false;
+    int status = precision == ESPI_INT8 ? choose_sparse(ctx, build, linear, &sparse) : ESP_OK;
+    *encoding = sparse ? ESPI_ESP_QUADS_SPARSE : dense[precision];
+    linear->precision = espi_esp_encoding_name(*encoding);
+    return status;
 }
 
 /* Packs build->weights, or the floats they were made from. */
@@ -90,10 +100,16 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
     size_t rows = section->rows, columns = section->columns;
     enum espi_precision precision = precision_at(build, section->layer, kind);
     struct espi_packing packing;
-    double kept = kept_share(build->weights, rows, columns);
-    section->encoding = choose_encoding(precision, kept);
+    struct espi_compiled_linear linear = {.layer = section->layer,
+                                          .kind = kind,
+                                          .rows = rows,
+                                          .columns = columns,
+                                          .kept = kept_share(build->weights, rows, columns)};
+    int status = choose_encoding(ctx, build, precision, &linear, &section->encoding);
+    if (status)
+        return status;
     section->groups = section->encoding == ESPI_ESP_QUADS_SPARSE ? espi_count_groups(build->weights, rows, columns) : 0;
-    int status = espi_esp_packing(ctx, section, &packing);
+    status = espi_esp_packing(ctx, section, &packing);
     if (status)
         return status;
     uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
@@ -105,15 +121,9 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
         espi_pack_float(&packing, floats, block);
     source->data = block;
     section->bytes = packing.bytes;
+    linear.bytes = packing.bytes;
     if (build->report)
-        build->report->linears[build->report->linear_count++] =
-            (struct espi_compiled_linear){.layer = section->layer,
-                                          .kind = kind,
-                                          .rows = rows,
-                                          .columns = columns,
-                                          .precision = espi_esp_encoding_name(section->encoding),
-                                          .kept = kept,
-                                          .bytes = packing.bytes};
+        build->report->linears[build->report->linear_count++] = linear;
     return ESP_OK;
 }
 
@@ -121,7 +131,7 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
  * table takes. */
 static int table_unit(esp_context *ctx, const struct build *build, size_t layer, float *unit)
 {
-    struct espi_steps steps = build->points[layer][ESPI_POINT_INTERMEDIATE];
+    struct espi_steps steps = build->options->points[layer][ESPI_POINT_INTERMEDIATE];
     struct espi_activation_table table;
     enum espi_curve curve;
     if (!espi_esp_curve(build->checkpoint->config.activation, &curve))
@@ -136,9 +146,9 @@ static struct espi_steps input_steps(const struct build *build, size_t layer, en
 {
     if (precision_at(build, layer, kind) != ESPI_INT8)
         return (struct espi_steps){.step = 1};
-    if (!build->points)
+    if (!build->options->points)
         return (struct espi_steps){.step = 1, .zero_point = 128};
-    return build->points[layer][linear_kinds[kind].input];
+    return build->options->points[layer][linear_kinds[kind].input];
 }
 
 /* start, scale and bias of every row, as docs/format.md defines them. */
@@ -155,7 +165,8 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
 
     struct espi_steps input = input_steps(build, layer, kind), output = {.step = 1};
     bool floats = precision_at(build, layer, kind) != ESPI_INT8;
-    if (build->points && kind == ESPI_LINEAR_FFN_IN && precision_at(build, layer, ESPI_LINEAR_FFN_OUT) == ESPI_INT8) {
+    if (build->options->points && kind == ESPI_LINEAR_FFN_IN &&
+        precision_at(build, layer, ESPI_LINEAR_FFN_OUT) == ESPI_INT8) {
         int status = table_unit(ctx, build, layer, &output.step);
         if (status)
             return status;
@@ -163,8 +174,8 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
     if (!floats)
         espi_pack_start(build->weights, rows, columns, input.zero_point, start);
     for (size_t row = 0; row < rows; row++) {
-        if (build->points && kind == ESPI_LINEAR_QKV)
-            output = build->points[layer][ESPI_POINT_QUERY + row / build->checkpoint->config.hidden];
+        if (build->options->points && kind == ESPI_LINEAR_QKV)
+            output = build->options->points[layer][ESPI_POINT_QUERY + row / build->checkpoint->config.hidden];
         scale[row] = (floats ? 1 : build->scale[row]) * input.step / output.step;
         shift[row] = bias[row] / output.step + (float)output.zero_point;
     }
@@ -203,13 +214,13 @@ static int make_text(esp_context *ctx, const struct build *build, struct espi_es
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         json_decref(json);
     } else if (source->section.kind == ESPI_ESP_MODEL) {
-        text = espi_esp_model_json(config, build->points);
+        text = espi_esp_model_json(config, build->options->points);
     } else {
         size_t bytes = 0;
         FILE *stream = open_memstream(&text, &bytes);
         if (!stream)
             return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for the tokenizer");
-        int status = espi_tokenizer_write_json(ctx, build->tokenizer, stream);
+        int status = espi_tokenizer_write_json(ctx, build->options->tokenizer, stream);
         if (fclose(stream) != 0 && !status)
             status = espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for the tokenizer");
         source->data = text;
@@ -315,7 +326,7 @@ static int prepare(esp_context *ctx, struct build *build)
 {
     const struct espi_config *config = &build->checkpoint->config;
     size_t rows = espi_size_max(3 * config->hidden, config->intermediate);
-    build->count = espi_esp_slots(config, build->tokenizer != NULL, NULL);
+    build->count = espi_esp_slots(config, build->options->tokenizer != NULL, NULL);
     struct espi_esp_slot *slots = espi_calloc(ctx, build->count, sizeof *slots);
     build->sources = espi_calloc(ctx, build->count, sizeof *build->sources);
     build->weights = espi_calloc(ctx, rows, config->hidden); // the second feed-forward layer is as large as the first
@@ -324,7 +335,7 @@ static int prepare(esp_context *ctx, struct build *build)
         build->report->linears = espi_calloc(ctx, 4 * config->layers, sizeof *build->report->linears);
     bool complete = slots && build->sources && build->weights && build->scale;
     if (complete && (!build->report || build->report->linears)) {
-        espi_esp_slots(config, build->tokenizer != NULL, slots);
+        espi_esp_slots(config, build->options->tokenizer != NULL, slots);
         for (size_t i = 0; i < build->count; i++)
             build->sources[i].section = (struct espi_esp_section){.kind = slots[i].kind,
                                                                   .layer = slots[i].layer,
@@ -338,18 +349,15 @@ static int prepare(esp_context *ctx, struct build *build)
     return ESP_ERR_MEMORY;
 }
 
-static int compile_with(esp_context *ctx, struct build *build, const char *path)
+static int make_image(esp_context *ctx, struct build *build, unsigned char **image, size_t *bytes)
 {
     int status = prepare(ctx, build);
     if (!status)
         status = make_sections(ctx, build);
     if (!status)
-        status = espi_esp_file_write(ctx, path, build->sources, build->count);
-    if (!status && build->report) {
-        build->report->file_bytes = sizeof(struct espi_esp_header) + build->count * sizeof(struct espi_esp_section);
-        for (size_t i = 0; i < build->count; i++)
-            build->report->file_bytes += espi_round_up(build->sources[i].section.bytes, ESPI_ESP_ALIGN);
-    }
+        status = espi_esp_file_image(ctx, build->checkpoint->directory, build->sources, build->count, image, bytes);
+    if (!status && build->report)
+        build->report->file_bytes = *bytes;
     for (size_t i = 0; build->sources && i < build->count; i++)
         free((void *)(uintptr_t)build->sources[i].data);
     free(build->sources);
@@ -358,34 +366,34 @@ static int compile_with(esp_context *ctx, struct build *build, const char *path)
     return status;
 }
 
-int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
-                 const char *path, struct espi_compile_report *report)
+int espi_compile_image(esp_context *ctx, const struct espi_checkpoint *checkpoint,
+                       const struct espi_compile_options *options, unsigned char **image, size_t *bytes,
+                       struct espi_compile_report *report)
 {
     const struct espi_config *config = &checkpoint->config;
-    struct espi_steps(*points)[ESPI_POINT_COUNT] = NULL;
-    int status = ESP_OK;
+    *image = NULL;
     if (report)
         *report = (struct espi_compile_report){0};
     if (config->hidden / config->heads % 4 != 0)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: attention heads of %zu features: expected a multiple of 4",
                          checkpoint->directory, config->hidden / config->heads);
-    if (options->example_count) {
-        points = espi_calloc(ctx, config->layers, sizeof *points);
-        status = points ? espi_calibrate(ctx, checkpoint, options->examples, options->example_count,
-                                         &options->calibrate, points)
-                        : ESP_ERR_MEMORY;
-    }
-    struct build build = {.checkpoint = checkpoint,
-                          .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])points,
-                          .precisions = options->precisions,
-                          .tokenizer = options->tokenizer,
-                          .report = report};
-    if (!status)
-        status = compile_with(ctx, &build, path);
-    free(points);
+    struct build build = {.checkpoint = checkpoint, .options = options, .report = report};
+    int status = make_image(ctx, &build, image, bytes);
     if (status && report) {
         free(report->linears);
         *report = (struct espi_compile_report){0};
     }
+    return status;
+}
+
+int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
+                 const char *path, struct espi_compile_report *report)
+{
+    unsigned char *image;
+    size_t bytes;
+    int status = espi_compile_image(ctx, checkpoint, options, &image, &bytes, report);
+    if (!status)
+        status = espi_output_write_file(ctx, path, image, bytes);
+    free(image);
     return status;
 }

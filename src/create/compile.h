@@ -5,18 +5,25 @@
 #define ESPI_CREATE_COMPILE_H
 
 #include "create/calibrate.h"
+#include "text/tokenizer.h"
 
 /* The linear layers of an encoder layer that a compiled file has, in its order. */
 enum espi_linear_kind { ESPI_LINEAR_QKV, ESPI_LINEAR_ATTENTION_OUT, ESPI_LINEAR_FFN_IN, ESPI_LINEAR_FFN_OUT };
 enum { ESPI_LINEAR_COUNT = ESPI_LINEAR_FFN_OUT + 1 };
 extern const char *const espi_linear_names[ESPI_LINEAR_COUNT]; // "query_key_value", …
 
+/* When an int8 layer leaves its blocks of zeros out. The result is the same, bit for bit. */
+enum espi_sparse_choice {
+    ESPI_SPARSE_MEASURED, // when that is faster on this CPU, by a short measurement of both
+    ESPI_SPARSE_ALWAYS,   // when it has any
+    ESPI_SPARSE_NEVER,
+};
+
 struct espi_compile_options {
-    const enum espi_precision *precisions; // (layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
-    const esp_tokenizer *tokenizer;    // NULL: a file for raw ids
-    const struct espi_batch *examples; // (example_count) for calibration; none: a step per token
-    size_t example_count;
-    struct espi_calibrate_options calibrate;
+    enum espi_sparse_choice sparse;
+    const enum espi_precision *precisions;               // (layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
+    const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers) see espi_calibrate; NULL: a step per token
+    const esp_tokenizer *tokenizer;                      // NULL: a file for raw ids
 };
 
 /* What became of one linear layer. */
@@ -25,7 +32,8 @@ struct espi_compiled_linear {
     enum espi_linear_kind kind;
     size_t rows, columns;
     const char *precision; // "int8-dense", "int8-sparse", "bf16-dense", "fp32-dense"
-    double kept; // share of 4x1 blocks that are not zero
+    double kept;           // share of 4x1 blocks that are not zero
+    double sparse_gain;    // MEASURED: time of the dense product by that of the sparse one; 0: not measured
     size_t bytes;
 };
 
@@ -35,12 +43,12 @@ struct espi_compile_report {
     size_t file_bytes;
 };
 
-/* A sparse layer reads an index for every 4 weights and cannot share interleaved activations between quads; by
- * measurement it is faster than the dense one when at most this share of blocks is kept. */
-#define ESPI_SPARSE_KEPT 0.8
-
-/* Writes `path` atomically. The report may be NULL. ESP_ERR_UNSUPPORTED: attention heads whose size is not a multiple
- * of 4. */
+/* The bytes of the file, 64-byte aligned; free() them. The report may be NULL. ESP_ERR_UNSUPPORTED: attention heads
+ * whose size is not a multiple of 4. */
+int espi_compile_image(esp_context *ctx, const struct espi_checkpoint *checkpoint,
+                       const struct espi_compile_options *options, unsigned char **image, size_t *bytes,
+                       struct espi_compile_report *report) ESPI_NODISCARD;
+/* The same, written to `path` atomically. */
 int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
                  const char *path, struct espi_compile_report *report) ESPI_NODISCARD;
 

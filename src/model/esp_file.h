@@ -41,7 +41,8 @@ struct espi_esp_source {
     const void *data;                // (section.bytes)
 };
 
-int espi_esp_file_write(esp_context *ctx, const char *path, const struct espi_esp_source *sources,
-                        size_t count) ESPI_NODISCARD;
+/* The bytes of a file, 64-byte aligned; free() them. `name` is for messages. */
+int espi_esp_file_image(esp_context *ctx, const char *name, const struct espi_esp_source *sources, size_t count,
+                        unsigned char **image, size_t *bytes) ESPI_NODISCARD;
 
 #endif

@@ -25,47 +25,41 @@ static int lay_out(esp_context *ctx, const char *path, const struct espi_esp_sou
     return ESP_OK;
 }
 
-/* Errors stay in the stream for commit to report. */
-static void write_all(FILE *stream, const struct espi_esp_header *header, const struct espi_esp_section *table,
-                      const struct espi_esp_source *sources, size_t count)
+static void put_header(const struct espi_esp_section *table, size_t count, size_t bytes, unsigned char *image)
 {
-    static const unsigned char zeros[ESPI_ESP_ALIGN];
-    fwrite(header, sizeof *header, 1, stream);
-    fwrite(table, sizeof *table, count, stream);
-    for (size_t i = 0; i < count; i++) {
-        size_t bytes = table[i].bytes;
-        fwrite(sources[i].data, 1, bytes, stream);
-        fwrite(zeros, 1, espi_round_up(bytes, ESPI_ESP_ALIGN) - bytes, stream);
-    }
+    struct espi_esp_header header = {
+        .version = ESPI_ESP_VERSION,
+        .header_bytes = sizeof header,
+        .file_bytes = bytes,
+        .section_count = (uint32_t)count,
+        .section_bytes = sizeof *table,
+        .table_crc = espi_crc32c(0, table, count * sizeof *table),
+    };
+    memcpy(header.magic, ESPI_ESP_MAGIC, sizeof header.magic);
+    header.header_crc = espi_crc32c(0, &header, offsetof(struct espi_esp_header, header_crc));
+    memcpy(image, &header, sizeof header);
+    memcpy(image + sizeof header, table, count * sizeof *table);
 }
 
-int espi_esp_file_write(esp_context *ctx, const char *path, const struct espi_esp_source *sources, size_t count)
+int espi_esp_file_image(esp_context *ctx, const char *name, const struct espi_esp_source *sources, size_t count,
+                        unsigned char **image, size_t *bytes)
 {
+    *image = NULL;
     if (!count || count > ESPI_ESP_MAX_SECTIONS)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: expected 1 to %d sections, found %zu", path, ESPI_ESP_MAX_SECTIONS,
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: expected 1 to %d sections, found %zu", name, ESPI_ESP_MAX_SECTIONS,
                          count);
     struct espi_esp_section *table = espi_calloc(ctx, count, sizeof *table);
     if (!table)
         return ESP_ERR_MEMORY;
-    struct espi_esp_header header = {
-        .version = ESPI_ESP_VERSION,
-        .header_bytes = sizeof header,
-        .section_count = (uint32_t)count,
-        .section_bytes = sizeof *table,
-    };
-    size_t bytes = 0;
-    int status = lay_out(ctx, path, sources, count, table, &bytes);
-    struct espi_output output = {0};
-    if (!status)
-        status = espi_output_create(ctx, &output, path);
+    int status = lay_out(ctx, name, sources, count, table, bytes);
     if (!status) {
-        memcpy(header.magic, ESPI_ESP_MAGIC, sizeof header.magic);
-        header.file_bytes = bytes;
-        header.table_crc = espi_crc32c(0, table, count * sizeof *table);
-        header.header_crc = espi_crc32c(0, &header, offsetof(struct espi_esp_header, header_crc));
-        write_all(output.stream, &header, table, sources, count);
-        status = espi_output_commit(ctx, &output);
+        *image = espi_calloc_aligned(ctx, *bytes, 1);
+        status = *image ? ESP_OK : ESP_ERR_MEMORY;
     }
+    if (!status)
+        put_header(table, count, *bytes, *image);
+    for (size_t i = 0; !status && i < count; i++)
+        memcpy(*image + table[i].offset, sources[i].data, table[i].bytes);
     free(table);
     return status;
 }

@@ -72,6 +72,34 @@ class Compile(support.Scratch):
         figures = json.loads(self.ok("eval", esp, "--data", self.calibration(), "--json").stdout)
         self.assertEqual(figures["examples"], 12)
 
+    def test_calibration_methods(self):
+        checkpoint = self.model(hidden_size=64, intermediate_size=128)
+        files = []
+        for method in ("minmax", "percentile", "entropy", "mse"):
+            self.ok("compile", checkpoint, "-o", self.path(method), "--calibrate", self.calibration(), "--method",
+                    method, "--percentile" if method == "percentile" else "--samples", "99")
+            with open(self.path(method), "rb") as stream:
+                files.append(stream.read())
+            self.assertEqual(len(self.ok("run", self.path(method), stdin=questions(3)).stdout.splitlines()), 3)
+        self.assertEqual(len(set(files)), 4)
+
+    def test_max_drop(self):
+        checkpoint = self.model(hidden_size=64, intermediate_size=128)
+        data = self.calibration()
+        for drop, met in (("100%", True), ("0", None)):
+            report = json.loads(self.ok("compile", checkpoint, "-o", self.path(f"m{drop}.esp"), "--calibrate", data,
+                                        "--max-drop", drop, "--eval", data, "--json").stdout)
+            search, layers = report["search"], report["linear_layers"]
+            fallen = [layer for layer in layers if layer["precision"] == "fp32-dense"]
+            self.assertEqual(len(fallen), search["fallen_back"])
+            figures = json.loads(self.ok("eval", self.path(f"m{drop}.esp"), "--data", data, "--json").stdout)
+            self.assertAlmostEqual(figures[figures["metric"]], search["compiled"])
+            exact = json.loads(self.ok("eval", checkpoint, "--data", data, "--json").stdout)
+            self.assertAlmostEqual(exact[exact["metric"]], search["fp32"])
+            self.assertEqual(search["met"], search["compiled"] >= search["fp32"] * (0 if drop == "100%" else 1))
+            if met:
+                self.assertEqual((search["met"], fallen), (True, []))
+
     def test_bad_files(self):
         _, esp = self.compiled()
         with open(esp, "rb") as stream:
@@ -93,6 +121,14 @@ class Compile(support.Scratch):
                                          ([self.path("none"), "-o", self.path("x.esp")], 1, "none"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--precision", "int4"], 2,
                                           "--precision: expected"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "1%"], 2, "--eval"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "200%", "--eval", "x"],
+                                          2, "--max-drop: expected"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--eval", "x"], 2, "--max-drop"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--method", "mse"], 2,
+                                          "--calibrate"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "1%", "--eval",
+                                           self.path("none")], 1, "none"),
                                          ([checkpoint, "-o", self.path("no", "x.esp")], 1, "cannot create"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--calibrate", self.path("no")], 1,
                                           "no")):

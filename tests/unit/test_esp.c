@@ -263,7 +263,12 @@ static int set_up(void **state)
     snprintf(t.path, sizeof t.path, "%.200s/model.esp", t.scratch);
     test_random_model(t.ctx, config_text, 0.6, 3, &t.checkpoint);
     test_batch_random(&example, &t.checkpoint.config, lengths, 3, 1);
-    struct espi_compile_options options = {.examples = &example.batch, .example_count = 1};
+    struct espi_steps points[4][ESPI_POINT_COUNT];
+    assert_true(t.checkpoint.config.layers <= 4);
+    test_ok(t.ctx,
+            espi_calibrate(t.ctx, &t.checkpoint, &example.batch, 1, &(struct espi_calibrate_options){0}, points));
+    struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS,
+                                           .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])points};
     test_ok(t.ctx, espi_compile(t.ctx, &t.checkpoint, &options, t.path, NULL));
     struct espi_map map;
     test_ok(t.ctx, espi_map_open(t.ctx, t.path, &map));
@@ -412,8 +417,10 @@ static void test_files(void **state)
     const char *empty = test_write(t.scratch, "empty", "", 0);
     test_fails(t.ctx, espi_esp_model_open(t.ctx, empty, &model), ESP_ERR_FORMAT);
     struct espi_esp_source none;
-    test_fails(t.ctx, espi_esp_file_write(t.ctx, t.path, &none, 0), ESP_ERR_LIMIT);
-    test_ok(t.ctx, espi_esp_model_open(t.ctx, t.path, &model)); // the failed write left the file alone
+    unsigned char *image;
+    size_t bytes;
+    test_fails(t.ctx, espi_esp_file_image(t.ctx, t.path, &none, 0, &image, &bytes), ESP_ERR_LIMIT);
+    test_ok(t.ctx, espi_esp_model_open(t.ctx, t.path, &model));
     espi_esp_model_close(&model);
     espi_esp_model_close(&model);
 }

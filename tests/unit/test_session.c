@@ -77,8 +77,12 @@ static void open_fixture(struct fixture *f, size_t model, enum how how)
     struct espi_random draw = {.seed = 31, .stream = model};
     for (size_t i = 0; i < ESPI_COUNT(precisions); i++)
         precisions[i] = espi_random_below(&draw, 2) ? how >= PER_TOKEN_BF16 ? ESPI_BF16 : ESPI_FP32 : ESPI_INT8;
-    struct espi_compile_options options = {.examples = batches,
-                                           .example_count = is_static(how) ? 2 : 0,
+    struct espi_steps points[3][ESPI_POINT_COUNT];
+    struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX};
+    test_ok(f->ctx, espi_calibrate(f->ctx, &f->checkpoint, batches, 2, &calibrate, points));
+    const struct espi_steps(*fixed)[ESPI_POINT_COUNT] = (const struct espi_steps(*)[ESPI_POINT_COUNT])points;
+    struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS,
+                                           .points = is_static(how) ? fixed : NULL,
                                            .precisions = how >= PER_TOKEN_FP32 ? precisions : NULL};
     test_ok(f->ctx, espi_compile(f->ctx, &f->checkpoint, &options, f->path, NULL));
     test_ok(f->ctx, espi_esp_model_open(f->ctx, f->path, &f->model));

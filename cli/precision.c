@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "precision.h"
+
+#include "cli.h"
+
+#include "create/encoder.h"
+#include "run/session.h"
+
+#include <stdlib.h>
+
+/* A compiled model in memory, ready to run. */
+struct candidate {
+    unsigned char *image;
+    struct espi_esp_model model;
+    struct espi_plan plan;
+    struct espi_engine *engine;
+};
+
+struct finding {
+    const struct espi_checkpoint *checkpoint;
+    const struct espi_compile_options *how;
+    const struct espi_job *job;
+    struct espi_team *team;
+    const struct cli_precision_options *options;
+    float **exact; // (examples->count) results of fp32
+};
+
+static void close_candidate(struct candidate *candidate)
+{
+    if (candidate->engine)
+        candidate->engine->free(candidate->engine);
+    espi_plan_clear(&candidate->plan);
+    espi_esp_model_close(&candidate->model);
+    free(candidate->image);
+}
+
+static int open_candidate(esp_context *ctx, const struct finding *f, const enum espi_precision *precisions,
+                          struct candidate *out)
+{
+    struct espi_compile_options how = *f->how;
+    size_t bytes;
+    how.precisions = precisions;
+    how.sparse = ESPI_SPARSE_ALWAYS; // the result is the same, without the time to measure
+    int status = espi_compile_image(ctx, f->checkpoint, &how, &out->image, &bytes, NULL);
+    if (!status)
+        status = espi_esp_model_parse(ctx, "candidate", out->image, bytes, &out->model);
+    if (!status)
+        status = espi_plan_make(ctx, &out->model, &out->plan);
+    if (!status)
+        status = espi_session_new(ctx, &out->plan, f->team, ESPI_SESSION_CAPACITY, &out->engine);
+    return status;
+}
+
+/* ---- results on the examples ------------------------------------------------------------------------------------------- */
+
+/* The last hidden state: what every result is made of. */
+static struct espi_wanted wanted_of(float *out)
+{
+    return (struct espi_wanted){.result = ESPI_RESULT_HIDDEN, .out = out};
+}
+
+static size_t result_size(const struct finding *f, size_t example)
+{
+    return f->options->examples->batches[example].tokens * f->checkpoint->config.hidden;
+}
+
+static int find_exact(esp_context *ctx, struct finding *f, struct espi_engine *fp32)
+{
+    const struct espi_examples *examples = f->options->examples;
+    f->exact = espi_calloc(ctx, examples->count, sizeof *f->exact);
+    int status = f->exact ? ESP_OK : ESP_ERR_MEMORY;
+    for (size_t i = 0; !status && i < examples->count; i++) {
+        f->exact[i] = espi_calloc(ctx, result_size(f, i), sizeof **f->exact);
+        struct espi_wanted wanted = wanted_of(f->exact[i]);
+        status = f->exact[i] ? fp32->run(fp32, ctx, &examples->batches[i], &wanted) : ESP_ERR_MEMORY;
+    }
+    return status;
+}
+
+static int add_error(esp_context *ctx, const struct finding *f, struct espi_engine *engine, size_t example, double *sum)
+{
+    size_t size = result_size(f, example);
+    float *result = espi_calloc(ctx, size, sizeof *result);
+    struct espi_wanted wanted = wanted_of(result);
+    int status = result ? engine->run(engine, ctx, &f->options->examples->batches[example], &wanted) : ESP_ERR_MEMORY;
+    for (size_t i = 0; !status && i < size; i++) {
+        double difference = (double)result[i] - (double)f->exact[example][i];
+        *sum += difference * difference;
+    }
+    free(result);
+    return status;
+}
+
+static int trial_error(void *argument, esp_context *ctx, const enum espi_precision *precisions, double *error)
+{
+    const struct finding *f = argument;
+    struct candidate candidate = {0};
+    double sum = 0, count = 0;
+    int status = open_candidate(ctx, f, precisions, &candidate);
+    for (size_t i = 0; !status && i < f->options->examples->count; i++) {
+        status = cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted")
+                                   : add_error(ctx, f, candidate.engine, i, &sum);
+        count += (double)result_size(f, i);
+    }
+    close_candidate(&candidate);
+    *error = sum / count;
+    return status;
+}
+
+/* ---- the metric -------------------------------------------------------------------------------------------------------- */
+
+static int evaluate(esp_context *ctx, const struct finding *f, struct espi_engine *engine, double *metric)
+{
+    struct espi_evaluation evaluation = {.job = f->job,
+                                         .engine = engine,
+                                         .path = f->options->data,
+                                         .limit = f->options->limit,
+                                         .batch_tokens = f->options->batch_tokens,
+                                         .progress = stderr,
+                                         .interrupted = cli_interrupted};
+    json_t *report;
+    int status = espi_evaluate(ctx, &evaluation, &report);
+    if (!status)
+        *metric = espi_report_main(report);
+    json_decref(report);
+    return status;
+}
+
+static int trial_metric(void *argument, esp_context *ctx, const enum espi_precision *precisions, double *metric)
+{
+    const struct finding *f = argument;
+    struct candidate candidate = {0};
+    int status = open_candidate(ctx, f, precisions, &candidate);
+    if (!status)
+        status = evaluate(ctx, f, candidate.engine, metric);
+    close_candidate(&candidate);
+    return status;
+}
+
+static int find_reference(esp_context *ctx, struct finding *f, double *reference)
+{
+    struct espi_engine *fp32;
+    const struct espi_checkpoint *checkpoint = f->checkpoint;
+    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, f->team, &fp32);
+    if (status)
+        return status;
+    status = evaluate(ctx, f, fp32, reference);
+    if (!status)
+        status = find_exact(ctx, f, fp32);
+    fp32->free(fp32);
+    return status;
+}
+
+int cli_precision_find(esp_context *ctx, const struct espi_checkpoint *checkpoint,
+                       const struct espi_compile_options *how, const struct espi_job *job, struct espi_team *team,
+                       const struct cli_precision_options *options, enum espi_precision *precisions, double *reference,
+                       struct espi_search_report *report)
+{
+    struct finding f = {.checkpoint = checkpoint, .how = how, .job = job, .team = team, .options = options};
+    const struct espi_search_trials trials = {.argument = &f, .error = trial_error, .metric = trial_metric};
+    struct espi_search_options search = options->search;
+    *report = (struct espi_search_report){0};
+    int status = find_reference(ctx, &f, &search.reference);
+    if (!status)
+        status = espi_precision_search(ctx, &search, &trials, checkpoint->config.layers * ESPI_LINEAR_COUNT, precisions,
+                                       report);
+    *reference = search.reference;
+    for (size_t i = 0; f.exact && i < options->examples->count; i++)
+        free(f.exact[i]);
+    free(f.exact);
+    return status;
+}
