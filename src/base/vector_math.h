@@ -39,23 +39,37 @@ static inline float espi_exp(float x)
     return espi_exp_inside(copysignf(espi_bounded_magnitude(x, 87.0f), x) + 0.0f * x);
 }
 
+/* erfc(z / sqrt 2) = exp(-z q(z)); q is a minimax polynomial on [0, 6] that keeps growing beyond. */
+static inline float espi_gelu_exponent(float z)
+{
+    float q = 1.09473273e-8f;
+    q = q * z - 3.57627556e-7f;
+    q = q * z + 4.98282361e-6f;
+    q = q * z - 3.72843278e-5f;
+    q = q * z + 1.38060757e-4f;
+    q = q * z + 1.19471492e-4f;
+    q = q * z - 4.96597122e-3f;
+    q = q * z + 0.0364541970f;
+    q = q * z + 0.318273008f;
+    q = q * z + 0.797888458f;
+    return q;
+}
+
 /* 0.5 x (1 + erf(x / sqrt 2)), error below 3e-7 times max(1, |x|), as max(x, 0) - 0.5 |x| erfc(|x| / sqrt 2), which
- * cancels on neither side; max(x, 0) = 0.5 (x + |x|) exactly, without a branch. erfc(z / sqrt 2) = exp(-z q(z)); q is a minimax polynomial on [0, 6] that keeps growing
- * beyond. */
+ * cancels on neither side; max(x, 0) = 0.5 (x + |x|) exactly, without a branch. */
 static inline float espi_gelu(float x)
 {
     float z = fabsf(x), bounded = espi_bounded_magnitude(x, 10.0f);
-    float q = 1.09473273e-8f;
-    q = q * bounded - 3.57627556e-7f;
-    q = q * bounded + 4.98282361e-6f;
-    q = q * bounded - 3.72843278e-5f;
-    q = q * bounded + 1.38060757e-4f;
-    q = q * bounded + 1.19471492e-4f;
-    q = q * bounded - 4.96597122e-3f;
-    q = q * bounded + 0.0364541970f;
-    q = q * bounded + 0.318273008f;
-    q = q * bounded + 0.797888458f;
-    return 0.5f * (x + z) - 0.5f * z * espi_exp_inside(-bounded * q);
+    return 0.5f * (x + z) - 0.5f * z * espi_exp_inside(-bounded * espi_gelu_exponent(bounded));
+}
+
+/* Derivative of 0.5 x (1 + erf(x / sqrt 2)): Phi(x) + x phi(x), error below 1e-6. Infinities and NaN give NaN. */
+static inline float espi_gelu_slope(float x)
+{
+    float z = espi_bounded_magnitude(x, 10.0f);
+    float e = espi_exp_inside(-z * espi_gelu_exponent(z)); // erfc(z / sqrt 2)
+    float density = 0.398942280f * espi_exp_inside(-0.5f * z * z);
+    return 0.5f + copysignf(0.5f - 0.5f * e + z * density, x) + 0.0f * x;
 }
 
 /* x sigmoid(x) */
@@ -64,11 +78,26 @@ static inline float espi_silu(float x)
     return x / (1.0f + espi_exp(-x));
 }
 
+/* Derivative of x sigmoid(x). */
+static inline float espi_silu_slope(float x)
+{
+    float s = 1.0f / (1.0f + espi_exp(-x));
+    return s + x * s * (1.0f - s);
+}
+
 /* 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u). */
 static inline float espi_gelu_tanh(float x)
 {
     float twice = 1.595769122f * (x + 0.044715f * x * x * x);
     return x / (1.0f + espi_exp(-twice));
+}
+
+/* Its derivative; beyond 30 the slope of a straight line, as fp32 has it. */
+static inline float espi_gelu_tanh_slope(float x)
+{
+    float near = copysignf(espi_bounded_magnitude(x, 30.0f), x) + 0.0f * x;
+    float s = 1.0f / (1.0f + espi_exp(-1.595769122f * (near + 0.044715f * near * near * near)));
+    return s + near * s * (1.0f - s) * 1.595769122f * (1.0f + 0.134145f * near * near);
 }
 
 /* tanh(x), relative error below 5e-7. Near zero an odd minimax polynomial, elsewhere (1 - e) / (1 + e), e = exp(-2|x|). */

@@ -59,6 +59,20 @@ int espi_dense_forward(esp_context *ctx, struct espi_matmuls *matmuls, const str
  * dy: operand (room, outputs); dx: (room, inputs) */
 int espi_dense_backward_input(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
                               size_t rows, const void *dy, float *dx) ESPI_NODISCARD;
+
+/* The same products with every tile of the result handed over while it is in the cache, without bias, on the thread
+ * that made it; tiles of one call do not overlap and leave out rows beyond `rows`. */
+struct espi_result_tile {
+    size_t row, rows, column, columns; // where it belongs in the result
+    size_t stride;
+    float *values; // (rows, columns), stride; may be changed
+};
+typedef void espi_tile_fn(void *argument, const struct espi_result_tile *tile);
+int espi_dense_forward_tiles(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
+                             size_t rows, const void *x, espi_tile_fn *finish, void *argument) ESPI_NODISCARD;
+int espi_dense_backward_input_tiles(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
+                                    size_t rows, const void *dy, espi_tile_fn *finish, void *argument) ESPI_NODISCARD;
+
 /* dweight += dy' x, dbias += the sum of dy's rows (taken from the operand)
  * x: operand (room, inputs); dy: operand (room, outputs); dweight: (outputs, inputs); dbias: (outputs) or NULL */
 int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,

@@ -152,9 +152,22 @@ dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t col
     return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides);
 }
 
+static dnnl_status_t append_sum(dnnl_primitive_attr_t attributes)
+{
+    dnnl_post_ops_t operations = NULL;
+    dnnl_status_t result = dnnl_post_ops_create(&operations);
+    if (!result)
+        result = dnnl_post_ops_append_sum(operations, 1.0f);
+    if (!result)
+        result = dnnl_primitive_attr_set_post_ops(attributes, operations);
+    if (operations)
+        dnnl_post_ops_destroy(operations);
+    return result;
+}
+
 dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory_desc_t *source,
                                const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *bias,
-                               const dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out)
+                               const dnnl_memory_desc_t *target, bool add, dnnl_primitive_desc_t *out)
 {
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attributes = NULL;
@@ -163,6 +176,8 @@ dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory
         result = dnnl_primitive_attr_create(&attributes);
     if (!result)
         result = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+    if (!result && add)
+        result = append_sum(attributes);
     if (!result)
         result = dnnl_primitive_desc_create(out, &matmul, attributes, products->engine, NULL);
     if (attributes)
@@ -204,7 +219,7 @@ static dnnl_status_t describe(struct espi_products *products, struct espi_produc
     if (!result)
         result = espi_matrix_desc(&bias, 1, product->columns, product->columns, 1);
     if (!result)
-        result = espi_matmul_desc(products, source, &weight, &bias, target, out);
+        result = espi_matmul_desc(products, source, &weight, &bias, target, false, out);
     if (!result && product->weight_bytes == 0) {
         product->weight = *dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0);
         product->weight_bytes = dnnl_memory_desc_get_size(&product->weight);

@@ -48,7 +48,7 @@ static dnnl_status_t make_multiply(struct espi_products *products, const struct 
     if (!result)
         result = espi_matrix_desc(&target, product->columns, narrow->rows, narrow->rows, 1);
     if (!result)
-        result = espi_matmul_desc(products, &weight, &rows, NULL, &target, &desc);
+        result = espi_matmul_desc(products, &weight, &rows, NULL, &target, false, &desc);
     if (!result)
         result = dnnl_primitive_create(&narrow->multiply, desc);
     if (!result)

@@ -22,10 +22,11 @@ void espi_one_thread_end(int before);
 
 dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t row_stride,
                                size_t col_stride);
-/* A product whose scratch the caller gives: oneDNN's own belongs to the thread that made the primitive. */
+/* A product whose scratch the caller gives: oneDNN's own belongs to the thread that made the primitive. add: onto what
+ * the target holds. */
 dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory_desc_t *source,
                                const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *bias,
-                               const dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out);
+                               const dnnl_memory_desc_t *target, bool add, dnnl_primitive_desc_t *out);
 /* Memory objects of every thread for a description; handle: DNNL_MEMORY_NONE (set at each call) or _ALLOCATE. NULL
  * stays where none is needed. */
 dnnl_status_t espi_thread_memory(struct espi_products *products, const dnnl_memory_desc_t *desc, void *handle,

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A linear layer with both packings of its weights: forward, and the gradient of its input. */
+#include "create/layers/matmul_private.h"
+
+#include "base/memory.h"
+#include "base/simd.h"
+#include "base/size.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Weights as the right-hand operand of one direction, in ranges of columns that stay in a second-level cache over all
+ * rows. Columns go on to a multiple of ESPI_PANEL, with zeros. */
+struct direction {
+    size_t inner, outputs;
+    size_t columns, ranges;                   // of a range; the last may be narrower
+    const struct espi_matmul_shape *shape[2]; // of the full ranges and of the last
+    char *data;
+    dnnl_memory_t *weights; // (ranges)
+};
+
+struct espi_dense_private {
+    struct direction forward, backward;
+};
+
+static const struct espi_matmul_shape *range_shape(const struct direction *direction, size_t range)
+{
+    return direction->shape[range + 1 == direction->ranges];
+}
+
+static struct espi_right range_right(enum espi_compute compute, const struct direction *direction, size_t range)
+{
+    const struct espi_matmul_shape *shape = range_shape(direction, range);
+    return (struct espi_right){
+        .compute = compute,
+        .panels = shape->panels,
+        .inner = direction->inner,
+        .columns = shape->columns,
+        .data = direction->data + espi_right_bytes(compute, direction->inner, range * direction->columns),
+    };
+}
+
+/* ---- making --------------------------------------------------------------------------------------------------------- */
+
+static size_t range_columns(enum espi_compute compute, size_t inner)
+{
+    enum { BYTES = 768 * 1024 };
+    size_t columns = BYTES / espi_operand_size(compute) / inner / ESPI_PANEL * ESPI_PANEL;
+    return espi_size_min(espi_size_max(columns, ESPI_PANEL), ESPI_MATMUL_COLUMNS);
+}
+
+static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t inner, size_t outputs,
+                          struct direction *out)
+{
+    size_t columns = range_columns(matmuls->compute, inner), all = espi_round_up(outputs, ESPI_PANEL), count;
+    columns = espi_size_min(columns, all);
+    size_t ranges = (all + columns - 1) / columns;
+    *out = (struct direction){.inner = inner, .outputs = outputs, .columns = columns};
+    int status = espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, columns, inner, false, &out->shape[0]);
+    if (!status)
+        status =
+            espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, all - (ranges - 1) * columns, inner, false, &out->shape[1]);
+    if (status)
+        return status;
+    out->weights = espi_calloc(ctx, ranges, sizeof *out->weights);
+    if (!out->weights)
+        return ESP_ERR_MEMORY;
+    out->ranges = ranges;
+    if (!espi_size_mul(espi_round_up(inner, ESPI_PANEL), all, &count))
+        return espi_fail_memory(ctx, SIZE_MAX);
+    out->data = espi_calloc_aligned(ctx, count, espi_operand_size(matmuls->compute));
+    if (!out->data)
+        return ESP_ERR_MEMORY;
+    for (size_t range = 0; range < ranges; range++) {
+        dnnl_status_t result =
+            dnnl_memory_create(&out->weights[range], &range_shape(out, range)->right, matmuls->products->engine,
+                               range_right(matmuls->compute, out, range).data);
+        if (result)
+            return espi_fail_dnnl(ctx, result, "packing weights");
+    }
+    return ESP_OK;
+}
+
+static void clear_direction(struct direction *direction)
+{
+    for (size_t range = 0; range < direction->ranges; range++)
+        if (direction->weights[range])
+            dnnl_memory_destroy(direction->weights[range]);
+    free(direction->weights);
+    free(direction->data);
+}
+
+int espi_dense_init(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs,
+                    struct espi_dense *out)
+{
+    *out = (struct espi_dense){.inputs = inputs, .outputs = outputs};
+    out->packed = espi_calloc(ctx, 1, sizeof *out->packed);
+    if (!out->packed)
+        return ESP_ERR_MEMORY;
+    int status = init_direction(ctx, matmuls, inputs, outputs, &out->packed->forward);
+    if (!status)
+        status = init_direction(ctx, matmuls, outputs, inputs, &out->packed->backward);
+    if (status)
+        espi_dense_clear(out);
+    return status;
+}
+
+void espi_dense_clear(struct espi_dense *dense)
+{
+    if (dense->packed) {
+        clear_direction(&dense->packed->forward);
+        clear_direction(&dense->packed->backward);
+    }
+    free(dense->packed);
+    *dense = (struct espi_dense){0};
+}
+
+/* ---- packing -------------------------------------------------------------------------------------------------------- */
+
+struct packing {
+    enum espi_compute compute;
+    const struct espi_dense *dense;
+    const float *weight; // (outputs, inputs)
+};
+
+/* A block of the weights as operand elements, zeros behind the ends. */
+static void round_block(const struct packing *p, size_t output, size_t input, char *block)
+{
+    const struct espi_dense *dense = p->dense;
+    size_t rows = espi_size_min(ESPI_PANEL, dense->outputs - output);
+    size_t columns = espi_size_min(ESPI_PANEL, dense->inputs - input);
+    size_t row_bytes = ESPI_PANEL * espi_operand_size(p->compute);
+    if (rows < ESPI_PANEL || columns < ESPI_PANEL)
+        memset(block, 0, ESPI_PANEL * row_bytes);
+    for (size_t row = 0; row < rows; row++)
+        espi_operand_row(p->compute, columns, p->weight + (output + row) * dense->inputs + input,
+                         block + row * row_bytes);
+}
+
+/* ESPI_PANEL outputs: each block of the weights is read once and goes to both directions. */
+static int pack_outputs(void *argument, size_t index, size_t thread)
+{
+    (void)thread;
+    const struct packing *p = argument;
+    const struct direction *forward = &p->dense->packed->forward, *backward = &p->dense->packed->backward;
+    size_t output = index * ESPI_PANEL, range = output / forward->columns;
+    struct espi_right right = range_right(p->compute, forward, range);
+    _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
+    for (size_t input = 0; input < p->dense->inputs; input += ESPI_PANEL) {
+        round_block(p, output, input, block);
+        espi_right_put_columns(&right, input, output - range * forward->columns, block, ESPI_PANEL);
+        size_t other = input / backward->columns;
+        struct espi_right turned = range_right(p->compute, backward, other);
+        espi_right_put_rows(&turned, output, input - other * backward->columns, block, ESPI_PANEL);
+    }
+    return ESP_OK;
+}
+
+int espi_dense_pack(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_dense *dense, const float *weight)
+{
+    struct packing p = {.compute = matmuls->compute, .dense = dense, .weight = weight};
+    return espi_matmuls_run(ctx, matmuls, (dense->outputs + ESPI_PANEL - 1) / ESPI_PANEL, pack_outputs, &p);
+}
+
+/* ---- multiplying ---------------------------------------------------------------------------------------------------- */
+
+struct multiply {
+    struct espi_matmuls *matmuls;
+    const struct direction *direction;
+    size_t rows, blocks;
+    const char *x; // operand (room, inner)
+    espi_tile_fn *finish;
+    void *argument;
+};
+
+/* One block of rows for one range of columns. Ranges are the slow index: their weights stay in the cache. */
+static int multiply_block(void *argument, size_t index, size_t thread)
+{
+    const struct multiply *m = argument;
+    const struct direction *direction = m->direction;
+    size_t range = index / m->blocks, row = index % m->blocks * ESPI_MATMUL_ROWS, column = range * direction->columns;
+    const struct espi_matmul_shape *shape = range_shape(direction, range);
+    const char *x = m->x + row * direction->inner * espi_operand_size(m->matmuls->compute);
+    float *tile = m->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (ESPI_MATMUL_ROWS, columns)
+    int status = espi_matmul_multiply_packed(m->matmuls, shape, x, direction->weights[range], tile, thread);
+    if (status)
+        return status;
+    struct espi_result_tile result = {.row = row,
+                                      .rows = espi_size_min(ESPI_MATMUL_ROWS, m->rows - row),
+                                      .column = column,
+                                      .columns = espi_size_min(shape->columns, direction->outputs - column),
+                                      .stride = shape->columns,
+                                      .values = tile};
+    m->finish(m->argument, &result);
+    return ESP_OK;
+}
+
+static int multiply(esp_context *ctx, struct espi_matmuls *matmuls, const struct direction *direction, size_t rows,
+                    const void *x, espi_tile_fn *finish, void *argument)
+{
+    struct multiply m = {.matmuls = matmuls,
+                         .direction = direction,
+                         .rows = rows,
+                         .blocks = espi_matmul_room(rows) / ESPI_MATMUL_ROWS,
+                         .x = x,
+                         .finish = finish,
+                         .argument = argument};
+    return espi_matmuls_run(ctx, matmuls, direction->ranges * m.blocks, multiply_block, &m);
+}
+
+struct store {
+    size_t stride;
+    const float *bias; // (stride) or NULL
+    float *y;          // (room, stride)
+};
+
+ESPI_SIMD static void store_sum(size_t count, const float *restrict x, const float *restrict bias, float *restrict y)
+{
+    for (size_t i = 0; i < count; i++)
+        y[i] = x[i] + bias[i];
+}
+
+static void store_tile(void *argument, const struct espi_result_tile *tile)
+{
+    const struct store *s = argument;
+    for (size_t row = 0; row < tile->rows; row++) {
+        const float *x = tile->values + row * tile->stride;
+        float *y = s->y + (tile->row + row) * s->stride + tile->column;
+        if (s->bias)
+            store_sum(tile->columns, x, s->bias + tile->column, y);
+        else
+            memcpy(y, x, tile->columns * sizeof *y);
+    }
+}
+
+int espi_dense_forward(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense, size_t rows,
+                       const void *x, const float *bias, float *y)
+{
+    struct store s = {.stride = dense->outputs, .bias = bias, .y = y};
+    return multiply(ctx, matmuls, &dense->packed->forward, rows, x, store_tile, &s);
+}
+
+int espi_dense_backward_input(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
+                              size_t rows, const void *dy, float *dx)
+{
+    struct store s = {.stride = dense->inputs, .y = dx};
+    return multiply(ctx, matmuls, &dense->packed->backward, rows, dy, store_tile, &s);
+}
+
+int espi_dense_forward_tiles(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
+                             size_t rows, const void *x, espi_tile_fn *finish, void *argument)
+{
+    return multiply(ctx, matmuls, &dense->packed->forward, rows, x, finish, argument);
+}
+
+int espi_dense_backward_input_tiles(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
+                                    size_t rows, const void *dy, espi_tile_fn *finish, void *argument)
+{
+    return multiply(ctx, matmuls, &dense->packed->backward, rows, dy, finish, argument);
+}
