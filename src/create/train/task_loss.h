@@ -6,6 +6,7 @@
 #ifndef ESPI_CREATE_TASK_LOSS_H
 #define ESPI_CREATE_TASK_LOSS_H
 
+#include "base/team.h"
 #include "create/train/feed.h"
 
 struct espi_task_loss_options {
@@ -17,9 +18,10 @@ struct espi_task_loss_options {
 /* The result the task wants of a network for a micro-batch; `out` is left to the caller. */
 struct espi_wanted espi_task_wanted(const struct espi_job *job, const struct espi_train_batch *batch);
 
-/* result, d_result: of the wanted shape; adds to *loss and d_result. scale: 1 / units of the step for a mean. */
+/* result, d_result: of the wanted shape; adds to *loss and d_result. scale: 1 / units of the step for a mean. The team
+ * (may be NULL) shares the rows; the bits do not depend on its size. */
 int espi_task_loss(esp_context *ctx, const struct espi_job *job, const struct espi_task_loss_options *options,
-                   const struct espi_train_batch *batch, const float *result, double scale, float *d_result,
-                   double *loss) ESPI_NODISCARD;
+                   const struct espi_train_batch *batch, const float *result, double scale, struct espi_team *team,
+                   float *d_result, double *loss) ESPI_NODISCARD;
 
 #endif
