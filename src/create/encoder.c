@@ -214,9 +214,7 @@ static int run(struct espi_engine *engine, esp_context *ctx, const struct espi_b
                const struct espi_wanted *wanted)
 {
     struct espi_encoder *encoder = (struct espi_encoder *)engine;
-    int status = espi_batch_check(ctx, batch, engine->config);
-    if (!status)
-        status = espi_heads_check(ctx, encoder, batch, wanted);
+    int status = espi_encoder_check(ctx, engine->config, batch, wanted);
     if (!status)
         status = run_layers(ctx, encoder, batch, NULL);
     return status ? status : espi_heads_run(ctx, encoder, batch, wanted);

@@ -12,6 +12,11 @@
 int espi_encoder_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
                      struct espi_team *team, struct espi_engine **out) ESPI_NODISCARD;
 
+/* As espi_batch_check, and ESP_ERR_UNSUPPORTED when the model has no such result, ESP_ERR_ARGUMENT for a position outside
+ * of the batch. */
+int espi_encoder_check(esp_context *ctx, const struct espi_config *config, const struct espi_batch *batch,
+                       const struct espi_wanted *wanted) ESPI_NODISCARD;
+
 /* The hidden state after the embeddings (layer 0) and after each layer, for tests and distillation:
  * out is (layers + 1, tokens, hidden). */
 int espi_encoder_run_layers(struct espi_engine *encoder, esp_context *ctx, const struct espi_batch *batch,

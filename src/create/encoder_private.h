@@ -55,9 +55,6 @@ int espi_encoder_norm(esp_context *ctx, struct espi_encoder *encoder, enum espi_
 /* Packs what the model's head has. */
 int espi_heads_init(esp_context *ctx, struct espi_encoder *encoder) ESPI_NODISCARD;
 void espi_heads_clear(struct espi_encoder *encoder);
-/* ESP_ERR_UNSUPPORTED when the model has no such head, ESP_ERR_ARGUMENT for a position outside of the batch. */
-int espi_heads_check(esp_context *ctx, const struct espi_encoder *encoder, const struct espi_batch *batch,
-                     const struct espi_wanted *wanted) ESPI_NODISCARD;
 /* Fills wanted->out from workspace.hidden; overwrites the rest of the workspace. */
 int espi_heads_run(esp_context *ctx, struct espi_encoder *encoder, const struct espi_batch *batch,
                    const struct espi_wanted *wanted) ESPI_NODISCARD;

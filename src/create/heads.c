@@ -57,30 +57,33 @@ void espi_heads_clear(struct espi_encoder *encoder)
 }
 
 /* What the model lacks for a result, or NULL. */
-static const char *missing(const struct espi_encoder *encoder, enum espi_result result)
+static const char *missing(const struct espi_config *config, enum espi_result result)
 {
-    enum espi_head head = encoder->engine.config->head;
     switch (result) {
     case ESPI_RESULT_HIDDEN:
     case ESPI_RESULT_EMBEDDING:
         return NULL;
     case ESPI_RESULT_POOLED:
-        return has(encoder, ESPI_POOLER_W) ? NULL : "pooler";
+        return config->has_pooler ? NULL : "pooler";
     case ESPI_RESULT_TOKEN_LOGITS:
-        return head == ESPI_HEAD_QA || head == ESPI_HEAD_TOKEN ? NULL
-                                                               : "question-answering or token classification head";
+        return config->head == ESPI_HEAD_QA || config->head == ESPI_HEAD_TOKEN
+                   ? NULL
+                   : "question-answering or token classification head";
     case ESPI_RESULT_SEQUENCE_LOGITS:
-        return head == ESPI_HEAD_SEQUENCE ? NULL : "sequence classification head";
+        return config->head == ESPI_HEAD_SEQUENCE ? NULL : "sequence classification head";
     case ESPI_RESULT_VOCAB_LOGITS:
-        return head == ESPI_HEAD_MLM ? NULL : "masked-LM head";
+        return config->head == ESPI_HEAD_MLM ? NULL : "masked-LM head";
     }
     return "such head";
 }
 
-int espi_heads_check(esp_context *ctx, const struct espi_encoder *encoder, const struct espi_batch *batch,
-                     const struct espi_wanted *wanted)
+int espi_encoder_check(esp_context *ctx, const struct espi_config *config, const struct espi_batch *batch,
+                       const struct espi_wanted *wanted)
 {
-    const char *what = missing(encoder, wanted->result);
+    int status = espi_batch_check(ctx, batch, config);
+    if (status)
+        return status;
+    const char *what = missing(config, wanted->result);
     if (what)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "encoder: the model has no %s", what);
     for (size_t i = 0; wanted->result == ESPI_RESULT_VOCAB_LOGITS && i < wanted->position_count; i++)

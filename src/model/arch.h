@@ -27,6 +27,7 @@ struct espi_arch {
     struct espi_arch_keys keys;
     float layer_norm_eps; // when the field is absent
     struct espi_arch_dropout head_dropout[ESPI_HEAD_COUNT];
+    bool attention_out_dropout;         // training: hidden dropout behind the attention's output layer, too
     const char *names[ESPI_ROLE_COUNT]; // tensor names without prefix; NULL: the family has no such tensor
     const char *qa_names[2];            // weight and bias of the classifier of a QA head
     const char *decoder_weight;         // masked-LM decoder, where a file stores it apart from the word embeddings

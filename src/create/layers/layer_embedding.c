@@ -27,3 +27,22 @@ void espi_embedding_forward(size_t tokens, size_t hidden, const int32_t *ids, co
             sum_two(hidden, row, position, out);
     }
 }
+
+ESPI_SIMD static void add_columns(size_t columns, const float *restrict d, float *restrict out)
+{
+    for (size_t i = 0; i < columns; i++)
+        out[i] += d[i];
+}
+
+void espi_embedding_backward(const struct espi_batch *batch, size_t hidden, size_t first, size_t columns,
+                             const float *d, float *dword, float *dposition, float *dtype)
+{
+    for (size_t s = 0; s < batch->sequences; s++)
+        for (size_t t = batch->starts[s]; t < batch->starts[s + 1]; t++) {
+            const float *row = d + t * hidden + first; // (columns)
+            add_columns(columns, row, dword + (size_t)batch->ids[t] * hidden + first);
+            add_columns(columns, row, dposition + (t - batch->starts[s]) * hidden + first);
+            if (dtype)
+                add_columns(columns, row, dtype + (batch->types ? batch->types[t] : 0) * hidden + first);
+        }
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The layers of an encoder, straight line, one file each: x_forward. Activations are tokens × features, row-major fp32.
+ * The layers of an encoder, straight line, one file each: x_forward and x_backward. Activations are tokens × features, row-major fp32.
  *
  * Every row's result depends on that row's input alone (attention and pooling: on that sequence's), bit for bit. */
 #ifndef ESPI_CREATE_LAYERS_H
@@ -48,11 +48,27 @@ void espi_activation_backward(enum espi_activation kind, size_t rows, size_t col
 void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float *x, const float *residual,
                              const float *weight, const float *bias, float *out);
 
+/* The same with out apart from x and without a residual; statistics gets mean and 1 / sqrt(variance + eps) of every row.
+ * x, out: (rows, hidden); statistics: (rows, 2) */
+void espi_layer_norm_train_forward(size_t rows, size_t hidden, float eps, const float *x, const float *weight,
+                                   const float *bias, float *out, float *statistics);
+
+/* dx from dy, x and statistics as espi_layer_norm_train_forward had them; adds to dweight and dbias row by row. dx may be dy.
+ * x, dy, dx: (rows, hidden); statistics: (rows, 2); weight, dweight, dbias: (hidden) */
+void espi_layer_norm_backward(size_t rows, size_t hidden, const float *x, const float *statistics, const float *weight,
+                              const float *dy, float *dx, float *dweight, float *dbias);
+
 /* out = word[id] + position[place in its sequence] + type[type id] for the tokens of one sequence.
  * ids, types (NULL: all 0): (tokens); word: (vocabulary, hidden); position: (max_positions, hidden); type: (type_vocab,
  * hidden), NULL: the family has none; out: (tokens, hidden) */
 void espi_embedding_forward(size_t tokens, size_t hidden, const int32_t *ids, const uint8_t *types, const float *word,
                             const float *position, const float *type, float *out);
+
+/* Adds d to the rows of the three tables that forward took, for columns [first, first + columns) of all of them, token by
+ * token: callers who share the columns among threads get the same bits as one.
+ * d: (tokens, hidden); dword, dposition, dtype (NULL: none): as the tables */
+void espi_embedding_backward(const struct espi_batch *batch, size_t hidden, size_t first, size_t columns,
+                             const float *d, float *dword, float *dposition, float *dtype);
 
 /* exp(x - max) / sum by row, in place.
  * x: (rows, cols) */
@@ -78,5 +94,10 @@ int espi_attention_forward(const struct espi_attention *shape, size_t head, size
  * x: (tokens, hidden); out: (hidden) */
 void espi_pooling_forward(enum espi_pooling kind, bool normalize, size_t tokens, size_t hidden, const float *x,
                           float *out);
+
+/* Adds the gradient of forward's input to dx; among equals the largest is the first token.
+ * x, dx: (tokens, hidden); dout, scratch: (hidden) */
+void espi_pooling_backward(enum espi_pooling kind, bool normalize, size_t tokens, size_t hidden, const float *x,
+                           const float *dout, float *scratch, float *dx);
 
 #endif

@@ -78,6 +78,8 @@ int espi_dense_backward_input_tiles(esp_context *ctx, struct espi_matmuls *matmu
 int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
                                size_t rows, const void *x, const void *dy, float *dweight, float *dbias) ESPI_NODISCARD;
 
+/* Copies or rounds `count` floats, on the calling thread. */
+void espi_operand_row(enum espi_compute compute, size_t count, const float *x, void *out);
 /* Operand from floats, shared by the team: copies or rounds (rows, columns) and zeroes the rows up to the room. */
 int espi_operand_from_float(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows, size_t columns, const float *x,
                             void *operand) ESPI_NODISCARD;

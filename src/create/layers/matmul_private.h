@@ -30,8 +30,6 @@ void espi_right_put_columns(const struct espi_right *right, size_t k, size_t n, 
 /* out = in'; rows and columns are multiples of 8. in: (rows, columns), out: (columns, rows), strides in elements */
 void espi_transpose(enum espi_compute compute, size_t rows, size_t columns, const void *in, size_t in_stride, void *out,
                     size_t out_stride);
-/* Copies or rounds. */
-void espi_operand_row(enum espi_compute compute, size_t count, const float *x, void *out);
 /* sum += x */
 void espi_operand_add_to(enum espi_compute compute, size_t count, const void *x, float *sum);
 
