@@ -12,7 +12,11 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { BLOCK = 128, ROW_STEP = 32 }; // queries of a block; a last block is rounded up to ROW_STEP
+enum {
+    BLOCK = 128,   // queries of a block
+    ROW_STEP = 32, // to which the last block is rounded up
+    AHEAD = 8,     // rows to be fetched before they are needed
+};
 
 /* Products of a sequence: of full blocks and of the last. */
 struct shapes {
@@ -143,6 +147,13 @@ static int prepare(esp_context *ctx, struct attention *a)
 
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
+/* A head's rows are far apart: the processor does not fetch them by itself. */
+static inline void fetch_row(size_t width, const float *x, bool there)
+{
+    for (size_t i = 0; i < width && there; i += 16)
+        __builtin_prefetch(x + i);
+}
+
 /* Rows of one head as operands, zeros behind their ends. x: (rows, width); out: (room, columns) */
 static void load_rows(const struct attention *a, size_t rows, size_t room, const float *x, size_t stride,
                       size_t columns, void *out)
@@ -151,8 +162,10 @@ static void load_rows(const struct attention *a, size_t rows, size_t room, const
     size_t size = espi_operand_size(compute), width = a->pass->width;
     char *to = out;
     for (size_t row = 0; row < rows; row++, to += columns * size) {
+        fetch_row(width, x + (row + AHEAD) * stride, row + AHEAD < rows);
         espi_operand_row(compute, width, x + row * stride, to);
-        memset(to + width * size, 0, (columns - width) * size);
+        if (columns > width)
+            memset(to + width * size, 0, (columns - width) * size);
     }
     memset(to, 0, (room - rows) * columns * size);
 }

@@ -63,7 +63,7 @@ struct espi_matmuls {
     struct espi_room attention; // (threads) scratch of attention
 };
 
-enum { ESPI_MATMUL_COLUMNS = 384, ESPI_MATMUL_WEIGHT_ROWS = 192 };
+enum { ESPI_MATMUL_COLUMNS = 384, ESPI_MATMUL_WEIGHT_ROWS = 384 };
 enum { ESPI_MATMUL_TILE = ESPI_MATMUL_COLUMNS * ESPI_MATMUL_WEIGHT_ROWS }; // elements of the largest tile
 
 int espi_room_reserve(esp_context *ctx, struct espi_room *room, size_t count, size_t size) ESPI_NODISCARD;

@@ -45,36 +45,36 @@ static size_t block_level(const struct gradient *g, size_t row)
 
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
-/* A block of ESPI_PANEL rows and columns with zeros behind the last column; the operand itself where it is whole. */
-static const char *whole_block(const char *x, size_t columns, size_t row, size_t column, size_t size, char *block,
-                               size_t *stride)
+/* Copies ESPI_PANEL rows and columns together, zeros behind the last column: in the operand, rows may be a power of two
+ * apart and drive one another out of the first-level cache. Asks for the rows that come next. */
+static void copy_block(const char *x, size_t columns, size_t column, size_t size, bool more, char *block)
 {
-    const char *from = x + (row * columns + column) * size;
-    if (columns - column >= ESPI_PANEL) {
-        *stride = columns;
-        return from;
+    size_t bytes = espi_size_min(columns - column, ESPI_PANEL) * size, row_bytes = ESPI_PANEL * size;
+    const char *from = x + column * size;
+    if (bytes < row_bytes)
+        memset(block, 0, ESPI_PANEL * row_bytes);
+    for (size_t i = 0; i < ESPI_PANEL; i++, from += columns * size) {
+        for (size_t line = 0; line < bytes && more; line += 64)
+            __builtin_prefetch(from + ESPI_PANEL * columns * size + line);
+        memcpy(block + i * row_bytes, from, bytes);
     }
-    memset(block, 0, ESPI_PANEL * ESPI_PANEL * size);
-    for (size_t i = 0; i < ESPI_PANEL; i++)
-        memcpy(block + i * ESPI_PANEL * size, from + i * columns * size, (columns - column) * size);
-    *stride = ESPI_PANEL;
-    return block;
 }
 
 /* ESPI_PANEL outputs of the block of rows that starts at `first`, transposed, with their sums. */
 static void turn_block(const struct gradient *g, size_t first, size_t depth, size_t line)
 {
     enum espi_compute compute = g->matmuls->compute;
-    size_t size = espi_operand_size(compute), stride;
+    size_t size = espi_operand_size(compute);
     _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
     char *out = g->turned + (first * g->lines + line * depth) * size; // (ESPI_PANEL, depth)
     for (size_t row = 0; row < depth; row += ESPI_PANEL) {
-        const char *from = whole_block(g->dy, g->outputs, first + row, line, size, block, &stride);
-        espi_transpose(compute, ESPI_PANEL, ESPI_PANEL, from, stride, out + row * size, depth);
+        bool more = first + row + ESPI_PANEL < g->room;
+        copy_block(g->dy + (first + row) * g->outputs * size, g->outputs, line, size, more, block);
+        espi_transpose(compute, ESPI_PANEL, ESPI_PANEL, block, ESPI_PANEL, out + row * size, depth);
         float *sums = g->partial + (first + row) / ESPI_PANEL * g->lines + line; // (ESPI_PANEL)
         memset(sums, 0, ESPI_PANEL * sizeof *sums);
         for (size_t i = 0; i < ESPI_PANEL && g->dbias; i++)
-            espi_operand_add_to(compute, ESPI_PANEL, from + i * stride * size, sums);
+            espi_operand_add_to(compute, ESPI_PANEL, block + i * ESPI_PANEL * size, sums);
     }
 }
 
@@ -103,12 +103,13 @@ static const struct espi_matmul_shape *tile_shape(const struct gradient *g, size
 static void pack_block(const struct gradient *g, size_t first, size_t depth, size_t level, size_t column)
 {
     enum espi_compute compute = g->matmuls->compute;
-    size_t size = espi_operand_size(compute), stride, tile = column / ESPI_MATMUL_COLUMNS * ESPI_MATMUL_COLUMNS;
+    size_t size = espi_operand_size(compute), tile = column / ESPI_MATMUL_COLUMNS * ESPI_MATMUL_COLUMNS;
     struct espi_right right = tile_right(g, first, depth, tile, tile_shape(g, level, 0, tile)->panels);
     _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
     for (size_t row = 0; row < depth; row += ESPI_PANEL) {
-        const char *from = whole_block(g->x, g->inputs, first + row, column, size, block, &stride);
-        espi_right_put_rows(&right, row, column - tile, from, stride);
+        bool more = first + row + ESPI_PANEL < g->room;
+        copy_block(g->x + (first + row) * g->inputs * size, g->inputs, column, size, more, block);
+        espi_right_put_rows(&right, row, column - tile, block, ESPI_PANEL);
     }
 }
 
