@@ -22,6 +22,9 @@ double espi_loss_cross_entropy(const struct espi_choice *choice, size_t target, 
 double espi_loss_soft(const struct espi_choice *choice, const float *teacher, double temperature, double scale);
 /* Mean over the labels of -[y log σ(x) + (1 - y) log(1 - σ(x))]; y: (count) */
 double espi_loss_binary(const struct espi_choice *choice, const float *y, double scale);
+/* Mean over the labels of temperature² KL(σ(teacher / temperature) || σ(x / temperature)) of their two outcomes.
+ * teacher: (count), stride as the logits */
+double espi_loss_soft_binary(const struct espi_choice *choice, const float *teacher, double temperature, double scale);
 
 /* Mean over the elements of (x - y)²; d may be NULL. x, y, d: (count) */
 double espi_loss_mse(size_t count, const float *x, const float *y, double scale, float *d);

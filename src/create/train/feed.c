@@ -244,6 +244,13 @@ static void add_item(struct espi_feed *feed, const struct espi_feed_place *place
     }
 }
 
+struct espi_window espi_feed_window(const struct espi_feed *feed, size_t window)
+{
+    size_t first = feed->starts[window];
+    return (struct espi_window){
+        .ids = feed->ids + first, .types = feed->types + first, .tokens = feed->starts[window + 1] - first};
+}
+
 int espi_feed_micro_batch(esp_context *ctx, struct espi_feed *feed, size_t index, struct espi_train_batch *out)
 {
     size_t first = feed->cuts[index], end = feed->cuts[index + 1], tokens = 0, values = feed->values_per_item;

@@ -40,6 +40,9 @@ size_t espi_feed_steps_per_epoch(const struct espi_feed *feed); // the last may 
 /* Of tokens, windows and targets: two feeds that read the same have the same. */
 uint32_t espi_feed_crc(const struct espi_feed *feed);
 
+/* A window by its number within the data, unmasked: a borrowed view of ids, types and tokens. */
+struct espi_window espi_feed_window(const struct espi_feed *feed, size_t window);
+
 /* A micro-batch, a borrowed view until the next call. */
 struct espi_train_batch {
     struct espi_batch batch;

@@ -26,6 +26,8 @@ struct rows {
 static double choose(const struct rows *r, const float *logits, float *d, size_t count, size_t stride, int32_t target)
 {
     struct espi_choice choice = {.logits = logits, .d = d, .count = count, .stride = stride};
+    if (target == ESPI_IGNORED)
+        return 0;
     return espi_loss_cross_entropy(&choice, (size_t)target, r->options->label_smoothing, r->scale);
 }
 
@@ -48,16 +50,16 @@ static double sequence_loss(const struct rows *r, size_t row)
 {
     const struct espi_config *config = r->job->config;
     size_t labels = config->labels;
-    const float *logits = r->result + row * labels, *values = r->batch->values + row * labels;
+    const float *logits = r->result + row * labels;
     float *d = r->d_result + row * labels;
     struct espi_choice choice = {.logits = logits, .d = d, .count = labels, .stride = 1};
     switch (config->problem) {
     case ESPI_SINGLE_LABEL:
         return choose(r, logits, d, labels, 1, r->batch->targets[row]);
     case ESPI_MULTI_LABEL:
-        return espi_loss_binary(&choice, values, r->scale);
+        return espi_loss_binary(&choice, r->batch->values + row * labels, r->scale);
     case ESPI_REGRESSION:
-        return espi_loss_mse(labels, logits, values, r->scale, d);
+        return espi_loss_mse(labels, logits, r->batch->values + row * labels, r->scale, d);
     }
     return 0;
 }
@@ -68,7 +70,6 @@ static void row_loss(void *argument, size_t row, size_t thread)
     const struct rows *r = argument;
     const struct espi_config *config = r->job->config;
     size_t columns = config->head == ESPI_HEAD_MLM ? config->vocab_size : config->labels;
-    int32_t target;
     switch (config->head) {
     case ESPI_HEAD_QA:
         r->losses[row] = window_loss(r, row);
@@ -78,10 +79,8 @@ static void row_loss(void *argument, size_t row, size_t thread)
         break;
     case ESPI_HEAD_TOKEN:
     case ESPI_HEAD_MLM:
-        target = r->batch->targets[row];
-        r->losses[row] = target == ESPI_IGNORED
-                             ? 0
-                             : choose(r, r->result + row * columns, r->d_result + row * columns, columns, 1, target);
+        r->losses[row] =
+            choose(r, r->result + row * columns, r->d_result + row * columns, columns, 1, r->batch->targets[row]);
         break;
     case ESPI_HEAD_NONE:
         break;
