@@ -34,7 +34,8 @@ struct espi_distill_options {
     size_t layer_count;       // of pairs
     const char *cache;        // file of the teacher's logits; NULL: computed every time. Only soft targets use it
     enum espi_compute compute;
-    uint64_t seed; // of the projections
+    uint64_t seed;  // of the projections
+    FILE *progress; // of filling the cache; NULL: silent
 };
 
 /* A teacher and what the student learns besides its own parameters (projections between widths).
@@ -50,13 +51,12 @@ int espi_distill_new(esp_context *ctx, const struct espi_distill_options *option
 void espi_distill_free(struct espi_distill *distill);
 int espi_distill_register(esp_context *ctx, struct espi_distill *distill, struct espi_state *state) ESPI_NODISCARD;
 
-/* With a cache: reads it, or computes the logits of every window of the feed into it first; progress (NULL: silent) is
- * shown. When `interrupted` (may be NULL) or stopped otherwise, ESP_ERR_CANCELLED, what is there stays beside it as
+/* With a cache: reads it, or computes the logits of every window of the feed into it first. When `interrupted` (may be NULL) or stopped otherwise, ESP_ERR_CANCELLED, what is there stays beside it as
  * "CACHE.partial", and the next call goes on from there. ESP_ERR_FORMAT: the file is damaged or no cache;
  * ESP_ERR_ARGUMENT: it is of another teacher, data or precision, or the task is mlm, whose masks change. Such a file is
  * left alone. Of several processes one calls it first. Without a cache it does nothing. */
 int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, const struct espi_feed *feed,
-                            FILE *progress, bool (*interrupted)(void)) ESPI_NODISCARD;
+                            bool (*interrupted)(void)) ESPI_NODISCARD;
 
 /* After a `train` forward pass of the student: adds the losses to loss[0 … 2] (soft, hidden, relation, weighted) and
  * their gradients to d_result; *layers gets the inner ones (valid until the next call). result, d_result and scale as in
