@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The fp32 encoder against PyTorch's outputs of every reference model, all cases in one ragged batch of mixed lengths;
- * and the same bits for a sequence alone, in any batch, with any number of threads. */
+ * The fp32 encoder and the trainer's network against PyTorch's outputs of every reference model, all cases in one ragged
+ * batch of mixed lengths; and, of the encoder, the same bits for a sequence alone, in any batch, with any number of threads. */
 #include "support.h"
 
 #include "create/encoder.h"
+#include "create/train/network.h"
 #include "model/checkpoint.h"
 
 #include <math.h>
@@ -263,6 +264,29 @@ static void test_parity(void **state)
     }
 }
 
+/* The network of the trainer, without dropout. */
+static void test_network_parity(void **state)
+{
+    (void)state;
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        struct corpus *corpus = new_corpus(models[m]);
+        struct espi_checkpoint checkpoint = {0};
+        struct espi_network *network;
+        struct espi_engine *engine;
+        open_model(models[m], &checkpoint);
+        test_ok(ctx, espi_network_new(ctx, &checkpoint.config, &checkpoint.params, ESPI_COMPUTE_F32, NULL, &network));
+        test_ok(ctx, espi_network_refresh(ctx, network));
+        test_ok(ctx, espi_network_engine(ctx, network, &engine));
+        size_t hidden = checkpoint.config.hidden;
+        compare_result(corpus, engine, "hidden_last", ESPI_RESULT_HIDDEN, (struct layout){true, hidden, 0, hidden});
+        compare_head(corpus, engine);
+        engine->free(engine);
+        espi_network_free(network);
+        espi_checkpoint_clear(&checkpoint);
+        free(corpus);
+    }
+}
+
 /* What a model's head gives per token (or sequence) and how many values. */
 static enum espi_result head_result(const struct espi_config *config, bool *per_token, size_t *width)
 {
@@ -340,6 +364,7 @@ int main(void)
         return TEST_SKIP;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parity),
+        cmocka_unit_test(test_network_parity),
         cmocka_unit_test(test_batch_of_one),
     };
     ctx = esp_context_new();

@@ -247,6 +247,437 @@ static void test_gradients(void **state)
     }
 }
 
+/* Without dropout the fp32 encoder's result. */
+static void test_encoder(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c++) {
+        struct fixture f;
+        struct espi_engine *engine;
+        open_fixture(&f, &cases[c], false);
+        struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+        test_ok(ctx, espi_encoder_new(ctx, &f.model.config, &f.model.params, NULL, &engine));
+        float *expected = floats(f.count);
+        struct espi_wanted wanted = f.pass.wanted;
+        wanted.out = expected;
+        test_ok(ctx, engine->run(engine, ctx, f.pass.batch, &wanted));
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        for (size_t i = 0; i < f.count; i++)
+            if (!(fabsf(f.out[i] - expected[i]) <= 1e-5f * fmaxf(1.0f, fabsf(expected[i]))))
+                fail_msg("%s: value %zu: the encoder has %.9g, the network %.9g", cases[c].name, i, (double)expected[i],
+                         (double)f.out[i]);
+        free(expected);
+        engine->free(engine);
+        espi_network_free(network);
+        close_fixture(&f);
+    }
+}
+
+/* ---- what enters and changes a pass --------------------------------------------------------------------------------- */
+
+static void inject(struct injected *injected, const struct fixture *f)
+{
+    size_t count = f->pass.batch->tokens * f->model.config.hidden, layers = f->model.config.layers;
+    *injected = (struct injected){0};
+    for (size_t l = 0; l <= layers; l += 2) { // not every one
+        injected->hidden_view[l] = injected->hidden[l] = floats(count);
+        fill(injected->hidden[l], count, 100 + l);
+    }
+    for (size_t l = 0; l < layers; l += 2) {
+        injected->qkv_view[l] = injected->qkv[l] = floats(3 * count);
+        fill(injected->qkv[l], 3 * count, 200 + l);
+    }
+}
+
+static void clear_injected(struct injected *injected)
+{
+    for (size_t l = 0; l < ESPI_COUNT(injected->hidden); l++) {
+        free(injected->hidden[l]);
+        free(injected->qkv[l]);
+    }
+}
+
+/* A filter with a slope: y = x + sin(x) / 2 at every point, other points and layers with another phase. It keeps what it
+ * saw and insists on the opposite order backward. */
+enum { MOST_CALLS = 64 };
+
+struct curve {
+    size_t calls;
+    bool wrong;
+    struct curve_call {
+        size_t layer, tokens, columns;
+        enum espi_tap tap;
+        float *x;
+    } call[MOST_CALLS];
+};
+
+static double phase(size_t layer, enum espi_tap tap)
+{
+    return (double)layer + 0.5 * (double)tap;
+}
+
+static void curve_reference(size_t layer, enum espi_tap tap, size_t count, double *x)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] += 0.5 * sin(x[i] + phase(layer, tap));
+}
+
+static int curve_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap, size_t tokens,
+                         size_t columns, bool train, float *x)
+{
+    (void)context;
+    struct curve *curve = argument;
+    assert_true(train && curve->calls < MOST_CALLS);
+    struct curve_call *call = &curve->call[curve->calls++];
+    *call = (struct curve_call){layer, tokens, columns, tap, floats(tokens * columns)};
+    memcpy(call->x, x, tokens * columns * sizeof *x);
+    for (size_t i = 0; i < tokens * columns; i++)
+        x[i] = (float)((double)x[i] + 0.5 * sin((double)x[i] + phase(layer, tap)));
+    return ESP_OK;
+}
+
+static int curve_backward(void *argument, esp_context *context, size_t layer, enum espi_tap tap, size_t tokens,
+                          size_t columns, float *dx)
+{
+    (void)context;
+    struct curve *curve = argument;
+    assert_true(curve->calls > 0);
+    struct curve_call *call = &curve->call[--curve->calls];
+    curve->wrong |= call->layer != layer || call->tap != tap || call->tokens != tokens || call->columns != columns;
+    for (size_t i = 0; i < tokens * columns && !curve->wrong; i++)
+        dx[i] *= (float)(1.0 + 0.5 * cos((double)call->x[i] + phase(layer, tap)));
+    free(call->x);
+    return ESP_OK;
+}
+
+/* Every other weight through the filter's scratch. */
+static const float *halve(void *argument, const struct espi_param *param, const float *weight, float *scratch)
+{
+    (*(size_t *)argument)++;
+    if (param->role == ESPI_KEY_W || param->role == ESPI_FFN_IN_W)
+        return weight;
+    for (size_t i = 0; i < param->count; i++)
+        scratch[i] = 0.5f * weight[i];
+    return scratch;
+}
+
+static void halve_reference(struct reference *r)
+{
+    for (size_t p = 0; p < r->params->length; p++) {
+        const struct espi_param *param = &r->params->list[p];
+        bool linear = param->role == ESPI_QUERY_W || param->role == ESPI_VALUE_W ||
+                      param->role == ESPI_ATTENTION_OUT_W || param->role == ESPI_FFN_OUT_W;
+        for (size_t i = 0; linear && i < param->count; i++)
+            r->slab[param->offset + i] *= 0.5;
+    }
+}
+
+/* What `ready` has seen: each element once, from the end of the slab to its start. */
+struct ranges {
+    size_t calls, end;
+    const float *gradients;
+    double sum; // of the gradients in the ranges, when they came
+};
+
+static int take_range(void *argument, esp_context *context, size_t first, size_t count)
+{
+    (void)context;
+    struct ranges *ranges = argument;
+    assert_int_equal(first + count, ranges->end);
+    assert_true(count > 0);
+    ranges->end = first;
+    ranges->calls++;
+    for (size_t i = first; i < first + count; i++)
+        ranges->sum += fabs((double)ranges->gradients[i]);
+    return ESP_OK;
+}
+
+/* Injected gradients, both filters and `ready` at once. */
+static void check_everything(const struct model_case *c)
+{
+    struct fixture f;
+    open_fixture(&f, c, true);
+    struct reference r;
+    reference_init(&r, &f.model.config, &f.model.params);
+    r.filter = curve_reference;
+    halve_reference(&r);
+    struct injected injected;
+    inject(&injected, &f);
+    struct espi_layer_gradients layers = {injected.hidden_view, injected.qkv_view};
+    struct curve curve = {0};
+    struct espi_activation_filter filter = {&curve, curve_forward, curve_backward};
+    size_t filtered = 0;
+    struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+    espi_network_set_weight_filter(network, halve, &filtered);
+    espi_network_set_activation_filter(network, &filter);
+    test_ok(ctx, espi_network_refresh(ctx, network));
+    assert_int_equal(filtered, 6 * f.model.config.layers);
+    test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+    assert_int_equal(curve.calls, 5 * f.model.config.layers);
+    reference_forward(&r, &f.pass);
+    assert_near(c->name, "result", f.out, r.out, f.count, 5e-5);
+    struct ranges ranges = {.end = f.model.params.elements, .gradients = f.gradients};
+    struct espi_backward backward = {.d_result = f.d_result,
+                                     .layers = &layers,
+                                     .gradients = f.gradients,
+                                     .ready = take_range,
+                                     .ready_argument = &ranges};
+    test_ok(ctx, espi_network_backward(ctx, network, &backward));
+    assert_true(curve.calls == 0 && !curve.wrong);
+    check_gradients(c->name, &r, &f, &injected);
+    assert_true(ranges.end == 0 && ranges.calls > f.model.config.layers);
+    double sum = 0; // nothing was added behind a range's back
+    for (size_t i = 0; i < f.model.params.elements; i++)
+        sum += fabs((double)f.gradients[i]);
+    assert_true(fabs(sum - ranges.sum) <= 1e-9 * sum);
+    clear_injected(&injected);
+    espi_network_free(network);
+    reference_clear(&r);
+    close_fixture(&f);
+}
+
+static void test_everything(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c += 2)
+        check_everything(&cases[c]);
+}
+
+/* ---- bits ----------------------------------------------------------------------------------------------------------- */
+
+static void run_both(struct fixture *f, struct espi_network *network)
+{
+    struct espi_backward backward = {.d_result = f->d_result, .gradients = f->gradients};
+    memset(f->gradients, 0, f->model.params.elements * sizeof *f->gradients);
+    test_ok(ctx, espi_network_forward(ctx, network, &f->pass));
+    test_ok(ctx, espi_network_backward(ctx, network, &backward));
+}
+
+static void check_threads(const struct model_case *c, enum espi_compute compute)
+{
+    struct fixture f;
+    open_fixture(&f, c, true);
+    float *out = floats(f.count), *gradients = floats(f.model.params.elements);
+    for (size_t threads = 1; threads <= 3; threads++) {
+        struct espi_team *team;
+        test_ok(ctx, espi_team_new(ctx, threads, &team));
+        struct espi_network *network = network_of(&f, compute, team);
+        run_both(&f, network);
+        if (threads == 1) {
+            memcpy(out, f.out, f.count * sizeof *out);
+            memcpy(gradients, f.gradients, f.model.params.elements * sizeof *gradients);
+        }
+        assert_memory_equal(out, f.out, f.count * sizeof *out);
+        assert_memory_equal(gradients, f.gradients, f.model.params.elements * sizeof *gradients);
+        espi_network_free(network);
+        espi_team_free(team);
+    }
+    free(out);
+    free(gradients);
+    close_fixture(&f);
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c++) {
+        check_threads(&cases[c], ESPI_COMPUTE_F32);
+        if (espi_matmul_has_bf16())
+            check_threads(&cases[c], ESPI_COMPUTE_BF16);
+    }
+}
+
+/* A network that had a larger batch before gives the bits of a new one. */
+static void test_used(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c++)
+        for (int bf16 = 0; bf16 <= espi_matmul_has_bf16(); bf16++) {
+            struct fixture f;
+            open_fixture(&f, &cases[c], true);
+            enum espi_compute compute = bf16 ? ESPI_COMPUTE_BF16 : ESPI_COMPUTE_F32;
+            struct espi_network *used = network_of(&f, compute, NULL), *fresh = network_of(&f, compute, NULL);
+            run_both(&f, used);
+            f.batch.batch.sequences = 2;
+            f.batch.batch.tokens = f.batch.starts[2];
+            f.pass.wanted.position_count = f.pass.wanted.position_count ? 3 : 0;
+            f.count = espi_result_size(&f.model.config, f.pass.batch, &f.pass.wanted);
+            float *out = floats(f.count), *gradients = floats(f.model.params.elements);
+            run_both(&f, fresh);
+            memcpy(out, f.out, f.count * sizeof *out);
+            memcpy(gradients, f.gradients, f.model.params.elements * sizeof *gradients);
+            run_both(&f, used);
+            assert_memory_equal(out, f.out, f.count * sizeof *out);
+            assert_memory_equal(gradients, f.gradients, f.model.params.elements * sizeof *gradients);
+            free(out);
+            free(gradients);
+            espi_network_free(used);
+            espi_network_free(fresh);
+            close_fixture(&f);
+        }
+}
+
+/* Gradients are added: twice the pass, twice the gradient; a sequence's masks follow its stream, not its neighbours. */
+static void test_parts(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, &cases[0], true);
+    struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+    size_t elements = f.model.params.elements, labels = f.model.config.labels;
+    float *whole = floats(elements), *parts = floats(elements), *out = floats(f.count);
+    struct espi_backward backward = {.d_result = f.d_result, .gradients = whole};
+    test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+    test_ok(ctx, espi_network_backward(ctx, network, &backward));
+    memcpy(out, f.out, f.count * sizeof *out);
+    for (uint32_t s = 0; s < f.batch.batch.sequences; s++) { // each sequence alone
+        uint32_t first = f.batch.starts[s], length = f.batch.starts[s + 1] - first;
+        const uint32_t starts[2] = {0, length};
+        struct espi_batch one = {1, length, starts, f.batch.ids + first, f.batch.types + first};
+        struct espi_pass pass = f.pass;
+        pass.batch = &one;
+        pass.streams = streams + s;
+        backward = (struct espi_backward){.d_result = f.d_result + first * labels, .gradients = parts};
+        test_ok(ctx, espi_network_forward(ctx, network, &pass));
+        test_ok(ctx, espi_network_backward(ctx, network, &backward));
+        for (size_t i = 0; i < length * labels; i++)
+            assert_true(fabsf(f.out[i] - out[first * labels + i]) <= 1e-5f);
+    }
+    double least = 0.01 * largest_of(whole, elements);
+    for (size_t i = 0; i < elements; i++)
+        assert_true(fabs((double)(parts[i] - whole[i])) <= 1e-4 * fmax(fabs((double)whole[i]), least));
+    free(whole);
+    free(parts);
+    free(out);
+    espi_network_free(network);
+    close_fixture(&f);
+}
+
+/* ---- bf16 ----------------------------------------------------------------------------------------------------------- */
+
+static double angle(size_t count, const float *x, const float *y)
+{
+    double xx = 0, yy = 0, xy = 0;
+    for (size_t i = 0; i < count; i++) {
+        xx += (double)x[i] * (double)x[i];
+        yy += (double)y[i] * (double)y[i];
+        xy += (double)x[i] * (double)y[i];
+    }
+    return xy / sqrt(xx * yy);
+}
+
+/* Operands have 8 bits: gradients point the same way, results are near. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    if (!espi_matmul_has_bf16())
+        skip();
+    for (size_t c = 0; c < ESPI_COUNT(cases); c++) {
+        struct fixture f;
+        open_fixture(&f, &cases[c], true);
+        size_t elements = f.model.params.elements;
+        float *out = floats(f.count), *gradients = floats(elements);
+        struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+        run_both(&f, network);
+        memcpy(out, f.out, f.count * sizeof *out);
+        memcpy(gradients, f.gradients, elements * sizeof *gradients);
+        espi_network_free(network);
+        network = network_of(&f, ESPI_COMPUTE_BF16, NULL);
+        run_both(&f, network);
+        assert_true(angle(f.count, out, f.out) > 0.999);
+        assert_true(memcmp(out, f.out, f.count * sizeof *out) != 0);
+        assert_true(angle(elements, gradients, f.gradients) > 0.997);
+        double largest = largest_of(gradients, elements);
+        for (size_t p = 0; p < f.model.params.length; p++) {
+            const struct espi_param *param = &f.model.params.list[p];
+            const float *expected = gradients + param->offset;
+            if (largest_of(expected, param->count) < 1e-2 * largest)
+                continue; // mostly rounding of larger ones
+            double cosine = angle(param->count, expected, f.gradients + param->offset);
+            if (!(cosine > 0.95))
+                fail_msg("%s: %s: gradients in bf16 and fp32 have cosine %g", cases[c].name, param->name, cosine);
+        }
+        free(out);
+        free(gradients);
+        espi_network_free(network);
+        close_fixture(&f);
+    }
+}
+
+/* ---- evaluation ----------------------------------------------------------------------------------------------------- */
+
+/* Evaluation has no dropout, whatever was kept; states are those of the fp32 encoder. */
+static void test_engine(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c++) {
+        struct fixture f;
+        struct espi_engine *engine;
+        open_fixture(&f, &cases[c], true);
+        struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+        test_ok(ctx, espi_network_engine(ctx, network, &engine));
+        assert_ptr_equal(engine->config, espi_network_config(network));
+        float *out = floats(f.count);
+        struct espi_wanted wanted = f.pass.wanted;
+        wanted.out = out;
+        test_ok(ctx, engine->run(engine, ctx, f.pass.batch, &wanted)); // nothing kept
+        f.pass.train = false;
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        assert_memory_equal(out, f.out, f.count * sizeof *out);
+        espi_network_keep_layers(network, true);
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        assert_memory_equal(out, f.out, f.count * sizeof *out);
+        f.pass.train = true;
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass)); // with dropout
+        assert_memory_not_equal(out, f.out, f.count * sizeof *out);
+        test_ok(ctx, engine->run(engine, ctx, f.pass.batch, &wanted)); // in the memory of training
+        f.model.config.hidden_dropout = f.model.config.attention_dropout = f.model.config.classifier_dropout = 0;
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        assert_memory_equal(out, f.out, f.count * sizeof *out);
+        free(out);
+        engine->free(engine);
+        espi_network_free(network);
+        close_fixture(&f);
+    }
+}
+
+static void check_states(const struct fixture *f, const struct espi_network *network, const struct reference *r)
+{
+    size_t tokens = f->pass.batch->tokens, hidden = f->model.config.hidden, layers = f->model.config.layers;
+    float *qkv = floats(tokens * 3 * hidden);
+    for (size_t l = 0; l <= layers; l++)
+        assert_near("states", "hidden", espi_network_hidden(network, l), r->hidden[l], tokens * hidden, 2e-5);
+    for (size_t l = 0; l < layers; l++) {
+        espi_network_copy_qkv(network, l, qkv);
+        assert_near("states", "qkv", qkv, r->qkv[l], tokens * 3 * hidden, 2e-5);
+    }
+    free(qkv);
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c += 3) {
+        struct fixture f;
+        open_fixture(&f, &cases[c], true);
+        struct reference r;
+        reference_init(&r, &f.model.config, &f.model.params);
+        struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+        espi_network_keep_layers(network, true);
+        f.pass.train = false;
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        reference_forward(&r, &f.pass);
+        check_states(&f, network, &r);
+        f.pass.train = true;
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        reference_forward(&r, &f.pass);
+        check_states(&f, network, &r);
+        espi_network_free(network);
+        reference_clear(&r);
+        close_fixture(&f);
+    }
+}
+
 /* ---- edges ---------------------------------------------------------------------------------------------------------- */
 
 /* No positions, no sequences: nothing to do, and gradients stay as they are. */
@@ -272,11 +703,91 @@ static void test_empty(void **state)
     close_fixture(&f);
 }
 
+static void test_refused(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct espi_network *network;
+    open_fixture(&f, &cases[0], true);
+    struct espi_backward backward = {.d_result = f.d_result, .gradients = f.gradients};
+    test_ok(ctx, espi_network_new(ctx, &f.model.config, &f.model.params, ESPI_COMPUTE_F32, NULL, &network));
+    test_fails(ctx, espi_network_forward(ctx, network, &f.pass), ESP_ERR_INTERNAL);
+    test_error_has(ctx, "not been packed");
+    test_ok(ctx, espi_network_refresh(ctx, network));
+    test_fails(ctx, espi_network_backward(ctx, network, &backward), ESP_ERR_INTERNAL);
+    test_error_has(ctx, "without a forward pass");
+    f.pass.train = false;
+    test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+    test_fails(ctx, espi_network_backward(ctx, network, &backward), ESP_ERR_INTERNAL);
+    f.pass.train = true;
+    test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+    f.batch.ids[4] = 60;
+    test_fails(ctx, espi_network_forward(ctx, network, &f.pass), ESP_ERR_ARGUMENT);
+    test_error_has(ctx, "found 60");
+    test_fails(ctx, espi_network_backward(ctx, network, &backward), ESP_ERR_INTERNAL);
+    f.batch.ids[4] = 0;
+    f.pass.wanted.result = ESPI_RESULT_SEQUENCE_LOGITS;
+    test_fails(ctx, espi_network_forward(ctx, network, &f.pass), ESP_ERR_UNSUPPORTED);
+    test_error_has(ctx, "no sequence classification head");
+    espi_network_free(network);
+    espi_network_free(NULL);
+    close_fixture(&f);
+}
+
+/* A filter's or a range's error ends the pass. */
+static int fail_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap, size_t tokens,
+                        size_t columns, bool train, float *x)
+{
+    (void)layer, (void)tokens, (void)columns, (void)train, (void)x;
+    return tap == *(enum espi_tap *)argument ? espi_fail(context, ESP_ERR_ARGUMENT, "tap %d", (int)tap) : ESP_OK;
+}
+
+static int pass_backward(void *argument, esp_context *context, size_t layer, enum espi_tap tap, size_t tokens,
+                         size_t columns, float *dx)
+{
+    (void)argument, (void)context, (void)layer, (void)tap, (void)tokens, (void)columns, (void)dx;
+    return ESP_OK;
+}
+
+static int fail_range(void *argument, esp_context *context, size_t first, size_t count)
+{
+    (void)first, (void)count;
+    size_t *left = argument;
+    return --*left ? ESP_OK : espi_fail(context, ESP_ERR_LIMIT, "enough");
+}
+
+static void test_errors_inside(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, &cases[0], true);
+    struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
+    enum espi_tap tap;
+    struct espi_activation_filter filter = {&tap, fail_forward, pass_backward};
+    espi_network_set_activation_filter(network, &filter);
+    for (int t = ESPI_TAP_INPUT; t <= ESPI_TAP_INTERMEDIATE; t++) {
+        tap = (enum espi_tap)t;
+        test_fails(ctx, espi_network_forward(ctx, network, &f.pass), ESP_ERR_ARGUMENT);
+    }
+    espi_network_set_activation_filter(network, NULL);
+    test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+    for (size_t ranges = 1; ranges <= f.model.config.layers + 2; ranges++) {
+        size_t left = ranges;
+        struct espi_backward backward = {
+            .d_result = f.d_result, .gradients = f.gradients, .ready = fail_range, .ready_argument = &left};
+        test_fails(ctx, espi_network_backward(ctx, network, &backward), ESP_ERR_LIMIT);
+    }
+    espi_network_free(network);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_gradients), cmocka_unit_test(test_encoder), cmocka_unit_test(test_everything),
+        cmocka_unit_test(test_threads),   cmocka_unit_test(test_used),    cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_engine),  cmocka_unit_test(test_states),
+        cmocka_unit_test(test_empty),     cmocka_unit_test(test_refused), cmocka_unit_test(test_errors_inside),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
