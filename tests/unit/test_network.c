@@ -586,7 +586,8 @@ static void test_bf16(void **state)
         run_both(&f, network);
         assert_true(angle(f.count, out, f.out) > 0.999);
         assert_true(memcmp(out, f.out, f.count * sizeof *out) != 0);
-        assert_true(angle(elements, gradients, f.gradients) > 0.997);
+        bool kinks = f.model.config.activation == ESPI_RELU; // rounding takes values over to the other side
+        assert_true(angle(elements, gradients, f.gradients) > (kinks ? 0.99 : 0.999));
         double largest = largest_of(gradients, elements);
         for (size_t p = 0; p < f.model.params.length; p++) {
             const struct espi_param *param = &f.model.params.list[p];
@@ -594,7 +595,7 @@ static void test_bf16(void **state)
             if (largest_of(expected, param->count) < 1e-2 * largest)
                 continue; // mostly rounding of larger ones
             double cosine = angle(param->count, expected, f.gradients + param->offset);
-            if (!(cosine > 0.95))
+            if (!(cosine > (kinks ? 0.95 : 0.995)))
                 fail_msg("%s: %s: gradients in bf16 and fp32 have cosine %g", cases[c].name, param->name, cosine);
         }
         free(out);
