@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "create/train/distill.h"
+
+#include "model/arch.h"
+
+#include <string.h>
+
+static int check_layers(esp_context *ctx, const struct espi_checkpoint *teacher, const size_t *layers, size_t count)
+{
+    if (!count)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: expected at least one layer to keep", teacher->directory);
+    for (size_t i = 0; i < count; i++) {
+        if (layers[i] >= teacher->config.layers)
+            return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: has no layer %zu: expected numbers from 0 to %zu",
+                             teacher->directory, layers[i], teacher->config.layers - 1);
+        if (i && layers[i] <= layers[i - 1])
+            return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: layers: expected ascending numbers, found %zu behind %zu",
+                             teacher->directory, layers[i], layers[i - 1]);
+    }
+    return ESP_OK;
+}
+
+int espi_student_from_layers(esp_context *ctx, const struct espi_checkpoint *teacher, const size_t *layers,
+                             size_t layer_count, struct espi_checkpoint *out)
+{
+    *out = (struct espi_checkpoint){0};
+    int status = check_layers(ctx, teacher, layers, layer_count);
+    if (!status)
+        status = espi_config_copy(ctx, &teacher->config, NULL, &out->config);
+    if (status)
+        return status;
+    memcpy(out->directory, teacher->directory, sizeof out->directory);
+    out->config.layers = layer_count;
+    status = espi_params_init(ctx, &out->config, true, &out->params);
+    for (size_t i = 0; !status && i < out->params.length; i++) {
+        const struct espi_param *to = &out->params.list[i];
+        size_t layer = espi_role_in_layer(to->role) ? layers[to->layer] : 0;
+        memcpy(out->params.slab + to->offset, espi_params_data(&teacher->params, to->role, layer),
+               to->count * sizeof(float));
+    }
+    if (status)
+        espi_checkpoint_clear(out);
+    return status;
+}
