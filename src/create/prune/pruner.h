@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Gradual pruning of an encoder's linear weights (query, key, value, attention output, ffn in and out): which blocks of
- * weights go, and when. Embeddings, LayerNorms, biases and heads stay dense. */
+ * Gradual pruning of an encoder's linear weights (query, key, value, attention output, ffn in and out): which weights
+ * go, and when. Embeddings, LayerNorms, biases and heads stay dense.
+ *
+ * A unit is what goes together: 4 weights of a column (4x1) or of a row (1x4), one weight, or the two least of four
+ * neighbours (2:4). What is gone stays gone: masked weights are exactly 0 in params->slab, so that every checkpoint is as
+ * sparse as its mask. Ties are broken by position; nothing depends on the number of threads. */
 #ifndef ESPI_CREATE_PRUNER_H
 #define ESPI_CREATE_PRUNER_H
 
@@ -11,16 +15,19 @@
 enum espi_pattern {
     ESPI_PATTERN_4X1, // 4 output rows × 1 input column: what the runtime's kernels skip
     ESPI_PATTERN_1X4, // 1 output row × 4 input columns
-    ESPI_PATTERN_2_4, // at most 2 of 4 neighbouring inputs; its final sparsity is 0.5
+    ESPI_PATTERN_2_4, // 2 of 4 neighbouring inputs; its sparsity is 0.5
     ESPI_PATTERN_UNSTRUCTURED,
 };
 
 enum espi_score {
-    ESPI_SCORE_MAGNITUDE,     // |w|
-    ESPI_SCORE_SNIP_MOMENTUM, // decaying sum of |w g| (Lee et al., "SNIP", 2019; Intel Neural Compressor's recipe)
-    ESPI_SCORE_MOVEMENT,      // sum of -w g (Sanh et al., "Movement pruning", 2020)
-    ESPI_SCORE_OBERT,         // w' F^-1 w / 2 of a block by the empirical Fisher matrix (Kurtic et al., "The optimal
-                              // BERT surgeon", 2022), blocks of 4
+    ESPI_SCORE_MAGNITUDE,     // Σ |w|
+    ESPI_SCORE_SNIP_MOMENTUM, // Σ |w g|, decaying by `momentum` (Lee et al., "SNIP", 2019; Intel Neural Compressor)
+    ESPI_SCORE_MOVEMENT,      // Σ -w g over all steps (Sanh et al., "Movement pruning", 2020), without its return of
+                              // weights
+    ESPI_SCORE_OBERT,         // what removing the weights costs by the second order (Kurtic et al., "The optimal BERT
+    // surgeon", 2022): w'(F + damping) w / 2 of a block, w² / 2 [(F + damping)^-1]_ii of a single
+    // weight; F the empirical Fisher matrix of 4 weights, decaying by `momentum`. The weights
+    // that stay are not corrected: training goes on. 2.5 floats a weight.
 };
 
 struct espi_pruner_options {
@@ -28,40 +35,41 @@ struct espi_pruner_options {
     enum espi_score score;
     double sparsity_start, sparsity; // of the prunable weights
     uint64_t begin_step, end_step;   // of the cubic schedule (Zhu and Gupta, "To prune, or not to prune", 2017)
-    uint64_t every;                  // steps between two updates of the mask
+    uint64_t every;                  // steps between two updates of the mask; 0: 1
     bool uniform;                    // every matrix alike; else the scores compete over all matrices
-    double layer_max;                // global scope: no matrix is sparser than this; 0: 1 - (1 - sparsity) / 4
-    double momentum;                 // of the decaying scores, and of the Fisher matrix; 0: 0.9
-    double damping;                  // obert; 0: 1e-7
-    bool keep_mask;                  // only what is zero now stays zero; nothing else is pruned
+    double layer_max; // global scope: no matrix gets sparser than this; 0: a quarter of what stays in all
+                      // stays in each: 1 - (1 - sparsity) / 4
+    double momentum;  // of decaying scores; 0: 0.9
+    double damping;   // obert; 0: 1e-7
+    bool keep_mask;   // what is zero now stays zero; nothing else is pruned
 };
 
-/* Sparsity wanted in step `step`: start + (end - start) (1 - (1 - t)^3), t from begin to end. */
+/* Sparsity wanted after step `step`: start + (end - start) (1 - (1 - t)³), t from 0 at begin to 1 at end. */
 double espi_pruner_schedule(const struct espi_pruner_options *options, uint64_t step);
 
-/* Owner: the caller. Works on params->slab in place. */
+/* Owner: the caller. Works on params->slab in place. Thread rule: one call at a time. */
 struct espi_pruner;
 
-/* ESP_ERR_ARGUMENT: sparsity outside [0, 1), a pattern that does not divide the shapes (named), keep_mask on a
- * checkpoint without zeros. */
-int espi_pruner_new(esp_context *ctx, const struct espi_config *config, struct espi_params *params,
-                    const struct espi_pruner_options *options, struct espi_team *team,
-                    struct espi_pruner **out) ESPI_NODISCARD;
+/* `params` and `team` (may be NULL) outlive it. ESP_ERR_ARGUMENT: sparsity outside [0, 1), or not 0.5 for 2:4; a matrix
+ * whose shape the pattern does not divide (named); keep_mask on weights without zeros. */
+int espi_pruner_new(esp_context *ctx, const struct espi_params *params, const struct espi_pruner_options *options,
+                    struct espi_team *team, struct espi_pruner **out) ESPI_NODISCARD;
 void espi_pruner_free(struct espi_pruner *pruner);
 int espi_pruner_register(esp_context *ctx, struct espi_pruner *pruner, struct espi_state *state) ESPI_NODISCARD;
 
-/* True when the score needs the gradients of masked weights, too. */
-bool espi_pruner_needs_gradients(const struct espi_pruner *pruner);
-/* After backward of a step and before the update: the scores take note of the gradients (of the step's mean loss). */
-int espi_pruner_observe(esp_context *ctx, struct espi_pruner *pruner, const float *gradients) ESPI_NODISCARD;
-/* After the update of step `step`: renews the mask when it is time, and zeroes what is masked. *changed may be NULL. */
-int espi_pruner_step(esp_context *ctx, struct espi_pruner *pruner, uint64_t step, bool *changed) ESPI_NODISCARD;
+/* Before the update of a step: the scores take note of the gradients (of the step's mean loss), laid out as the slab. */
+void espi_pruner_observe(struct espi_pruner *pruner, const float *gradients);
+/* After the update of step `step`: extends the mask when it is time, and zeroes what is masked. */
+int espi_pruner_step(esp_context *ctx, struct espi_pruner *pruner, uint64_t step) ESPI_NODISCARD;
+/* Extends the mask to a sparsity at once. */
+int espi_pruner_prune(esp_context *ctx, struct espi_pruner *pruner, double sparsity) ESPI_NODISCARD;
+/* Zeroes what is masked (in an average of the weights). */
+void espi_pruner_apply(const struct espi_pruner *pruner);
 
 /* (params->elements) 1 where a weight is masked; for espi_optimizer_step. */
 const uint8_t *espi_pruner_frozen(const struct espi_pruner *pruner);
-/* Share of the prunable weights that are masked now. */
+/* Share of the prunable weights that are masked. */
 double espi_pruner_sparsity(const struct espi_pruner *pruner);
-
 /* True for the weights that are pruned. */
 bool espi_prunable(const struct espi_param *param);
 

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier train CKPT --task T --train F --dev F -o DIR: fine-tuning, pre-training, distillation, pruning.
+ *
+ * The options are those of src/create/train/train_options.inc; they go through the same functions as a recipe's keys. */
+#include "cli.h"
+
+#include "base/file.h"
+#include "create/train/recipe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OPTION_FIRST = 2000, OPTION_RECIPE = 1000, OPTION_RESUME, OWN_OPTIONS = 6, MOST_OPTIONS = 120, MOST_SET = 256 };
+
+/* An option as it was given, in order. */
+struct given {
+    const struct espi_train_option *option;
+    const char *text;
+};
+
+struct options {
+    const char *checkpoint, *output, *recipe;
+    bool resume, json, quiet;
+    struct given given[MOST_SET]; // (count)
+    size_t count;
+};
+
+static const struct argp_option own_options[OWN_OPTIONS] = {
+    {"output", 'o', "DIR", 0, "where the result goes; a new or empty directory (required)", 0},
+    {"recipe", OPTION_RECIPE, "FILE", 0, "run the stages of this JSON file; options override its own", 0},
+    {"resume", OPTION_RESUME, NULL, 0, "go on with the run that stopped in DIR", 0},
+    {"json", 'j', NULL, 0, "print the report as one JSON object", 0},
+    {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
+};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct options *options = state->input;
+    if (key >= OPTION_FIRST && key < OPTION_FIRST + (int)espi_train_option_count) {
+        if (options->count == MOST_SET)
+            argp_error(state, "expected at most %d options", MOST_SET);
+        options->given[options->count++] = (struct given){&espi_train_option_table[key - OPTION_FIRST], argument};
+        return 0;
+    }
+    switch (key) {
+    case 'o':
+        options->output = argument;
+        break;
+    case OPTION_RECIPE:
+        options->recipe = argument;
+        break;
+    case OPTION_RESUME:
+        options->resume = true;
+        break;
+    case 'j':
+        options->json = true;
+        break;
+    case 'q':
+        options->quiet = true;
+        break;
+    case ARGP_KEY_ARG:
+        cli_take_argument(state, "CKPT", argument, &options->checkpoint);
+        break;
+    case ARGP_KEY_END:
+        if (!options->output)
+            argp_error(state, "--output: expected a directory to write");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* The command's options and a row for each of training, group by group. */
+static void make_table(struct argp_option table[MOST_OPTIONS])
+{
+    size_t at = 0;
+    int group = 1;
+    for (size_t i = 0; own_options[i].name; i++)
+        table[at++] = own_options[i];
+    for (size_t i = 0; i < espi_train_option_count && at + 1 < MOST_OPTIONS; i++) {
+        const struct espi_train_option *option = &espi_train_option_table[i];
+        if (option->kind == ESPI_OPTION_GROUP)
+            table[at++] = (struct argp_option){.doc = option->name, .group = ++group};
+        else if (strcmp(option->name, "model") != 0)
+            table[at++] = (struct argp_option){.name = option->name,
+                                               .key = OPTION_FIRST + (int)i,
+                                               .arg = option->argument,
+                                               .doc = option->help,
+                                               .group = group};
+    }
+    table[at] = (struct argp_option){0};
+}
+
+/* Puts what was given over a stage's options; a list replaces the recipe's. */
+static int apply(void *argument, esp_context *ctx, struct espi_train_options *to)
+{
+    const struct options *options = argument;
+    int status = ESP_OK;
+    bool begun = false;
+    for (size_t i = 0; !status && i < options->count; i++) {
+        const struct given *given = &options->given[i];
+        if (given->option->kind == ESPI_OPTION_LIST && !begun) {
+            to->train.count = 0;
+            begun = true;
+        }
+        status = espi_train_option_parse(ctx, given->option, given->text, to);
+    }
+    return status;
+}
+
+static int run_stage(esp_context *ctx, const struct options *options, const struct espi_train_run *run,
+                     struct espi_train_report *report)
+{
+    struct espi_train_options stage;
+    espi_train_options_default(&stage);
+    stage.model = options->checkpoint;
+    int status = apply((void *)(uintptr_t)options, ctx, &stage);
+    return status ? status : espi_train(ctx, &stage, run, report);
+}
+
+static int run_recipe(esp_context *ctx, const struct options *options, const struct espi_train_run *run,
+                      struct espi_train_report *report, char result[ESPI_PATH_BYTES])
+{
+    struct espi_recipe recipe;
+    const char *stage = NULL;
+    int status = espi_recipe_read(ctx, options->recipe, options->output, options->checkpoint, apply,
+                                  (void *)(uintptr_t)options, &recipe);
+    if (status)
+        return status;
+    status = espi_recipe_run(ctx, &recipe, run, report, &stage);
+    if (!status)
+        status = espi_path_join(ctx, result, options->output, stage);
+    espi_recipe_clear(&recipe);
+    return status;
+}
+
+static int print_json(esp_context *ctx, const char *result, const struct espi_train_report *report)
+{
+    json_t *json =
+        json_pack("{s:s, s:I, s:b, s:f, s:f, s:f, s:f}", "directory", result, "steps", (json_int_t)report->steps,
+                  "interrupted", (int)report->interrupted, "loss", report->loss, "sparsity", report->sparsity,
+                  "seconds", report->seconds, "tokens_per_s", report->tokens_per_s);
+    if (json && report->metric[0]) {
+        json_object_set_new(json, "metric", json_string(report->metric));
+        json_object_set_new(json, "best", json_real(report->best));
+        json_object_set_new(json, "best_step", json_integer((json_int_t)report->best_step));
+    }
+    int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
+    json_decref(json);
+    return status;
+}
+
+static void print_text(const char *result, const struct espi_train_report *report)
+{
+    if (report->interrupted) {
+        printf("stopped after %" PRIu64 " steps; the same command with --resume goes on\n", report->steps);
+        return;
+    }
+    if (report->already_done) {
+        printf("%s: is done already\n", result);
+        return;
+    }
+    printf("%s: %" PRIu64 " steps, loss %.4f", result, report->steps, report->loss);
+    if (report->metric[0])
+        printf(", %s %.6g at step %" PRIu64, report->metric, report->best, report->best_step);
+    if (report->sparsity > 0)
+        printf(", sparsity %.2f %%", 100 * report->sparsity);
+    printf(", %.0f tokens/s, %.0f s\n", report->tokens_per_s, report->seconds);
+}
+
+static int train(esp_context *ctx, const struct options *options)
+{
+    struct espi_train_run run = {.directory = options->output,
+                                 .resume = options->resume,
+                                 .progress = options->quiet ? NULL : stderr,
+                                 .interrupted = cli_interrupted};
+    struct espi_train_report report = {0};
+    char result[ESPI_PATH_BYTES];
+    snprintf(result, sizeof result, "%s", options->output);
+    int status =
+        options->recipe ? run_recipe(ctx, options, &run, &report, result) : run_stage(ctx, options, &run, &report);
+    if (status)
+        return status;
+    if (options->json)
+        return print_json(ctx, result, &report);
+    print_text(result, &report);
+    return ESP_OK;
+}
+
+int cmd_train(int argc, char **argv)
+{
+    static struct argp_option table[MOST_OPTIONS];
+    make_table(table);
+    const struct argp argp = {table,
+                              parse_option,
+                              "[CKPT]",
+                              "Trains a checkpoint: fine-tuning, pre-training (--task mlm), distillation (--teacher), "
+                              "pruning (--sparsity), quantization-aware training (--qat)."
+                              "\vSIGINT and SIGTERM write a checkpoint and end the run; --resume goes on to the same "
+                              "weights, bit for bit.",
+                              NULL,
+                              NULL,
+                              NULL};
+    struct options options = {0};
+    cli_parse(&argp, "train", argc, argv, &options);
+    cli_catch_signals();
+    esp_context *ctx = cli_context_new("train");
+    int code = cli_finish("train", cli_exit_code(ctx, "train", train(ctx, &options)));
+    esp_context_free(ctx);
+    return code;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "create/train/train_record.h"
+
+#include "base/json.h"
+#include "create/train/train_options.h"
+#include "model/checkpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char log_name[] = "train.jsonl", options_name[] = "options.json";
+
+/* "partial/name-step" */
+static int numbered(esp_context *ctx, const struct espi_train_record *record, const char *name, uint64_t step,
+                    char path[ESPI_PATH_BYTES])
+{
+    char file[64];
+    snprintf(file, sizeof file, "%s-%" PRIu64, name, step);
+    return espi_path_join(ctx, path, record->partial, file);
+}
+
+/* The number behind "name-"; false for other files. */
+static bool number_of(const char *file, const char *name, uint64_t *step)
+{
+    size_t length = strlen(name);
+    char *end;
+    if (strncmp(file, name, length) != 0 || file[length] != '-' || file[length + 1] < '0' || file[length + 1] > '9')
+        return false;
+    *step = strtoull(file + length + 1, &end, 10);
+    return *end == '\0';
+}
+
+/* Calls `see` for every file of the run. */
+typedef int see_fn(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step);
+
+static int for_each(esp_context *ctx, struct espi_train_record *record, see_fn *see, uint64_t step)
+{
+    DIR *directory = opendir(record->partial);
+    int status = ESP_OK;
+    if (!directory)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot read %s", record->partial);
+    for (struct dirent *entry; !status && (entry = readdir(directory)) != NULL;)
+        status = see(ctx, record, entry->d_name, step);
+    closedir(directory);
+    return status;
+}
+
+static int remove_file(esp_context *ctx, const struct espi_train_record *record, const char *file)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, path, record->partial, file);
+    return status ? status : espi_remove_tree(ctx, path);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------------ */
+
+/* Keeps the checkpoint of the highest step. */
+static int see_checkpoint(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step)
+{
+    char state[ESPI_PATH_BYTES];
+    if (!number_of(file, "checkpoint", &step) || (record->resumed && step <= record->step))
+        return ESP_OK;
+    int status = numbered(ctx, record, "state", step, state);
+    if (status || !espi_path_exists(state))
+        return status;
+    record->resumed = true;
+    record->step = step;
+    snprintf(record->state, sizeof record->state, "%s", state);
+    return espi_path_join(ctx, record->checkpoint, record->partial, file);
+}
+
+/* Removes what is later than the checkpoint. */
+static int remove_later(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step)
+{
+    uint64_t number;
+    bool dated =
+        number_of(file, "checkpoint", &number) || number_of(file, "state", &number) || number_of(file, "best", &number);
+    return dated && (!record->resumed || number > step) ? remove_file(ctx, record, file) : ESP_OK;
+}
+
+static int compare_options(esp_context *ctx, const struct espi_train_record *record, const json_t *options)
+{
+    char path[ESPI_PATH_BYTES];
+    struct espi_json before;
+    int status = espi_path_join(ctx, path, record->partial, options_name);
+    if (!status)
+        status = espi_json_open_file(ctx, path, &before);
+    if (status)
+        return status;
+    status = espi_train_options_same(ctx, before.value, options);
+    espi_json_close(&before);
+    return status;
+}
+
+/* The log's lines up to the checkpoint's step. */
+static int trim_log(esp_context *ctx, const struct espi_train_record *record, const char *path)
+{
+    struct espi_output output;
+    struct espi_lines lines;
+    int status = espi_lines_open(ctx, path, &lines);
+    if (status)
+        return status == ESP_ERR_NOT_FOUND ? ESP_OK : status;
+    status = espi_output_create(ctx, &output, path);
+    if (status) {
+        espi_lines_close(&lines);
+        return status;
+    }
+    int found;
+    while ((found = espi_lines_next(ctx, &lines)) > 0) {
+        json_t *line = json_loadb(lines.text, lines.length, 0, NULL);
+        json_int_t step = json_integer_value(json_object_get(line, "step"));
+        if (line && record->resumed && (uint64_t)step <= record->step)
+            fprintf(output.stream, "%s\n", lines.text);
+        json_decref(line);
+    }
+    espi_lines_close(&lines);
+    if (found == 0)
+        return espi_output_commit(ctx, &output);
+    espi_output_abort(&output);
+    return found;
+}
+
+static int open_log(esp_context *ctx, struct espi_train_record *record)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, path, record->partial, log_name);
+    if (!status)
+        status = trim_log(ctx, record, path);
+    if (status)
+        return status;
+    record->log = fopen(path, "ae");
+    return record->log ? ESP_OK : espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot write %s", path);
+}
+
+static int begin(esp_context *ctx, struct espi_train_record *record, const json_t *options)
+{
+    char path[ESPI_PATH_BYTES];
+    if (espi_path_exists(record->partial))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "%s: a run stopped here: --resume goes on with it, or remove the directory", record->partial);
+    if (espi_path_exists(record->directory) && rmdir(record->directory) != 0)
+        return espi_fail_errno(ctx, ESP_ERR_ARGUMENT, errno, "%s: expected a new or empty directory",
+                               record->directory);
+    if (mkdir(record->partial, 0777) != 0)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->partial);
+    int status = espi_path_join(ctx, path, record->partial, options_name);
+    char *text = json_dumps(options, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    if (!status && !text)
+        status = espi_fail_memory(ctx, 0);
+    if (!status)
+        status = espi_output_write_file(ctx, path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+static int go_on(esp_context *ctx, struct espi_train_record *record, const json_t *options)
+{
+    char result[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, result, record->directory, log_name);
+    if (status)
+        return status;
+    record->done = espi_path_exists(result);
+    if (record->done)
+        return espi_remove_tree(ctx, record->partial); // killed between the last two moves
+    if (!espi_path_exists(record->partial))
+        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "--resume: there is no run in %s", record->partial);
+    status = compare_options(ctx, record, options);
+    if (!status)
+        status = for_each(ctx, record, see_checkpoint, 0);
+    if (!status)
+        status = for_each(ctx, record, remove_later, record->step);
+    return status;
+}
+
+int espi_train_record_open(esp_context *ctx, const char *directory, bool resume, const json_t *options,
+                           struct espi_train_record *out)
+{
+    *out = (struct espi_train_record){0};
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/')
+        length--;
+    if (length + sizeof ".partial" > ESPI_PATH_BYTES)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%.60s…: the path is too long", directory);
+    snprintf(out->directory, sizeof out->directory, "%.*s", (int)length, directory);
+    snprintf(out->partial, sizeof out->partial, "%.*s.partial", (int)length, directory);
+    int status = resume ? go_on(ctx, out, options) : begin(ctx, out, options);
+    return status || out->done ? status : open_log(ctx, out);
+}
+
+void espi_train_record_close(struct espi_train_record *record)
+{
+    if (record->log)
+        fclose(record->log);
+    record->log = NULL;
+}
+
+void espi_train_record_discard(struct espi_train_record *record)
+{
+    bool began = record->log != NULL;
+    espi_train_record_close(record);
+    if (began && espi_remove_tree(NULL, record->partial))
+        began = false; // the files stay: nothing else depends on it
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------------ */
+
+int espi_train_record_log(esp_context *ctx, struct espi_train_record *record, json_t *line)
+{
+    int status = line ? espi_json_print(ctx, line, false, record->log) : espi_fail_memory(ctx, 0);
+    if (!status && fflush(record->log) != 0)
+        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot write %s/%s", record->partial, log_name);
+    json_decref(line);
+    return status;
+}
+
+/* Removes checkpoints before `step`. */
+static int remove_earlier(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step)
+{
+    uint64_t number;
+    bool dated = number_of(file, "checkpoint", &number) || number_of(file, "state", &number);
+    return dated && number < step ? remove_file(ctx, record, file) : ESP_OK;
+}
+
+/* Removes best models but that of `step`. */
+static int remove_other_best(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step)
+{
+    uint64_t number;
+    return number_of(file, "best", &number) && number != step ? remove_file(ctx, record, file) : ESP_OK;
+}
+
+static int write_model(esp_context *ctx, const struct espi_train_output *output, const char *path)
+{
+    return espi_checkpoint_write(ctx, output->config, output->params, output->tokenizer_from, path);
+}
+
+int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, uint64_t step, uint64_t best,
+                           const struct espi_train_output *output, const struct espi_state *state)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = numbered(ctx, record, "checkpoint", step, path);
+    if (status || espi_path_exists(path))
+        return status;
+    status = numbered(ctx, record, "state", step, path);
+    if (!status)
+        status = espi_state_save(ctx, state, path);
+    if (!status)
+        status = numbered(ctx, record, "checkpoint", step, path);
+    if (!status)
+        status = write_model(ctx, output, path);
+    if (!status)
+        status = for_each(ctx, record, remove_earlier, step);
+    if (!status)
+        status = for_each(ctx, record, remove_other_best, best);
+    return status;
+}
+
+int espi_train_record_best(esp_context *ctx, struct espi_train_record *record, uint64_t step,
+                           const struct espi_train_output *output, char path[ESPI_PATH_BYTES])
+{
+    int status = numbered(ctx, record, "best", step, path);
+    return status ? status : write_model(ctx, output, path);
+}
+
+/* The log into the directory that becomes the result. */
+static int copy_log(esp_context *ctx, const struct espi_train_record *record, const char *result)
+{
+    char from[ESPI_PATH_BYTES], to[ESPI_PATH_BYTES];
+    struct espi_map map;
+    int status = espi_path_join(ctx, from, record->partial, log_name);
+    if (!status)
+        status = espi_path_join(ctx, to, result, log_name);
+    if (!status)
+        status = espi_map_open(ctx, from, &map);
+    if (status)
+        return status;
+    status = espi_output_write_file(ctx, to, map.data, map.bytes);
+    espi_map_close(&map);
+    return status;
+}
+
+/* Makes a rename last. */
+static void sync_parent(const char *path)
+{
+    char parent[ESPI_PATH_BYTES];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record, uint64_t best,
+                             const struct espi_train_output *output)
+{
+    char result[ESPI_PATH_BYTES];
+    int status = best == UINT64_MAX ? espi_path_join(ctx, result, record->partial, "result")
+                                    : numbered(ctx, record, "best", best, result);
+    if (!status && best == UINT64_MAX)
+        status = espi_remove_tree(ctx, result); // of a run that was killed right here
+    if (!status && best == UINT64_MAX)
+        status = write_model(ctx, output, result);
+    if (!status)
+        status = copy_log(ctx, record, result);
+    if (!status && rename(result, record->directory) != 0)
+        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->directory);
+    if (status)
+        return status;
+    sync_parent(record->directory);
+    espi_train_record_close(record);
+    return espi_remove_tree(ctx, record->partial);
+}

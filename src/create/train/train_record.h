@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a training run leaves on disk. While it runs, everything stands in DIR.partial:
+ *
+ *   options.json   how it was started; --resume compares
+ *   train.jsonl    the metrics log
+ *   state-N        the trainer's state after step N, and
+ *   checkpoint-N/  the model; a checkpoint counts when both are there. Older ones are removed then
+ *   best-N/        the best model on the dev data
+ *
+ * When it is done, DIR appears with the result and the log, and DIR.partial is removed. Each of these appears complete
+ * or not at all, in an order that leaves a run that can be resumed whenever it is killed. */
+#ifndef ESPI_CREATE_TRAIN_RECORD_H
+#define ESPI_CREATE_TRAIN_RECORD_H
+
+#include "base/file.h"
+#include "create/train/state.h"
+#include "model/params.h"
+
+#include <jansson.h>
+
+/* Owner: the caller; zero-initialise, close releases (and leaves the files). */
+struct espi_train_record {
+    char directory[ESPI_PATH_BYTES], partial[ESPI_PATH_BYTES];
+    bool done;                        // DIR is there already: nothing is left to do
+    bool resumed;                     // a checkpoint was found
+    uint64_t step;                    // its step
+    char checkpoint[ESPI_PATH_BYTES]; // its model
+    char state[ESPI_PATH_BYTES];      // its state
+    FILE *log;
+};
+
+/* A model as it is written. */
+struct espi_train_output {
+    const struct espi_config *config;
+    const struct espi_params *params;
+    const char *tokenizer_from;
+};
+
+/* Starts a new run, or with `resume` finds where the old one stopped. `options`: espi_train_options_json.
+ * ESP_ERR_ARGUMENT: DIR is not new; a run stopped here and `resume` is not set; the options differ. */
+int espi_train_record_open(esp_context *ctx, const char *directory, bool resume, const json_t *options,
+                           struct espi_train_record *out) ESPI_NODISCARD;
+void espi_train_record_close(struct espi_train_record *record);
+/* Closes a run that did not get as far as its first step and removes its files. */
+void espi_train_record_discard(struct espi_train_record *record);
+
+/* One line of the log; lines behind the checkpoint that was resumed have been removed. Takes the reference. */
+int espi_train_record_log(esp_context *ctx, struct espi_train_record *record, json_t *line) ESPI_NODISCARD;
+
+/* A checkpoint after `step` steps. best: the step of the best model, the others are removed; UINT64_MAX: none. */
+int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, uint64_t step, uint64_t best,
+                           const struct espi_train_output *output, const struct espi_state *state) ESPI_NODISCARD;
+int espi_train_record_best(esp_context *ctx, struct espi_train_record *record, uint64_t step,
+                           const struct espi_train_output *output, char path[ESPI_PATH_BYTES]) ESPI_NODISCARD;
+
+/* Moves best-`best` (or, UINT64_MAX, `output`) to DIR. */
+int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record, uint64_t best,
+                             const struct espi_train_output *output) ESPI_NODISCARD;
+
+#endif

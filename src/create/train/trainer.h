@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Runs one stage of training: steps, evaluation, checkpoints, log.
+ *
+ * The same options, seed and data give the same weights, bit for bit, with any number of threads, and whether or not the
+ * run was stopped and resumed on the way. (bf16 and fp32 products differ, and so do CPUs on which oneDNN has other
+ * kernels, and numbers of MPI ranks.) */
+#ifndef ESPI_CREATE_TRAINER_H
+#define ESPI_CREATE_TRAINER_H
+
+#include "create/train/train_options.h"
+
+#include <stdio.h>
+
+struct espi_train_run {
+    const char *directory; // of the result; see train_record.h for what stands there meanwhile
+    bool resume;
+    FILE *progress;            // NULL: silent
+    bool (*interrupted)(void); // asked between steps: then a checkpoint is written and the run ends; may be NULL
+};
+
+struct espi_train_report {
+    uint64_t steps;    // done in all
+    bool interrupted;  // resume goes on
+    bool already_done; // resumed a run that had its result
+    double loss;       // of the last step
+    char metric[32];   // the dev metric's name; "": nothing was evaluated
+    double best;       // its best value
+    uint64_t best_step;
+    double sparsity;              // of the encoder's linear weights
+    double seconds, tokens_per_s; // of this process
+};
+
+/* ESP_ERR_LIMIT: the loss or a gradient is not finite; the message has the step, the last checkpoint is kept. Other
+ * errors as those of the parts. */
+int espi_train(esp_context *ctx, const struct espi_train_options *options, const struct espi_train_run *run,
+               struct espi_train_report *report) ESPI_NODISCARD;
+
+#endif

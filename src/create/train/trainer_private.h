@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the trainer's files share. */
+#ifndef ESPI_CREATE_TRAINER_PRIVATE_H
+#define ESPI_CREATE_TRAINER_PRIVATE_H
+
+#include "create/prune/pruner.h"
+#include "create/train/distill.h"
+#include "create/train/network.h"
+#include "create/train/optimizer.h"
+#include "create/train/schedule.h"
+#include "create/train/task_loss.h"
+#include "create/train/train_model.h"
+#include "create/train/train_record.h"
+#include "create/train/trainer.h"
+
+enum { ESPI_LOSS_HARD, ESPI_LOSS_SOFT, ESPI_LOSS_HIDDEN, ESPI_LOSS_RELATION, ESPI_LOSS_COUNT };
+
+/* What goes on from a checkpoint. */
+struct espi_train_counters {
+    uint64_t step;        // steps done
+    uint64_t best_step;   // UINT64_MAX: none yet
+    double best;          // dev metric
+    uint64_t evaluations; // since the best one
+    uint64_t evaluated;   // step of the last evaluation
+};
+
+struct espi_trainer {
+    const struct espi_train_options *options;
+    const struct espi_train_run *run;
+    struct espi_team *team;
+    struct espi_train_model model;
+    struct espi_checkpoint teacher;
+    struct espi_feed *feed;
+    struct espi_network *network;
+    struct espi_engine *engine; // for evaluation
+    struct espi_optimizer *optimizer;
+    struct espi_pruner *pruner;   // NULL: dense
+    struct espi_distill *distill; // NULL: no teacher
+    struct espi_schedule_options schedule;
+    struct espi_task_loss_options loss;
+    struct espi_state state;
+    struct espi_train_record record;
+    struct espi_train_counters counters;
+    float *gradients;         // (params->elements)
+    float *result, *d_result; // of a micro-batch
+    size_t result_room, d_result_room;
+    char tokenizer_directory[ESPI_PATH_BYTES];
+    double losses[ESPI_LOSS_COUNT]; // of the last step, weighted
+    double norm;                    // of its gradient
+    size_t tokens;                  // of it
+    char metric[32];                // the dev metric's name
+};
+
+/* One step: forward, backward, update. */
+int espi_trainer_step(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+double espi_trainer_loss(const struct espi_trainer *trainer); // of the last step
+
+/* Evaluates on the dev data and keeps the model when it is the best. Weights are those of the average where there is
+ * one. */
+int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+
+#endif
