@@ -171,9 +171,10 @@ static void print_text(const char *result, const struct espi_train_report *repor
     printf(", %.0f tokens/s, %.0f s\n", report->tokens_per_s, report->seconds);
 }
 
-static int train(esp_context *ctx, const struct options *options)
+static int train(esp_context *ctx, const struct options *options, struct espi_parallel *parallel)
 {
     struct espi_train_run run = {.directory = options->output,
+                                 .parallel = parallel,
                                  .resume = options->resume,
                                  .progress = options->quiet ? NULL : stderr,
                                  .interrupted = cli_interrupted};
@@ -182,7 +183,7 @@ static int train(esp_context *ctx, const struct options *options)
     snprintf(result, sizeof result, "%s", options->output);
     int status =
         options->recipe ? run_recipe(ctx, options, &run, &report, result) : run_stage(ctx, options, &run, &report);
-    if (status)
+    if (status || espi_parallel_rank(parallel) > 0)
         return status;
     if (options->json)
         return print_json(ctx, result, &report);
@@ -208,7 +209,14 @@ int cmd_train(int argc, char **argv)
     cli_parse(&argp, "train", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("train");
-    int code = cli_finish("train", cli_exit_code(ctx, "train", train(ctx, &options)));
+    struct espi_parallel *parallel = NULL;
+    int status = espi_parallel_new(ctx, &parallel);
+    if (!status)
+        status = train(ctx, &options, parallel);
+    int code = cli_finish("train", cli_exit_code(ctx, "train", status));
+    if (code != CLI_OK)
+        espi_parallel_abort(parallel, code); // the other ranks wait for this one
+    espi_parallel_free(parallel);
     esp_context_free(ctx);
     return code;
 }

@@ -7,7 +7,7 @@
 set -eu
 
 build="build-essential cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libutf8proc-dev libcmocka-dev
-    python3 python3-numpy xz-utils"
+    libopenmpi-dev openmpi-bin     python3 python3-numpy xz-utils"
 check="clang-14 clang-format-14 libclang-rt-14-dev"
 bench="nodejs npm python3-onnx"
 

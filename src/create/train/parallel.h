@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data parallel training over MPI: every rank takes a part of each step, gradients are summed over the ranks while
- * backward goes on. Built without MPI, or started without mpirun: one rank, and everything here does nothing.
+ * Data parallel training over MPI: every rank takes a part of each step; gradients are summed over the ranks while
+ * backward goes on. Built without MPI, or started without mpirun, there is one rank and nothing here does anything.
  *
- * Sums are taken in the order of the ranks whatever the network does, so that a run with the same number of ranks has
- * the same bits. */
+ * Sums are taken in the order of the ranks, each element by one rank for all: every rank gets the same bits, and so does
+ * every run with as many ranks. A rank that dies ends the run of all (mpirun sees to it); what it had written can be
+ * resumed. */
 #ifndef ESPI_CREATE_PARALLEL_H
 #define ESPI_CREATE_PARALLEL_H
 
 #include "base/status.h"
 
+#include <stddef.h>
+
 /* Owner: the caller. Thread rule: the thread that made it. */
 struct espi_parallel;
 
-/* Under mpirun (its environment says so) starts MPI. ESP_ERR_UNSUPPORTED: mpirun, but built without MPI. */
+/* Starts MPI when the environment says that mpirun did; else *out is NULL, which all functions take for one rank.
+ * ESP_ERR_UNSUPPORTED: under mpirun, but built without MPI. */
 int espi_parallel_new(esp_context *ctx, struct espi_parallel **out) ESPI_NODISCARD;
-void espi_parallel_free(struct espi_parallel *parallel);          // ends MPI
-size_t espi_parallel_rank(const struct espi_parallel *parallel);  // 0 for NULL
-size_t espi_parallel_ranks(const struct espi_parallel *parallel); // 1 for NULL
+/* Ends MPI; all ranks wait for each other. */
+void espi_parallel_free(struct espi_parallel *parallel);
+/* Ends the processes of all ranks at once with this exit code. Returns when there is one rank. */
+void espi_parallel_abort(struct espi_parallel *parallel, int code);
+size_t espi_parallel_rank(const struct espi_parallel *parallel);
+size_t espi_parallel_ranks(const struct espi_parallel *parallel);
 
-/* Starts the sum over the ranks of values[0 … count); it goes on in the background until espi_parallel_finish, which
- * waits for all that were started. Every rank starts the same sums in the same order. */
+/* Starts the sum over the ranks of values[0 … count) in place. It goes on while the next ones are started, and until
+ * espi_parallel_finish, which waits for all. Every rank starts the same sums in the same order. */
 int espi_parallel_start_sum(esp_context *ctx, struct espi_parallel *parallel, float *values,
                             size_t count) ESPI_NODISCARD;
 int espi_parallel_finish(esp_context *ctx, struct espi_parallel *parallel) ESPI_NODISCARD;
@@ -27,7 +34,5 @@ int espi_parallel_finish(esp_context *ctx, struct espi_parallel *parallel) ESPI_
 int espi_parallel_sum(esp_context *ctx, struct espi_parallel *parallel, double *values, size_t count) ESPI_NODISCARD;
 /* Rank 0's bytes for everybody. */
 int espi_parallel_broadcast(esp_context *ctx, struct espi_parallel *parallel, void *data, size_t bytes) ESPI_NODISCARD;
-/* The first failure of any rank for all: every rank calls it with its own status at the same places. */
-int espi_parallel_agree(esp_context *ctx, struct espi_parallel *parallel, int status) ESPI_NODISCARD;
 
 #endif

@@ -28,9 +28,11 @@ static int open_feed(esp_context *ctx, struct espi_trainer *t)
     const struct espi_train_options *o = t->options;
     struct espi_feed_options how = {.batch_size = o->batch_size,
                                     .batch_tokens = o->batch_tokens,
+                                    .rank = espi_parallel_rank(t->run->parallel),
+                                    .ranks = espi_parallel_ranks(t->run->parallel),
                                     .seed = o->seed,
                                     .max_examples = o->max_examples,
-                                    .progress = t->run->progress,
+                                    .progress = t->progress,
                                     .interrupted = t->run->interrupted};
     int status = espi_feed_open(ctx, &t->model.job, o->train.items, o->train.count, &how, &t->feed);
     if (status)
@@ -99,6 +101,12 @@ static int open_pruner(esp_context *ctx, struct espi_trainer *t)
     return espi_pruner_new(ctx, &t->model.checkpoint.params, &how, t->team, &t->pruner);
 }
 
+static int wait_for_all(esp_context *ctx, struct espi_trainer *t)
+{
+    double none = 0;
+    return espi_parallel_sum(ctx, t->run->parallel, &none, 1);
+}
+
 static int open_teacher(esp_context *ctx, struct espi_trainer *t)
 {
     enum { MOST = 512 };
@@ -120,10 +128,14 @@ static int open_teacher(esp_context *ctx, struct espi_trainer *t)
                                        .cache = o->teacher_cache,
                                        .compute = espi_matmuls_compute(espi_network_matmuls(t->network)),
                                        .seed = o->seed,
-                                       .progress = t->run->progress};
+                                       .progress = t->progress};
     if (!status)
         status = espi_distill_new(ctx, &how, &t->teacher, &t->model.job, t->team, &t->distill);
-    if (!status && o->teacher_cache)
+    if (!status && o->teacher_cache && espi_trainer_leads(t)) // the others read what this one leaves
+        status = espi_distill_fill_cache(ctx, t->distill, t->feed, t->run->interrupted);
+    if (!status)
+        status = wait_for_all(ctx, t);
+    if (!status && o->teacher_cache && !espi_trainer_leads(t))
         status = espi_distill_fill_cache(ctx, t->distill, t->feed, t->run->interrupted);
     return status;
 }
@@ -146,11 +158,13 @@ static int place_tokenizer(esp_context *ctx, struct espi_trainer *t)
     if (espi_path_is_directory(t->model.tokenizer_from))
         return ESP_OK;
     int status = espi_path_join(ctx, t->tokenizer_directory, t->record.partial, "tokenizer");
+    t->model.tokenizer_from = t->tokenizer_directory;
+    if (!espi_trainer_leads(t))
+        return status;
     if (!status && mkdir(t->tokenizer_directory, 0777) != 0 && errno != EEXIST)
         status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", t->tokenizer_directory);
     if (!status)
         status = espi_tokenizer_write_directory(ctx, t->model.tokenizer, t->tokenizer_directory);
-    t->model.tokenizer_from = t->tokenizer_directory;
     return status;
 }
 
@@ -173,6 +187,8 @@ static int open_parts(esp_context *ctx, struct espi_trainer *t)
     if (!status)
         status = open_optimizer(ctx, t);
     if (!status)
+        status = espi_gradient_sums_new(ctx, t);
+    if (!status)
         status = register_state(ctx, t);
     if (!status && resumed)
         status = espi_state_load(ctx, &t->state, t->record.state);
@@ -183,6 +199,7 @@ static void close_parts(struct espi_trainer *t)
 {
     espi_train_record_close(&t->record);
     espi_state_clear(&t->state);
+    espi_gradient_sums_free(t->sums);
     espi_optimizer_free(t->optimizer);
     espi_pruner_free(t->pruner);
     espi_distill_free(t->distill);
@@ -252,8 +269,7 @@ int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *t)
                                   .engine = t->engine,
                                   .path = t->options->dev,
                                   .limit = t->options->dev_limit,
-                                  .progress = t->run->progress,
-                                  .interrupted = NULL};
+                                  .progress = t->progress};
     json_t *report = NULL;
     int status = swap_average(ctx, t);
     if (!status)
@@ -276,12 +292,16 @@ int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *t)
 static int save(esp_context *ctx, struct espi_trainer *t)
 {
     struct espi_train_output output = output_of(t);
+    if (!espi_trainer_leads(t))
+        return ESP_OK;
     return espi_train_record_save(ctx, &t->record, t->counters.step, t->counters.best_step, &output, &t->state);
 }
 
 static int finish(esp_context *ctx, struct espi_trainer *t)
 {
     struct espi_train_output output = output_of(t);
+    if (!espi_trainer_leads(t))
+        return ESP_OK;
     bool best = t->options->dev && !t->options->keep_last && t->counters.best_step != UINT64_MAX;
     int status = best ? ESP_OK : swap_average(ctx, t);
     return status ? status
@@ -297,6 +317,8 @@ static double sparsity_of(const struct espi_trainer *t)
 
 static int log_step(esp_context *ctx, struct espi_trainer *t, double tokens_per_s)
 {
+    if (!espi_trainer_leads(t))
+        return ESP_OK;
     double rate = t->options->learning_rate * espi_schedule_factor(&t->schedule, t->counters.step - 1);
     json_t *line = json_pack("{s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)t->counters.step, "loss",
                              espi_trainer_loss(t), "lr", rate, "gradient_norm", t->norm, "tokens_per_s", tokens_per_s);
@@ -327,8 +349,12 @@ static int after_step(esp_context *ctx, struct espi_trainer *t)
     uint64_t step = t->counters.step;
     uint64_t eval_every = t->options->eval_every ? t->options->eval_every : espi_feed_steps_per_epoch(t->feed);
     int status = ESP_OK;
-    if (t->options->dev && (step % eval_every == 0 || step == t->schedule.steps))
-        status = espi_trainer_evaluate(ctx, t);
+    if (t->options->dev && (step % eval_every == 0 || step == t->schedule.steps)) {
+        if (espi_trainer_leads(t))
+            status = espi_trainer_evaluate(ctx, t);
+        if (!status)
+            status = espi_parallel_broadcast(ctx, t->run->parallel, &t->counters, sizeof t->counters);
+    }
     if (!status && t->options->save_every && step % t->options->save_every == 0 && step < t->schedule.steps)
         status = save(ctx, t);
     return status;
@@ -339,20 +365,28 @@ static bool stop_early(const struct espi_trainer *t)
     return t->options->patience && t->counters.evaluations >= t->options->patience;
 }
 
+/* True for all ranks when one of them is told to stop. */
+static int ask_to_stop(esp_context *ctx, const struct espi_trainer *t, bool *stop)
+{
+    double asked = t->run->interrupted && t->run->interrupted();
+    int status = espi_parallel_sum(ctx, t->run->parallel, &asked, 1);
+    *stop = asked > 0;
+    return status;
+}
+
 static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_report *report)
 {
     double began = espi_clock(), tokens = 0, seconds = 0;
-    struct espi_progress progress = {.stream = t->run->progress,
+    struct espi_progress progress = {.stream = t->progress,
                                      .label = "train",
                                      .unit = "steps",
                                      .total = (size_t)t->schedule.steps,
                                      .done = (size_t)t->counters.step};
     int status = ESP_OK;
     while (!status && t->counters.step < t->schedule.steps && !stop_early(t)) {
-        if (t->run->interrupted && t->run->interrupted()) {
-            report->interrupted = true;
+        status = ask_to_stop(ctx, t, &report->interrupted);
+        if (status || report->interrupted)
             break;
-        }
         double start = espi_clock();
         status = espi_trainer_step(ctx, t);
         seconds += espi_clock() - start;
@@ -373,6 +407,24 @@ static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_repo
     return status;
 }
 
+/* Rank 0 opens it; the others learn where the run stands. */
+static int open_record(esp_context *ctx, struct espi_trainer *t)
+{
+    int status = ESP_OK;
+    if (espi_trainer_leads(t)) {
+        json_t *options = espi_train_options_json(t->options);
+        status = options ? espi_train_record_open(ctx, t->run->directory, t->run->resume, options, &t->record)
+                         : espi_fail_memory(ctx, 0);
+        json_decref(options);
+    }
+    if (status)
+        return status;
+    status = espi_parallel_broadcast(ctx, t->run->parallel, &t->record, sizeof t->record);
+    if (!espi_trainer_leads(t))
+        t->record.log = NULL;
+    return status;
+}
+
 static void fill_report(const struct espi_trainer *t, struct espi_train_report *report)
 {
     report->steps = t->counters.step;
@@ -387,13 +439,11 @@ int espi_train(esp_context *ctx, const struct espi_train_options *options, const
                struct espi_train_report *report)
 {
     struct espi_trainer t = {.options = options, .run = run, .counters = {.best_step = UINT64_MAX}};
+    t.progress = espi_trainer_leads(&t) ? run->progress : NULL;
     *report = (struct espi_train_report){0};
     int status = espi_train_options_check(ctx, options);
-    json_t *record = status ? NULL : espi_train_options_json(options);
     if (!status)
-        status = record ? espi_train_record_open(ctx, run->directory, run->resume, record, &t.record)
-                        : espi_fail_memory(ctx, 0);
-    json_decref(record);
+        status = open_record(ctx, &t);
     report->already_done = t.record.done;
     if (!status && !t.record.done)
         status = open_parts(ctx, &t);

@@ -7,6 +7,7 @@
 #ifndef ESPI_CREATE_TRAINER_H
 #define ESPI_CREATE_TRAINER_H
 
+#include "create/train/parallel.h"
 #include "create/train/train_options.h"
 
 #include <stdio.h>
@@ -14,8 +15,9 @@
 struct espi_train_run {
     const char *directory; // of the result; see train_record.h for what stands there meanwhile
     bool resume;
-    FILE *progress;            // NULL: silent
-    bool (*interrupted)(void); // asked between steps: then a checkpoint is written and the run ends; may be NULL
+    struct espi_parallel *parallel; // NULL: one process
+    FILE *progress;                 // NULL: silent
+    bool (*interrupted)(void);      // asked between steps: then a checkpoint is written and the run ends; may be NULL
 };
 
 struct espi_train_report {

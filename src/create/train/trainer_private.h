@@ -27,6 +27,7 @@ struct espi_train_counters {
 struct espi_trainer {
     const struct espi_train_options *options;
     const struct espi_train_run *run;
+    FILE *progress; // of rank 0; NULL: silent
     struct espi_team *team;
     struct espi_train_model model;
     struct espi_checkpoint teacher;
@@ -41,7 +42,8 @@ struct espi_trainer {
     struct espi_state state;
     struct espi_train_record record;
     struct espi_train_counters counters;
-    float *gradients;         // (params->elements)
+    float *gradients; // (params->elements)
+    struct espi_gradient_sums *sums;
     float *result, *d_result; // of a micro-batch
     size_t result_room, d_result_room;
     char tokenizer_directory[ESPI_PATH_BYTES];
@@ -50,6 +52,20 @@ struct espi_trainer {
     size_t tokens;                  // of it
     char metric[32];                // the dev metric's name
 };
+
+/* Sums of the gradients over the ranks: the slab in pieces, the last one first, each started when it is complete. */
+struct espi_gradient_sums {
+    size_t *missing;     // (pieces) elements that are not complete yet
+    size_t pieces, next; // next: how many have been started
+};
+
+int espi_gradient_sums_new(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+void espi_gradient_sums_free(struct espi_gradient_sums *sums);
+
+static inline bool espi_trainer_leads(const struct espi_trainer *trainer)
+{
+    return espi_parallel_rank(trainer->run->parallel) == 0;
+}
 
 /* One step: forward, backward, update. */
 int espi_trainer_step(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;

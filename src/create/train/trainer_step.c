@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Loss and its gradient for the result of a micro-batch; *layers gets gradients that enter inside. */
@@ -21,6 +22,77 @@ static int find_losses(esp_context *ctx, struct espi_trainer *t, const struct es
                                      t->d_result, layers, &t->losses[ESPI_LOSS_SOFT]);
     return status;
 }
+
+/* ---- gradients of all ranks --------------------------------------------------------------------------------------------- */
+
+enum { PIECE = 1 << 20 }; // elements of a sum
+
+static size_t piece_size(const struct espi_trainer *t, size_t piece)
+{
+    return espi_size_min(PIECE, t->model.checkpoint.params.elements - piece * PIECE);
+}
+
+int espi_gradient_sums_new(esp_context *ctx, struct espi_trainer *t)
+{
+    if (espi_parallel_ranks(t->run->parallel) == 1)
+        return ESP_OK;
+    t->sums = espi_calloc(ctx, 1, sizeof *t->sums);
+    if (!t->sums)
+        return ESP_ERR_MEMORY;
+    t->sums->pieces = (t->model.checkpoint.params.elements + PIECE - 1) / PIECE;
+    t->sums->missing = espi_calloc(ctx, t->sums->pieces, sizeof *t->sums->missing);
+    return t->sums->missing ? ESP_OK : ESP_ERR_MEMORY;
+}
+
+void espi_gradient_sums_free(struct espi_gradient_sums *sums)
+{
+    if (sums)
+        free(sums->missing);
+    free(sums);
+}
+
+/* Starts the sums of complete pieces, or (all) of every piece that is left. */
+static int start_sums(esp_context *ctx, struct espi_trainer *t, bool all)
+{
+    struct espi_gradient_sums *sums = t->sums;
+    int status = ESP_OK;
+    while (!status && sums->next < sums->pieces) {
+        size_t piece = sums->pieces - 1 - sums->next;
+        if (!all && sums->missing[piece])
+            break;
+        sums->next++;
+        status = espi_parallel_start_sum(ctx, t->run->parallel, t->gradients + piece * PIECE, piece_size(t, piece));
+    }
+    return status;
+}
+
+/* Backward has completed elements first … first + count - 1. */
+static int ready(void *argument, esp_context *ctx, size_t first, size_t count)
+{
+    struct espi_trainer *t = argument;
+    for (size_t at = first, end = first + count; at < end;) {
+        size_t piece = at / PIECE, stop = espi_size_min(end, (piece + 1) * PIECE);
+        t->sums->missing[piece] -= stop - at;
+        at = stop;
+    }
+    return start_sums(ctx, t, false);
+}
+
+/* Losses and gradients of all ranks. */
+static int sum_ranks(esp_context *ctx, struct espi_trainer *t)
+{
+    struct espi_distill_weights extra = {0};
+    int status = start_sums(ctx, t, true);
+    if (!status && t->distill)
+        extra = espi_distill_projections(t->distill);
+    if (!status && extra.count)
+        status = espi_parallel_start_sum(ctx, t->run->parallel, extra.gradients, extra.count);
+    if (!status)
+        status = espi_parallel_finish(ctx, t->run->parallel);
+    return status ? status : espi_parallel_sum(ctx, t->run->parallel, t->losses, ESPI_LOSS_COUNT);
+}
+
+/* ---- the step ----------------------------------------------------------------------------------------------------------- */
 
 static int run_micro_batch(esp_context *ctx, struct espi_trainer *t, size_t index, const struct espi_step_info *info)
 {
@@ -45,7 +117,12 @@ static int run_micro_batch(esp_context *ctx, struct espi_trainer *t, size_t inde
     status = espi_network_forward(ctx, t->network, &pass);
     if (!status)
         status = find_losses(ctx, t, &batch, info, &layers);
-    struct espi_backward backward = {.d_result = t->d_result, .layers = &layers, .gradients = t->gradients};
+    bool last = index + 1 == info->micro_batches;
+    struct espi_backward backward = {.d_result = t->d_result,
+                                     .layers = &layers,
+                                     .gradients = t->gradients,
+                                     .ready = t->sums && last ? ready : NULL,
+                                     .ready_argument = t};
     return status ? status : espi_network_backward(ctx, t->network, &backward);
 }
 
@@ -74,8 +151,14 @@ int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
     uint64_t step = t->counters.step;
     int status = espi_feed_step(ctx, t->feed, step, &info);
     memset(t->losses, 0, sizeof t->losses);
+    for (size_t i = 0; t->sums && i < t->sums->pieces; i++)
+        t->sums->missing[i] = piece_size(t, i);
+    if (t->sums)
+        t->sums->next = 0;
     for (size_t i = 0; !status && i < info.micro_batches; i++)
         status = run_micro_batch(ctx, t, i, &info);
+    if (!status && t->sums)
+        status = sum_ranks(ctx, t);
     if (status)
         return status;
     t->tokens = info.tokens;
