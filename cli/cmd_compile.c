@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include "base/size.h"
+#include "create/train/fake_quant.h"
 #include "precision.h"
 #include "task_options.h"
 
@@ -168,9 +169,18 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 struct report {
     struct espi_compile_report file;
+    bool trained;     // the activations have the ranges of quantization-aware training
     double reference; // of a search
     struct espi_search_report search;
 };
+
+/* For programs and for people. */
+static const char *const *activations(const struct options *options, const struct report *report)
+{
+    static const char *const words[][2] = {
+        {"per_token", "per token"}, {"static", "static (calibrated)"}, {"static", "static (trained)"}};
+    return words[report->trained ? 2 : options->calibrate ? 1 : 0];
+}
 
 static json_t *linears_to_json(const struct report *report)
 {
@@ -200,9 +210,8 @@ static json_t *search_to_json(const struct report *report)
 
 static int print_json(esp_context *ctx, const struct options *options, const struct report *report)
 {
-    json_t *json =
-        json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file.file_bytes,
-                  "activations", options->calibrate ? "static" : "per_token", "linear_layers", linears_to_json(report));
+    json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file.file_bytes,
+                             "activations", activations(options, report)[0], "linear_layers", linears_to_json(report));
     if (json && options->search)
         json_object_set_new(json, "search", search_to_json(report));
     int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
@@ -233,7 +242,7 @@ static void print_table(const struct options *options, const struct report *repo
         putchar('\n');
     }
     printf("\n%s: %.1f MB, activations %s\n", options->output, (double)report->file.file_bytes * 1e-6,
-           options->calibrate ? "static (calibrated)" : "per token");
+           activations(options, report)[1]);
     if (options->search)
         printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
                "evaluations in %.0f s%s\n",
@@ -264,9 +273,13 @@ static int find_points(esp_context *ctx, struct work *work)
     struct espi_calibrate_options how = {
         .method = options->method, .percentile = options->percentile, .team = work->team};
     struct espi_examples examples;
-    if (!options->calibrate)
-        return ESP_OK;
-    int status = espi_examples_read(ctx, &work->job, options->calibrate, options->samples, &examples);
+    int status;
+    if (!options->calibrate) { // those of quantization-aware training
+        status = espi_quantization_read(ctx, options->checkpoint, config, &work->points);
+        work->report.trained = status > 0;
+        return status > 0 ? ESP_OK : status;
+    }
+    status = espi_examples_read(ctx, &work->job, options->calibrate, options->samples, &examples);
     if (status)
         return status;
     work->points = espi_calloc(ctx, config->layers, sizeof *work->points);

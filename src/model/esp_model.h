@@ -124,6 +124,12 @@ bool espi_esp_curve(enum espi_activation activation, enum espi_curve *out);
 /* The JSON text of section MODEL: what config.json does not say. `points`: (layers) or NULL for a step per token.
  * free() the result; NULL when out of memory. */
 char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+/* The list of the layers' points in it, and in a checkpoint's quantization.json: [{"input": [step, zero point], …}, …]. A
+ * new reference; NULL: out of memory. */
+json_t *espi_esp_points_json(size_t layers, const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+/* The member "layers" of an object. */
+int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_t layers,
+                         struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
 /* Reads it into config, fixed_steps and the layers' points of `model`, whose config and layers are there. */
 int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              struct espi_esp_model *model) ESPI_NODISCARD;

@@ -4,6 +4,7 @@
 #include "model/arch.h"
 #include "model/esp_model.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const char *const espi_esp_point_names[ESPI_POINT_COUNT] = {
@@ -17,11 +18,10 @@ static const char format_name[] = "espalier", fixed_name[] = "static", token_nam
 
 /* ---- writing -------------------------------------------------------------------------------------------------------- */
 
-/* [{"input": [step, zero point], …}, …] */
-static json_t *points_to_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT])
+json_t *espi_esp_points_json(size_t count, const struct espi_steps (*points)[ESPI_POINT_COUNT])
 {
     json_t *layers = json_array();
-    for (size_t i = 0; i < config->layers; i++) {
+    for (size_t i = 0; i < count; i++) {
         json_t *layer = json_object();
         for (size_t p = 0; p < ESPI_POINT_COUNT; p++)
             json_object_set_new(layer, espi_esp_point_names[p],
@@ -40,7 +40,7 @@ char *espi_esp_model_json(const struct espi_config *config, const struct espi_st
                              (json_int_t)config->max_sequence, "has_pooler", (int)config->has_pooler, "pooling",
                              poolings[config->pooling], "normalize", (int)config->normalize, "activations",
                              points ? fixed_name : token_name);
-    json_t *layers = points ? points_to_json(config, points) : NULL;
+    json_t *layers = points ? espi_esp_points_json(config->layers, points) : NULL;
     char *text = NULL;
     /* 9 digits give a float back. */
     if (json && (!points || (layers && !json_object_set(json, "layers", layers))))
@@ -115,21 +115,32 @@ static int read_point(esp_context *ctx, const struct espi_json *layer, const cha
     return ESP_OK;
 }
 
-static int read_points(esp_context *ctx, const struct espi_json *json, struct espi_esp_model *model)
+int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_t layers,
+                         struct espi_steps (*points)[ESPI_POINT_COUNT])
 {
-    struct espi_json list = espi_json_at(json, "layers");
+    struct espi_json list = espi_json_at(object, "layers");
     int status = espi_json_expect_array(ctx, &list);
-    if (!status && espi_json_length(&list) != model->config.layers)
-        status =
-            espi_json_fail(ctx, &list, "expected %zu layers, found %zu", model->config.layers, espi_json_length(&list));
-    for (size_t i = 0; !status && i < model->config.layers; i++) {
+    if (!status && espi_json_length(&list) != layers)
+        status = espi_json_fail(ctx, &list, "expected %zu layers, found %zu", layers, espi_json_length(&list));
+    for (size_t i = 0; !status && i < layers; i++) {
         struct espi_json layer = espi_json_item(&list, i);
         status = espi_json_expect_object(ctx, &layer);
         for (size_t p = 0; !status && p < ESPI_POINT_COUNT; p++) {
             bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;
-            status = read_point(ctx, &layer, espi_esp_point_names[p], symmetric, &model->layers[i].points[p]);
+            status = read_point(ctx, &layer, espi_esp_point_names[p], symmetric, &points[i][p]);
         }
     }
+    return status;
+}
+
+static int read_points(esp_context *ctx, const struct espi_json *json, struct espi_esp_model *model)
+{
+    size_t layers = model->config.layers;
+    struct espi_steps(*points)[ESPI_POINT_COUNT] = espi_calloc(ctx, layers, sizeof *points);
+    int status = points ? espi_esp_points_read(ctx, json, layers, points) : ESP_ERR_MEMORY;
+    for (size_t i = 0; !status && i < layers; i++)
+        memcpy(model->layers[i].points, points[i], sizeof points[i]);
+    free(points);
     return status;
 }
 

@@ -322,10 +322,11 @@ static void curve_reference(size_t layer, enum espi_tap tap, size_t count, doubl
         x[i] += 0.5 * sin(x[i] + phase(layer, tap));
 }
 
-static int curve_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap, size_t tokens,
-                         size_t columns, bool train, float *x)
+static int curve_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap,
+                         const struct espi_batch *batch, size_t columns, bool train, float *x)
 {
     (void)context;
+    size_t tokens = batch->tokens;
     struct curve *curve = argument;
     assert_true(train && curve->calls < MOST_CALLS);
     struct curve_call *call = &curve->call[curve->calls++];
@@ -736,10 +737,10 @@ static void test_refused(void **state)
 }
 
 /* A filter's or a range's error ends the pass. */
-static int fail_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap, size_t tokens,
-                        size_t columns, bool train, float *x)
+static int fail_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap,
+                        const struct espi_batch *batch, size_t columns, bool train, float *x)
 {
-    (void)layer, (void)tokens, (void)columns, (void)train, (void)x;
+    (void)layer, (void)batch, (void)columns, (void)train, (void)x;
     return tap == *(enum espi_tap *)argument ? espi_fail(context, ESP_ERR_ARGUMENT, "tap %d", (int)tap) : ESP_OK;
 }
 

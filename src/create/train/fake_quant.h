@@ -1,38 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Quantization-aware training: in forward, weights and activations are rounded as the compiled runtime rounds them;
- * gradients pass straight through, except where a value was clipped (Jacob et al., 2018; straight-through estimator:
- * Bengio et al., 2013). */
+ * gradients pass straight through, but not where a value was clipped (Jacob et al., "Quantization and training of neural
+ * networks", 2018; straight-through estimator: Bengio et al., 2013).
+ *
+ * Modelled exactly: s8 weights with a scale a row; u8 inputs of the linear layers with static ranges or a step per token;
+ * queries, keys and values as the int8 attention takes them (static ranges, or a step per head and sequence). Not
+ * modelled: the 8 bits of attention's probabilities (an error of at most 1/510 each) and the table of the activation
+ * function (2^-shift steps of its output). Needs fp32 products: in bf16 the rounded values would be rounded again. */
 #ifndef ESPI_CREATE_FAKE_QUANT_H
 #define ESPI_CREATE_FAKE_QUANT_H
 
 #include "create/train/network.h"
 #include "create/train/state.h"
-#include "model/checkpoint.h"
 #include "model/esp_model.h"
 
 struct espi_fake_quant_options {
-    bool dynamic;         // a step per token; else static ranges, an exponential average of what training sees
+    bool per_token;       // else static ranges: an exponential average of what training sees
     double ema;           // of the ranges; 0: 0.99
-    uint64_t freeze_step; // ranges stay from this step on; 0: never
+    uint64_t freeze_step; // ranges stay as they are from this step on
 };
 
-/* Owner: the caller. */
+/* Owner: the caller. Thread rule: one call at a time. */
 struct espi_fake_quant;
 
+/* `config` and `team` (may be NULL) outlive it. */
 int espi_fake_quant_new(esp_context *ctx, const struct espi_config *config,
                         const struct espi_fake_quant_options *options, struct espi_team *team,
                         struct espi_fake_quant **out) ESPI_NODISCARD;
 void espi_fake_quant_free(struct espi_fake_quant *quant);
+/* The ranges. */
 int espi_fake_quant_register(esp_context *ctx, struct espi_fake_quant *quant, struct espi_state *state) ESPI_NODISCARD;
 void espi_fake_quant_set_step(struct espi_fake_quant *quant, uint64_t step);
 
-/* Puts its filters on a network. A weight that is masked (zero) stays zero. */
+/* Puts its filters on a network, which it outlives. A weight of zero stays zero. */
 void espi_fake_quant_attach(struct espi_fake_quant *quant, struct espi_network *network);
 
-/* The ranges as part of a checkpoint directory ("quantization.json" beside config.json) and back, for compile.
- * points: (layers) as espi_calibrate gives them. Static ranges only. read: 1 when the file is there, 0 when not. */
+/* Static ranges as a file "quantization.json" of a checkpoint directory, for compile; with a step per token nothing is
+ * written. */
 int espi_fake_quant_write(esp_context *ctx, const struct espi_fake_quant *quant, const char *directory) ESPI_NODISCARD;
-int espi_quant_ranges_read(esp_context *ctx, const char *directory, const struct espi_config *config,
-                           struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
+/* Its steps: 1 and *points (layers; free()) when the directory has such a file, 0 when not. ESP_ERR_FORMAT names file and
+ * member. */
+int espi_quantization_read(esp_context *ctx, const char *directory, const struct espi_config *config,
+                           struct espi_steps (**points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
 
 #endif

@@ -74,8 +74,8 @@ static int take_filtered(esp_context *ctx, struct espi_network *network, size_t 
     float *floats = network->memory.wide;
     if (x != floats)
         memcpy(floats, x, rows * columns * sizeof *floats);
-    int status =
-        network->filter.forward(network->filter.argument, ctx, layer, tap, rows, columns, network->pass.train, floats);
+    int status = network->filter.forward(network->filter.argument, ctx, layer, tap, &network->pass.batch, columns,
+                                         network->pass.train, floats);
     return status ? status : espi_operand_from_float(ctx, network->matmuls, rows, columns, floats, operand);
 }
 
@@ -116,8 +116,8 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
         status = espi_dense_forward(ctx, network->matmuls, &network->layers[number].qkv, tokens, layer->input,
                                     espi_params_data(network->params, ESPI_QUERY_B, number), layer->qkv);
     if (!status && network->filtered)
-        status = network->filter.forward(network->filter.argument, ctx, number, ESPI_TAP_QKV, tokens, 3 * columns,
-                                         network->pass.train, layer->qkv);
+        status = network->filter.forward(network->filter.argument, ctx, number, ESPI_TAP_QKV, &network->pass.batch,
+                                         3 * columns, network->pass.train, layer->qkv);
     if (!status)
         status = attend(ctx, network, number);
     if (!status)

@@ -38,8 +38,8 @@ int espi_network_refresh(esp_context *ctx, struct espi_network *network) ESPI_NO
  * x, dx: (tokens, columns); columns as enum espi_tap says */
 struct espi_activation_filter {
     void *argument;
-    int (*forward)(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, size_t tokens, size_t columns,
-                   bool train, float *x);
+    int (*forward)(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, const struct espi_batch *batch,
+                   size_t columns, bool train, float *x);
     int (*backward)(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, size_t tokens, size_t columns,
                     float *dx);
 };

@@ -236,7 +236,8 @@ static int remove_other_best(esp_context *ctx, struct espi_train_record *record,
 
 static int write_model(esp_context *ctx, const struct espi_train_output *output, const char *path)
 {
-    return espi_checkpoint_write(ctx, output->config, output->params, output->tokenizer_from, path);
+    int status = espi_checkpoint_write(ctx, output->config, output->params, output->tokenizer_from, path);
+    return status || !output->quant ? status : espi_fake_quant_write(ctx, output->quant, path);
 }
 
 int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, uint64_t step, uint64_t best,

@@ -13,8 +13,7 @@
 #define ESPI_CREATE_TRAIN_RECORD_H
 
 #include "base/file.h"
-#include "create/train/state.h"
-#include "model/params.h"
+#include "create/train/fake_quant.h"
 
 #include <jansson.h>
 
@@ -34,6 +33,7 @@ struct espi_train_output {
     const struct espi_config *config;
     const struct espi_params *params;
     const char *tokenizer_from;
+    const struct espi_fake_quant *quant; // its ranges; NULL: none
 };
 
 /* Starts a new run, or with `resume` finds where the old one stopped. `options`: espi_train_options_json.

@@ -51,7 +51,7 @@ static int open_feed(esp_context *ctx, struct espi_trainer *t)
 
 static int open_network(esp_context *ctx, struct espi_trainer *t)
 {
-    bool fast = t->options->compute == 2 || (t->options->compute == 0 && espi_matmul_has_bf16());
+    bool fast = t->options->compute == 2 || (t->options->compute == 0 && !t->options->qat && espi_matmul_has_bf16());
     struct espi_checkpoint *checkpoint = &t->model.checkpoint;
     int status = espi_network_new(ctx, &checkpoint->config, &checkpoint->params,
                                   fast ? ESPI_COMPUTE_BF16 : ESPI_COMPUTE_F32, t->team, &t->network);
@@ -140,6 +140,19 @@ static int open_teacher(esp_context *ctx, struct espi_trainer *t)
     return status;
 }
 
+static int open_quant(esp_context *ctx, struct espi_trainer *t)
+{
+    const struct espi_train_options *o = t->options;
+    struct espi_fake_quant_options how = {.per_token = o->qat_activations == 1,
+                                          .freeze_step = steps_of(o->qat_freeze, t->schedule.steps, true)};
+    if (!o->qat)
+        return ESP_OK;
+    int status = espi_fake_quant_new(ctx, &t->model.checkpoint.config, &how, t->team, &t->quant);
+    if (!status)
+        espi_fake_quant_attach(t->quant, t->network);
+    return status;
+}
+
 static int register_state(esp_context *ctx, struct espi_trainer *t)
 {
     int status = espi_state_add(ctx, &t->state, "counters", &t->counters, sizeof t->counters);
@@ -149,6 +162,8 @@ static int register_state(esp_context *ctx, struct espi_trainer *t)
         status = espi_pruner_register(ctx, t->pruner, &t->state);
     if (!status && t->distill)
         status = espi_distill_register(ctx, t->distill, &t->state);
+    if (!status && t->quant)
+        status = espi_fake_quant_register(ctx, t->quant, &t->state);
     return status;
 }
 
@@ -185,6 +200,8 @@ static int open_parts(esp_context *ctx, struct espi_trainer *t)
     if (!status)
         status = open_pruner(ctx, t);
     if (!status)
+        status = open_quant(ctx, t);
+    if (!status)
         status = open_optimizer(ctx, t);
     if (!status)
         status = espi_gradient_sums_new(ctx, t);
@@ -206,6 +223,7 @@ static void close_parts(struct espi_trainer *t)
     if (t->engine)
         t->engine->free(t->engine);
     espi_network_free(t->network);
+    espi_fake_quant_free(t->quant);
     espi_feed_close(t->feed);
     espi_checkpoint_clear(&t->teacher);
     espi_train_model_clear(&t->model);
@@ -221,7 +239,8 @@ static struct espi_train_output output_of(const struct espi_trainer *t)
 {
     return (struct espi_train_output){.config = &t->model.checkpoint.config,
                                       .params = &t->model.checkpoint.params,
-                                      .tokenizer_from = t->model.tokenizer_from};
+                                      .tokenizer_from = t->model.tokenizer_from,
+                                      .quant = t->quant};
 }
 
 /* Puts the average in the place of the weights, or back. */

@@ -35,8 +35,9 @@ struct espi_trainer {
     struct espi_network *network;
     struct espi_engine *engine; // for evaluation
     struct espi_optimizer *optimizer;
-    struct espi_pruner *pruner;   // NULL: dense
-    struct espi_distill *distill; // NULL: no teacher
+    struct espi_pruner *pruner;    // NULL: dense
+    struct espi_distill *distill;  // NULL: no teacher
+    struct espi_fake_quant *quant; // NULL: no quantization-aware training
     struct espi_schedule_options schedule;
     struct espi_task_loss_options loss;
     struct espi_state state;

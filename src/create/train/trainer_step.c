@@ -150,6 +150,8 @@ int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
     struct espi_step_info info;
     uint64_t step = t->counters.step;
     int status = espi_feed_step(ctx, t->feed, step, &info);
+    if (t->quant)
+        espi_fake_quant_set_step(t->quant, step);
     memset(t->losses, 0, sizeof t->losses);
     for (size_t i = 0; t->sums && i < t->sums->pieces; i++)
         t->sums->missing[i] = piece_size(t, i);
