@@ -17,6 +17,9 @@ _espalier()
     --method) COMPREPLY=($(compgen -W "minmax percentile entropy mse" -- "$current")) ; return ;;
     --sparse) COMPREPLY=($(compgen -W "measured always never" -- "$current")) ; return ;;
     --fallback) COMPREPLY=($(compgen -W "fp32 bf16" -- "$current")) ; return ;;
+    --pattern) COMPREPLY=($(compgen -W "4x1 1x4 2:4 unstructured" -- "$current")) ; return ;;
+    --score) COMPREPLY=($(compgen -W "magnitude snip-momentum movement obert" -- "$current")) ; return ;;
+    --scope | --prune-scope) COMPREPLY=($(compgen -W "global uniform" -- "$current")) ; return ;;
     --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
     esac
     case $current in

@@ -65,7 +65,7 @@ static void note_fisher(const struct observe *o, size_t first, size_t end)
             x[i] = g[espi_group_weight(p->options.pattern, param, group, i)];
         for (size_t i = 0; i < 4; i++)
             for (size_t j = i; j < 4; j++, f++)
-                *f = keep * *f + (1 - keep) * x[i] * x[j];
+                *f = keep * *f + x[i] * x[j];
     }
 }
 
@@ -98,33 +98,40 @@ void espi_pruner_observe(struct espi_pruner *pruner, const float *gradients)
         struct observe o = {pruner, gradients, &pruner->matrices[m]};
         espi_team_run(pruner->team, (o.matrix->param->rows + 3) / 4, observe_rows, &o);
     }
+    if (needed)
+        pruner->fisher_weight = pruner->options.momentum * pruner->fisher_weight + 1;
 }
 
 /* ---- second order ------------------------------------------------------------------------------------------------------- */
 
-/* The full matrix with damping from its upper triangle. */
-static void fill_fisher(const float *f, double damping, double full[4][4])
+/* The matrix of a group of a matrix, damped; weights that are gone take no part. */
+static void fill_fisher(const struct espi_pruner *p, const struct espi_prune_matrix *matrix, size_t group,
+                        double full[4][4])
 {
+    const float *f = p->fisher + (matrix->first_group + group) * ESPI_FISHER;
+    const uint8_t *frozen = p->frozen + matrix->param->offset;
+    double scale = p->fisher_weight > 0 ? 1 / p->fisher_weight : 0;
+    bool gone[4];
+    for (size_t i = 0; i < 4; i++)
+        gone[i] = frozen[espi_group_weight(p->options.pattern, matrix->param, group, i)];
     for (size_t i = 0; i < 4; i++)
         for (size_t j = i; j < 4; j++, f++)
-            full[i][j] = full[j][i] = (double)*f + (i == j ? damping : 0);
+            full[i][j] = full[j][i] = (gone[i] || gone[j] ? 0 : scale * (double)*f) + (i == j ? p->options.damping : 0);
 }
 
-static double block_cost(const float *f, double damping, const double w[4])
+static double block_cost(double full[4][4], const double w[4])
 {
-    double full[4][4], cost = 0;
-    fill_fisher(f, damping, full);
+    double cost = 0;
     for (size_t i = 0; i < 4; i++)
         for (size_t j = 0; j < 4; j++)
             cost += w[i] * full[i][j] * w[j] / 2;
     return cost;
 }
 
-/* Diagonal of the inverse by Cholesky: the matrix is positive definite thanks to the damping. */
-static void inverse_diagonal(const float *f, double damping, double diagonal[4])
+/* Diagonal of the inverse by Cholesky in place: the matrix is positive definite thanks to the damping. */
+static void inverse_diagonal(double l[4][4], double damping, double diagonal[4])
 {
-    double l[4][4], inverse[4][4] = {{0}};
-    fill_fisher(f, damping, l);
+    double inverse[4][4] = {{0}};
     for (size_t j = 0; j < 4; j++) {
         for (size_t k = 0; k < j; k++)
             l[j][j] -= l[j][k] * l[j][k];
@@ -156,9 +163,11 @@ static void weight_costs(const struct espi_pruner *p, const struct espi_prune_ma
                          double costs[4])
 {
     const float *w = p->params->slab + matrix->param->offset;
-    double diagonal[4];
-    if (p->options.score == ESPI_SCORE_OBERT)
-        inverse_diagonal(p->fisher + (matrix->first_group + group) * ESPI_FISHER, p->options.damping, diagonal);
+    double full[4][4], diagonal[4];
+    if (p->options.score == ESPI_SCORE_OBERT) {
+        fill_fisher(p, matrix, group, full);
+        inverse_diagonal(full, p->options.damping, diagonal);
+    }
     for (size_t i = 0; i < 4; i++) {
         size_t at = espi_group_weight(p->options.pattern, matrix->param, group, i);
         if (p->options.score == ESPI_SCORE_MAGNITUDE)
@@ -175,6 +184,9 @@ unsigned espi_prune_least_two(const struct espi_pruner *pruner, const struct esp
     double costs[4];
     size_t first = 0, second = 1;
     weight_costs(pruner, matrix, group, costs);
+    for (size_t i = 0; i < 4; i++) // zeros first: they cost nothing
+        if (pruner->params->slab[matrix->param->offset + 4 * group + i] == 0)
+            costs[i] = -DBL_MAX;
     for (size_t i = 1; i < 4; i++)
         first = costs[i] < costs[first] ? i : first;
     second = first == 0;
@@ -185,7 +197,8 @@ unsigned espi_prune_least_two(const struct espi_pruner *pruner, const struct esp
 
 static double group_cost(const struct espi_pruner *p, const struct espi_prune_matrix *matrix, size_t group)
 {
-    double w[4], costs[4], cost = 0;
+    const float *weights = p->params->slab + matrix->param->offset;
+    double w[4], costs[4], full[4][4], cost = 0;
     if (p->options.pattern == ESPI_PATTERN_2_4) {
         unsigned least = espi_prune_least_two(p, matrix, group);
         weight_costs(p, matrix, group, costs);
@@ -196,14 +209,13 @@ static double group_cost(const struct espi_pruner *p, const struct espi_prune_ma
     if (p->options.score != ESPI_SCORE_MAGNITUDE && p->options.score != ESPI_SCORE_OBERT)
         return (double)p->scores[matrix->first_unit + group];
     for (size_t i = 0; i < 4; i++) {
-        w[i] =
-            (double)
-                p->params->slab[matrix->param->offset + espi_group_weight(p->options.pattern, matrix->param, group, i)];
+        w[i] = (double)weights[espi_group_weight(p->options.pattern, matrix->param, group, i)];
         cost += fabs(w[i]);
     }
     if (p->options.score == ESPI_SCORE_MAGNITUDE)
         return cost;
-    return block_cost(p->fisher + (matrix->first_group + group) * ESPI_FISHER, p->options.damping, w);
+    fill_fisher(p, matrix, group, full);
+    return block_cost(full, w);
 }
 
 enum { RANK_GROUPS = 8192 }; // of one call

@@ -145,7 +145,8 @@ int espi_pruner_new(esp_context *ctx, const struct espi_params *params, const st
         return status ? status : ESP_ERR_MEMORY;
     *p = (struct espi_pruner){.options = *options, .params = params, .team = team};
     p->options.every = espi_size_max(options->every, 1);
-    p->options.momentum = options->momentum > 0 ? options->momentum : 0.9;
+    if (!(options->momentum > 0))
+        p->options.momentum = options->score == ESPI_SCORE_OBERT ? 0.99 : 0.9;
     p->options.damping = options->damping > 0 ? options->damping : 1e-7;
     p->unit_weights = options->pattern == ESPI_PATTERN_UNSTRUCTURED ? 1 : options->pattern == ESPI_PATTERN_2_4 ? 2 : 4;
     status = list_matrices(ctx, p);
@@ -193,6 +194,9 @@ int espi_pruner_register(esp_context *ctx, struct espi_pruner *pruner, struct es
     if (!status && pruner->options.score == ESPI_SCORE_OBERT && !pruner->options.keep_mask)
         status = espi_state_add(ctx, state, "pruner.fisher", pruner->fisher,
                                 pruner->groups * ESPI_FISHER * sizeof *pruner->fisher);
+    if (!status)
+        status =
+            espi_state_add(ctx, state, "pruner.fisher_weight", &pruner->fisher_weight, sizeof pruner->fisher_weight);
     return status;
 }
 

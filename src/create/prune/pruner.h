@@ -19,15 +19,25 @@ enum espi_pattern {
     ESPI_PATTERN_UNSTRUCTURED,
 };
 
+/* What a unit is worth; g is the gradient of a step's mean loss, and `momentum` what an older step counts by the next.
+ *
+ * MAGNITUDE      Σ |w|
+ * SNIP_MOMENTUM  Σ |w g| over the unit and the steps (Lee et al., "SNIP", 2019), decaying as in Intel Neural Compressor's
+ *                criterion of that name: s = 0.9 s + |w g|. There a unit takes the mean of its weights, which ranks alike;
+ *                its one bound per matrix is 0.98, here see layer_max.
+ * MOVEMENT       Σ -w g over all steps alike (Sanh et al., "Movement pruning", 2020). There masked weights go on learning
+ *                and may return; here they do not.
+ * OBERT          what removing the unit costs by the second order (Kurtic et al., "The optimal BERT surgeon",
+ *                2022): w' ([F^-1]_QQ)^-1 w / 2, F = damping I + mean of g g' in blocks of 4 weights. That is
+ *                w' F w / 2 of a block of 4, w² / 2 [F^-1]_ii of a single weight, where weights that are gone already take
+ *                no part in F. There F is the mean of 1024 gradients drawn anew for every update of the mask, in blocks of
+ *                50 for single weights, and the weights that stay are corrected; here F is a decaying mean over the steps of
+ *                training, which go on correcting them. 2.5 floats a weight. */
 enum espi_score {
-    ESPI_SCORE_MAGNITUDE,     // Σ |w|
-    ESPI_SCORE_SNIP_MOMENTUM, // Σ |w g|, decaying by `momentum` (Lee et al., "SNIP", 2019; Intel Neural Compressor)
-    ESPI_SCORE_MOVEMENT,      // Σ -w g over all steps (Sanh et al., "Movement pruning", 2020), without its return of
-                              // weights
-    ESPI_SCORE_OBERT,         // what removing the weights costs by the second order (Kurtic et al., "The optimal BERT
-    // surgeon", 2022): w'(F + damping) w / 2 of a block, w² / 2 [(F + damping)^-1]_ii of a single
-    // weight; F the empirical Fisher matrix of 4 weights, decaying by `momentum`. The weights
-    // that stay are not corrected: training goes on. 2.5 floats a weight.
+    ESPI_SCORE_MAGNITUDE,
+    ESPI_SCORE_SNIP_MOMENTUM,
+    ESPI_SCORE_MOVEMENT,
+    ESPI_SCORE_OBERT,
 };
 
 struct espi_pruner_options {
@@ -39,7 +49,7 @@ struct espi_pruner_options {
     bool uniform;                    // every matrix alike; else the scores compete over all matrices
     double layer_max; // global scope: no matrix gets sparser than this; 0: a quarter of what stays in all
                       // stays in each: 1 - (1 - sparsity) / 4
-    double momentum;  // of decaying scores; 0: 0.9
+    double momentum;  // of snip-momentum and obert; 1: all steps count alike; 0: 0.9, of obert 0.99
     double damping;   // obert; 0: 1e-7
     bool keep_mask;   // what is zero now stays zero; nothing else is pruned
 };

@@ -26,8 +26,9 @@ struct espi_pruner {
     uint8_t *gone;       // (units)
     float *scores;       // (units), or (weights) where single weights are chosen among
     size_t score_count;
-    float *fisher;  // (groups, ESPI_FISHER) OBERT
-    float *ranking; // (units) scratch: what a unit costs
+    float *fisher;        // (groups, ESPI_FISHER) OBERT: decaying sums of the products of gradients, and
+    double fisher_weight; // what to divide them by
+    float *ranking;       // (units) scratch: what a unit costs
 };
 
 /* True where each weight has a score of its own. */

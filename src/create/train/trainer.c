@@ -23,7 +23,7 @@ static uint64_t steps_of(double value, uint64_t steps, bool one_is_share)
     return (uint64_t)(share ? value * (double)steps : value);
 }
 
-static int open_feed(esp_context *ctx, struct espi_trainer *t)
+int espi_trainer_open_feed(esp_context *ctx, struct espi_trainer *t)
 {
     const struct espi_train_options *o = t->options;
     struct espi_feed_options how = {.batch_size = o->batch_size,
@@ -49,7 +49,7 @@ static int open_feed(esp_context *ctx, struct espi_trainer *t)
     return ESP_OK;
 }
 
-static int open_network(esp_context *ctx, struct espi_trainer *t)
+int espi_trainer_open_network(esp_context *ctx, struct espi_trainer *t)
 {
     bool fast = t->options->compute == 2 || (t->options->compute == 0 && !t->options->qat && espi_matmul_has_bf16());
     struct espi_checkpoint *checkpoint = &t->model.checkpoint;
@@ -192,9 +192,9 @@ static int open_parts(esp_context *ctx, struct espi_trainer *t)
     if (!status)
         status = place_tokenizer(ctx, t);
     if (!status)
-        status = open_feed(ctx, t);
+        status = espi_trainer_open_feed(ctx, t);
     if (!status)
-        status = open_network(ctx, t);
+        status = espi_trainer_open_network(ctx, t);
     if (!status)
         status = open_teacher(ctx, t);
     if (!status)
@@ -212,7 +212,7 @@ static int open_parts(esp_context *ctx, struct espi_trainer *t)
     return status ? status : espi_network_refresh(ctx, t->network);
 }
 
-static void close_parts(struct espi_trainer *t)
+void espi_trainer_close(struct espi_trainer *t)
 {
     espi_train_record_close(&t->record);
     espi_state_clear(&t->state);
@@ -471,6 +471,6 @@ int espi_train(esp_context *ctx, const struct espi_train_options *options, const
     fill_report(&t, report);
     if (status && !run->resume && t.counters.step == 0)
         espi_train_record_discard(&t.record);
-    close_parts(&t);
+    espi_trainer_close(&t);
     return status;
 }

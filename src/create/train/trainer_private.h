@@ -68,6 +68,15 @@ static inline bool espi_trainer_leads(const struct espi_trainer *trainer)
     return espi_parallel_rank(trainer->run->parallel) == 0;
 }
 
+/* Parts that a team and a model are enough for: the feed with the loss and the schedule, the network with its engine
+ * and room for gradients. */
+int espi_trainer_open_feed(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+int espi_trainer_open_network(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+/* Frees every part there is. */
+void espi_trainer_close(struct espi_trainer *trainer);
+
+/* Forward and backward of the step counters.step: adds to `gradients`, sets losses and tokens. */
+int espi_trainer_gradients(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
 /* One step: forward, backward, update. */
 int espi_trainer_step(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
 double espi_trainer_loss(const struct espi_trainer *trainer); // of the last step

@@ -145,7 +145,7 @@ static int check_finite(esp_context *ctx, const struct espi_trainer *t)
                      t->counters.step + 1, loss, t->norm);
 }
 
-int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
+int espi_trainer_gradients(esp_context *ctx, struct espi_trainer *t)
 {
     struct espi_step_info info;
     uint64_t step = t->counters.step;
@@ -161,9 +161,16 @@ int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
         status = run_micro_batch(ctx, t, i, &info);
     if (!status && t->sums)
         status = sum_ranks(ctx, t);
+    t->tokens = status ? 0 : info.tokens;
+    return status;
+}
+
+int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
+{
+    uint64_t step = t->counters.step;
+    int status = espi_trainer_gradients(ctx, t);
     if (status)
         return status;
-    t->tokens = info.tokens;
     t->norm = espi_optimizer_norm(t->optimizer, t->gradients);
     status = check_finite(ctx, t);
     if (status)

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier prune CKPT --sparsity S -o DIR: pruning without training.
+ *
+ * The options are rows of src/create/train/train_options.inc, some by another name. */
+#include "cli.h"
+
+#include "base/file.h"
+#include "base/size.h"
+#include "create/prune/one_shot.h"
+#include "describe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct options {
+    const char *output;
+    bool json, quiet;
+    esp_context *ctx;
+    struct espi_train_options train;
+};
+
+enum { OPTION_FIRST = 1000, OWN_OPTIONS = 3 };
+
+/* A flag and the training option it sets. */
+static const struct shared {
+    const char *flag, *option;
+    const char *argument, *help; // NULL: those of the option
+    int group;
+} shared[] = {
+    {"sparsity", "sparsity", NULL, NULL, 1},
+    {"pattern", "pattern", NULL, "4x1 (default: what the runtime's kernels skip), 1x4, 2:4 or unstructured", 1},
+    {"score", "score", NULL, "magnitude (default), or with --calibrate snip-momentum, movement or obert", 1},
+    {"scope", "prune-scope", NULL, "global (default): matrices compete; uniform: each alike", 1},
+    {"layer-max", "layer-max", NULL, NULL, 1},
+    {"calibrate", "train", "DATA", "labelled data of the task, whose gradients the scores are made of; may be repeated",
+     2},
+    {"task", "task", "TASK", "qa, classify, tag, embed or mlm (default: what the model's head is for)", 2},
+    {"samples", "max-examples", "N", "examples of each file to use (default 512); 0: all", 2},
+    {"batch-size", "batch-size", "N", "windows or examples of one gradient (default 8)", 2},
+    {"batch-tokens", "batch-tokens", NULL, NULL, 2},
+    {"max-length", "max-length", NULL, NULL, 2},
+    {"stride", "stride", NULL, NULL, 2},
+    {"text-column", "text-column", NULL, NULL, 2},
+    {"pair-column", "pair-column", NULL, NULL, 2},
+    {"label-column", "label-column", NULL, NULL, 2},
+    {"mask-probability", "mask-probability", NULL, NULL, 2},
+    {"contrastive", "contrastive", NULL, "embed: the other pairs of a batch are negatives; no labels are needed", 2},
+    {"seed", "seed", NULL, "of the order of the data and of masks", 2},
+    {"threads", "threads", NULL, NULL, 3},
+};
+
+static const struct argp_option own_options[OWN_OPTIONS] = {
+    {"output", 'o', "DIR", 0, "where the result goes; a new or empty directory (required)", 0},
+    {"json", 'j', NULL, 0, "print the report as one JSON object", 0},
+    {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
+};
+
+static int take_shared(struct options *options, const struct shared *row, const char *argument)
+{
+    const struct espi_train_option *option = espi_train_option_find(row->option);
+    struct espi_train_option named = *option;
+    named.name = row->flag; // for messages
+    return espi_train_option_parse(options->ctx, &named, argument, &options->train);
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct options *options = state->input;
+    if (key >= OPTION_FIRST && key < OPTION_FIRST + (int)ESPI_COUNT(shared)) {
+        if (take_shared(options, &shared[key - OPTION_FIRST], argument))
+            argp_error(state, "%s", esp_last_error(options->ctx));
+        return 0;
+    }
+    switch (key) {
+    case 'o':
+        options->output = argument;
+        break;
+    case 'j':
+        options->json = true;
+        break;
+    case 'q':
+        options->quiet = true;
+        break;
+    case ARGP_KEY_ARG:
+        cli_take_argument(state, "CKPT", argument, &options->train.model);
+        break;
+    case ARGP_KEY_END:
+        if (!options->train.model)
+            argp_error(state, "expected a checkpoint directory");
+        if (!options->output)
+            argp_error(state, "--output: expected a directory to write");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static void make_table(struct argp_option table[])
+{
+    size_t at = 0;
+    for (size_t i = 0; i < OWN_OPTIONS; i++)
+        table[at++] = own_options[i];
+    for (size_t i = 0; i < ESPI_COUNT(shared); i++) {
+        const struct espi_train_option *option = espi_train_option_find(shared[i].option);
+        table[at++] = (struct argp_option){.name = shared[i].flag,
+                                           .key = OPTION_FIRST + (int)i,
+                                           .arg = shared[i].argument ? shared[i].argument : option->argument,
+                                           .doc = shared[i].help ? shared[i].help : option->help,
+                                           .group = shared[i].group};
+    }
+    table[at] = (struct argp_option){0};
+}
+
+static void print_text(const char *output, const json_t *report)
+{
+    size_t i;
+    json_t *layer;
+    printf("layer name              rows   cols    zeros %%  zero 4x1 %%\n");
+    json_array_foreach(json_object_get(report, "linear_layers"), i, layer)
+    {
+        printf("%5lld %-16s %5lld  %5lld  %9.2f  %10.2f\n",
+               (long long)json_integer_value(json_object_get(layer, "layer")),
+               json_string_value(json_object_get(layer, "name")),
+               (long long)json_integer_value(json_object_get(layer, "rows")),
+               (long long)json_integer_value(json_object_get(layer, "cols")),
+               100 * json_number_value(json_object_get(layer, "zeros")),
+               100 * json_number_value(json_object_get(layer, "zero_blocks_4x1")));
+    }
+    printf("%s: sparsity %.2f %%, in whole 4x1 blocks %.2f %%\n", output,
+           100 * json_number_value(json_object_get(report, "sparsity")),
+           100 * json_number_value(json_object_get(report, "sparsity_4x1")));
+}
+
+static int print_report(esp_context *ctx, const struct options *options, const struct espi_checkpoint *checkpoint)
+{
+    json_t *report = cli_describe_checkpoint(checkpoint, NULL);
+    json_object_set_new(report, "directory", json_string(options->output));
+    json_object_set_new(report, "pattern", json_string(espi_pattern_words[options->train.pattern]));
+    json_object_set_new(report, "score", json_string(espi_score_words[options->train.score]));
+    int status = ESP_OK;
+    if (options->json)
+        status = espi_json_print(ctx, report, false, stdout);
+    else
+        print_text(options->output, report);
+    json_decref(report);
+    return status;
+}
+
+static int prune(esp_context *ctx, struct options *options)
+{
+    const struct espi_one_shot_run run = {.progress = options->quiet ? NULL : stderr, .interrupted = cli_interrupted};
+    struct espi_checkpoint checkpoint;
+    struct espi_output_dir dir; // asked for now, so that a bad name does not cost the work
+    int status = espi_output_dir_create(ctx, &dir, options->output);
+    espi_output_dir_abort(&dir);
+    if (!status)
+        status = espi_prune_one_shot(ctx, &options->train, &run, &checkpoint);
+    if (status)
+        return status;
+    status = espi_checkpoint_write(ctx, &checkpoint.config, &checkpoint.params, options->train.model, options->output);
+    if (!status)
+        status = print_report(ctx, options, &checkpoint);
+    espi_checkpoint_clear(&checkpoint);
+    return status;
+}
+
+int cmd_prune(int argc, char **argv)
+{
+    static struct argp_option table[OWN_OPTIONS + ESPI_COUNT(shared) + 1];
+    make_table(table);
+    const struct argp argp = {table,
+                              parse_option,
+                              "CKPT",
+                              "Removes weights of a checkpoint's linear layers without training. The result is an "
+                              "ordinary checkpoint with zeros in it; espalier train --keep-mask trains it on."
+                              "\vespalier train --sparsity prunes step by step while it trains, and loses less.",
+                              NULL,
+                              NULL,
+                              NULL};
+    struct options options = {.ctx = cli_context_new("prune")};
+    espi_train_options_default(&options.train);
+    options.train.score = 0; // magnitude: the only one that needs no data
+    options.train.max_examples = 512;
+    options.train.batch_size = 8;
+    options.train.compute = 1; // fp32, on every CPU alike
+    cli_parse(&argp, "prune", argc, argv, &options);
+    cli_catch_signals();
+    int code = cli_finish("prune", cli_exit_code(options.ctx, "prune", prune(options.ctx, &options)));
+    esp_context_free(options.ctx);
+    return code;
+}

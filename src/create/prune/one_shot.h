@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Pruning without training: scores from the weights alone, or from the gradients of one pass over calibration data with
+ * the task's loss, then one mask for all.
+ *
+ * The gradients are those of a training step without dropout, of options.batch_size items each; scores count every step
+ * alike (pruner.h, momentum 1). */
+#ifndef ESPI_CREATE_ONE_SHOT_H
+#define ESPI_CREATE_ONE_SHOT_H
+
+#include "create/train/train_options.h"
+#include "model/checkpoint.h"
+
+#include <stdio.h>
+
+struct espi_one_shot_run {
+    FILE *progress;            // NULL: silent
+    bool (*interrupted)(void); // asked between steps, then ESP_ERR_CANCELLED; may be NULL
+};
+
+/* Prunes the checkpoint options->model as sparsity, pattern, score, prune_scope and layer_max say. Scores of gradients
+ * need data: options->train; options->task (set to the task of the model's head when NULL) and the options of the data
+ * say how it is read. ESP_ERR_ARGUMENT: such a score without data; a task the model's head is not for; what
+ * espi_pruner_new refuses. Owner of *out: the caller. */
+int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_one_shot_run *run,
+                        struct espi_checkpoint *out) ESPI_NODISCARD;
+
+#endif
