@@ -153,7 +153,7 @@ static void test_state(void **state)
     struct espi_state save = {0}, load = {0};
     struct espi_optimizer_options options = plain;
     const char *scratch = test_scratch();
-    float extra[2][10] = {{1}, {1}}, gradients[2][10];
+    float extra[2][10] = {{1}, {1}}, gradients[2][10] = {{0}};
     char path[320];
     options.ema_decay = 0.9;
     snprintf(path, sizeof path, "%.200s/state", scratch);

@@ -288,7 +288,7 @@ static void test_refusals(void **state)
     static const struct espi_pruner_options wrong[] = {{.sparsity = 1},
                                                        {.sparsity = -0.1},
                                                        {.sparsity = 2},
-                                                       {.sparsity = NAN},
+                                                       {.sparsity = (double)NAN},
                                                        {.sparsity = 0.5, .sparsity_start = 0.6},
                                                        {.pattern = ESPI_PATTERN_2_4, .sparsity = 0.8}};
     for (size_t i = 0; i < ESPI_COUNT(wrong); i++)

@@ -81,7 +81,8 @@ void espi_fake_quant_set_step(struct espi_fake_quant *quant, uint64_t step)
 
 /* ---- weights ------------------------------------------------------------------------------------------------------------ */
 
-ESPI_SIMD static void round_row(size_t count, float inverse, float scale, const float *restrict w, float *restrict out)
+ESPI_SIMD static void quant_round_row(size_t count, float inverse, float scale, const float *restrict w,
+                                      float *restrict out)
 {
     const float magic = 0x1.8p23f; // adding and subtracting it rounds to an integer, ties to even
     for (size_t i = 0; i < count; i++)
@@ -105,7 +106,7 @@ static void round_weights(void *argument, size_t row, size_t thread)
     for (size_t i = 0; i < columns; i++)
         most = fmaxf(most, fabsf(from[i]));
     float scale = most >= 127 * 0x1p-126f ? most / 127 : 0;
-    round_row(columns, scale > 0 ? 1 / scale : 0, scale, from, w->out + row * columns);
+    quant_round_row(columns, scale > 0 ? 1 / scale : 0, scale, from, w->out + row * columns);
 }
 
 static const float *filter_weight(void *argument, const struct espi_param *param, const float *weight, float *scratch)
