@@ -151,10 +151,10 @@ int cmd_tokenize(int argc, char **argv)
     cli_parse(&argp, "tokenize", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("tokenize");
-    esp_tokenizer *tokenizer = NULL;
+    struct cli_model model;
     struct tokenizing work = {.options = &options, .in = {.command = "tokenize", .strict = options.strict}};
-    int status = cli_tokenizer_open(ctx, options.model, &tokenizer);
-    work.tokenizer = tokenizer;
+    int status = cli_tokenizer_open(ctx, options.model, &model);
+    work.tokenizer = model.tokenizer;
     if (!status)
         status = espi_lines_open(ctx, options.input, &work.in.lines);
     if (!status)
@@ -162,7 +162,7 @@ int cmd_tokenize(int argc, char **argv)
     int code = cli_jsonl_exit_code(ctx, &work.in, status);
     espi_lines_close(&work.in.lines);
     esp_encoding_clear(&work.encoding);
-    esp_tokenizer_free(tokenizer);
+    cli_model_close(&model);
     esp_context_free(ctx);
     return code;
 }

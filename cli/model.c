@@ -41,17 +41,13 @@ int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need
     return status;
 }
 
-int cli_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
+int cli_tokenizer_open(esp_context *ctx, const char *path, struct cli_model *out)
 {
-    struct espi_esp_model model;
+    *out = (struct cli_model){0};
     if (!espi_esp_is_file(path))
-        return esp_tokenizer_open(ctx, path, out);
-    *out = NULL;
-    int status = espi_esp_model_open(ctx, path, &model);
-    if (!status)
-        status = espi_esp_model_tokenizer(ctx, &model, out);
-    espi_esp_model_close(&model);
-    return status;
+        return esp_tokenizer_open(ctx, path, &out->tokenizer);
+    int status = espi_esp_model_open(ctx, path, &out->compiled);
+    return status ? status : espi_esp_model_tokenizer(ctx, &out->compiled, &out->tokenizer);
 }
 
 void cli_model_close(struct cli_model *model)

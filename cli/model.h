@@ -22,7 +22,7 @@ struct cli_model {
 int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out);
 void cli_model_close(struct cli_model *model);
 
-/* The tokenizer of a directory, a tokenizer file or a compiled file. */
-int cli_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out);
+/* Only the tokenizer: of a directory, a tokenizer file or a compiled file. cli_model_close releases it. */
+int cli_tokenizer_open(esp_context *ctx, const char *path, struct cli_model *out);
 
 #endif

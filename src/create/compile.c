@@ -198,13 +198,6 @@ static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_k
 
 /* ---- the other sections ------------------------------------------------------------------------------------------------ */
 
-static int take_text(esp_context *ctx, char *text, size_t length, struct espi_esp_source *source)
-{
-    source->data = text;
-    source->section.columns = source->section.bytes = length;
-    return text ? ESP_OK : espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for a section of the file");
-}
-
 static int make_text(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
 {
     const struct espi_config *config = &build->checkpoint->config;
@@ -213,21 +206,26 @@ static int make_text(esp_context *ctx, const struct build *build, struct espi_es
         json_t *json = espi_config_json(ctx, config);
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         json_decref(json);
-    } else if (source->section.kind == ESPI_ESP_MODEL) {
-        text = espi_esp_model_json(config, build->options->points);
     } else {
-        size_t bytes = 0;
-        FILE *stream = open_memstream(&text, &bytes);
-        if (!stream)
-            return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for the tokenizer");
-        int status = espi_tokenizer_write_json(ctx, build->options->tokenizer, stream);
-        if (fclose(stream) != 0 && !status)
-            status = espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for the tokenizer");
-        source->data = text;
-        if (status)
-            return status;
+        text = espi_esp_model_json(config, build->options->points);
     }
-    return take_text(ctx, text, text ? strlen(text) : 0, source);
+    if (!text)
+        return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for a section of the file");
+    source->data = text;
+    source->section.columns = source->section.bytes = strlen(text);
+    return ESP_OK;
+}
+
+static int make_tokenizer(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
+{
+    unsigned char *tables;
+    size_t bytes;
+    int status = espi_tokenizer_tables(ctx, build->options->tokenizer, &tables, &bytes);
+    if (status)
+        return status;
+    source->data = tables;
+    source->section.columns = source->section.bytes = bytes;
+    return ESP_OK;
 }
 
 static int make_embedding(esp_context *ctx, const struct build *build, enum espi_role role,
@@ -288,8 +286,9 @@ static int make_section(esp_context *ctx, const struct build *build, struct espi
     switch (source->section.kind) {
     case ESPI_ESP_CONFIG:
     case ESPI_ESP_MODEL:
-    case ESPI_ESP_TOKENIZER:
         return make_text(ctx, build, source);
+    case ESPI_ESP_TOKENIZER:
+        return make_tokenizer(ctx, build, source);
     case ESPI_ESP_EMBED_WORD:
         return make_embedding(ctx, build, ESPI_EMBED_WORD, source);
     case ESPI_ESP_EMBED_POSITION:

@@ -12,7 +12,7 @@
     "ESP\r\n\x1a\n"
 
 enum {
-    ESPI_ESP_VERSION = 2,
+    ESPI_ESP_VERSION = 3,
     ESPI_ESP_ALIGN = 64, // of every section's offset and of the file's size
     ESPI_ESP_MAX_SECTIONS = 65536,
 };
@@ -56,7 +56,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "a compiled file is ma
     X(QUADS_SPARSE, 5, "int8-sparse", "the same without its 4x1 blocks of zeros")                                      \
     X(ROWS, 6, "rows", "s32 start, f32 scale, f32 bias of (rows rounded up to 4) each; columns is 3")                  \
     X(QUADS_BF16, 7, "bf16-dense", "packed weights as upper halves of floats")                                         \
-    X(QUADS_F32, 8, "fp32-dense", "packed weights as floats")
+    X(QUADS_F32, 8, "fp32-dense", "packed weights as floats")                                                          \
+    X(TABLES, 9, "tables", "(columns) bytes of a tokenizer's tables; rows is 1")
 
 enum espi_esp_encoding {
 #define X(name, number, text, what) ESPI_ESP_##name = (number),

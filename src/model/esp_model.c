@@ -38,7 +38,7 @@ static int check_slot(esp_context *ctx, const char *source, const struct espi_es
                          section->encoding);
     if (section->rows != slot->rows)
         return slot_fail(ctx, source, section, "rows", slot->rows, section->rows);
-    if (slot->encoding != ESPI_ESP_TEXT && section->columns != slot->columns)
+    if (slot->columns && section->columns != slot->columns)
         return slot_fail(ctx, source, section, "columns", slot->columns, section->columns);
     if (section->encoding != ESPI_ESP_QUADS_SPARSE && section->groups)
         return slot_fail(ctx, source, section, "groups", 0, section->groups);
@@ -282,7 +282,7 @@ int espi_esp_model_tokenizer(esp_context *ctx, const struct espi_esp_model *mode
     *out = NULL;
     if (!model->tokenizer)
         return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: it was compiled without a tokenizer", model->file.source);
-    return espi_tokenizer_open_text(ctx, model->file.source, model->tokenizer, model->tokenizer_bytes, out);
+    return espi_tokenizer_open_tables(ctx, model->file.source, model->tokenizer, model->tokenizer_bytes, out);
 }
 
 bool espi_esp_curve(enum espi_activation activation, enum espi_curve *out)

@@ -14,7 +14,7 @@
 struct espi_esp_slot {
     uint32_t kind, layer;
     uint32_t encoding;    // QUADS_DENSE stands for every encoding of packed weights
-    size_t rows, columns; // TEXT: columns is 0, any length
+    size_t rows, columns; // TEXT, TABLES: columns is 0, any length
 };
 
 /* Lists the sections in the order of the file. NULL for `slots` just counts them. */
@@ -94,7 +94,7 @@ struct espi_esp_model {
     struct espi_esp_norm embed_norm;
     struct espi_esp_layer *layers;             // (config.layers)
     const float *heads[ESPI_ESP_HEAD_TENSORS]; // by kind - ESPI_ESP_POOLER_W; NULL: the model has none
-    const char *tokenizer;                     // the text of a tokenizer.json, or NULL
+    const unsigned char *tokenizer;            // its tables, or NULL
     size_t tokenizer_bytes;
     struct espi_esp_file file;
 };
@@ -108,7 +108,7 @@ int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned ch
                          struct espi_esp_model *out) ESPI_NODISCARD;
 void espi_esp_model_close(struct espi_esp_model *model);
 
-/* The tokenizer inside; ESP_ERR_NOT_FOUND when the file has none. */
+/* The tokenizer inside, which the model outlives; ESP_ERR_NOT_FOUND when the file has none. */
 int espi_esp_model_tokenizer(esp_context *ctx, const struct espi_esp_model *model, esp_tokenizer **out) ESPI_NODISCARD;
 
 static inline const float *espi_esp_head(const struct espi_esp_model *model, enum espi_esp_kind kind)

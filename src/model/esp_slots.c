@@ -65,7 +65,7 @@ size_t espi_esp_slots(const struct espi_config *config, bool tokenizer, struct e
     put(&list, ESPI_ESP_CONFIG, 0, ESPI_ESP_TEXT, 1, 0);
     put(&list, ESPI_ESP_MODEL, 0, ESPI_ESP_TEXT, 1, 0);
     if (tokenizer)
-        put(&list, ESPI_ESP_TOKENIZER, 0, ESPI_ESP_TEXT, 1, 0);
+        put(&list, ESPI_ESP_TOKENIZER, 0, ESPI_ESP_TABLES, 1, 0);
     put(&list, ESPI_ESP_EMBED_WORD, 0, ESPI_ESP_BF16, config->vocab_size, hidden);
     put(&list, ESPI_ESP_EMBED_POSITION, 0, ESPI_ESP_BF16, config->max_positions, hidden);
     if (config->type_vocab)
@@ -102,6 +102,7 @@ int espi_esp_section_bytes(esp_context *ctx, const struct espi_esp_section *sect
     int status;
     switch (section->encoding) {
     case ESPI_ESP_TEXT:
+    case ESPI_ESP_TABLES:
         size = 1;
         break;
     case ESPI_ESP_BF16:

@@ -177,6 +177,17 @@ static void add_key(struct espi_trie_set *set, const struct espi_trie_key *key)
     set->keys[set->count++] = *key;
 }
 
+void espi_added_note(esp_tokenizer *tokenizer, const struct espi_added_token *token)
+{
+    if (token->normalized) {
+        tokenizer->any_normalized = true;
+        return;
+    }
+    int first = (unsigned char)token->content[0];
+    tokenizer->raw_only_first = !tokenizer->any_raw || tokenizer->raw_only_first == first ? first : -1;
+    tokenizer->raw_first[first] = tokenizer->any_raw = true;
+}
+
 static int add_token_key(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, size_t which,
                          struct espi_trie_set sets[ESPI_ADDED_ROOTS])
 {
@@ -186,14 +197,9 @@ static int add_token_key(esp_context *ctx, esp_tokenizer *tokenizer, const char 
         int status = normalize_content(ctx, tokenizer, source, token, &key);
         if (status)
             return status;
-        add_key(&sets[ESPI_ROOT_NORMALIZED], &key);
-        tokenizer->any_normalized = true;
-        return ESP_OK;
     }
-    add_key(&sets[ESPI_ROOT_RAW], &key);
-    int first = key.bytes[0];
-    tokenizer->raw_only_first = !tokenizer->any_raw || tokenizer->raw_only_first == first ? first : -1;
-    tokenizer->raw_first[first] = tokenizer->any_raw = true;
+    add_key(&sets[token->normalized ? ESPI_ROOT_NORMALIZED : ESPI_ROOT_RAW], &key);
+    espi_added_note(tokenizer, token);
     return ESP_OK;
 }
 

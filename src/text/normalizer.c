@@ -71,7 +71,7 @@ static int code_step(esp_context *ctx, struct espi_normalizer *normalizer, const
         *out = ESPI_STEP_LETTER;
         return ESP_OK;
     }
-    uint32_t parts[ESPI_DECOMPOSED] = {code}, steps[2 + ESPI_DECOMPOSED * ESPI_LOWERED];
+    uint32_t parts[ESPI_DECOMPOSED] = {code}, steps[ESPI_STEPS_OF_ONE];
     size_t part_count = options->strip_accents ? espi_char_decompose(code, parts) : 1, count = 0;
     bool chinese = options->handle_chinese_chars && has(flags[code], ESPI_CHAR_CHINESE);
     if (chinese)
@@ -149,13 +149,18 @@ int espi_normalizer_init(esp_context *ctx, struct espi_normalizer *normalizer,
         espi_normalizer_clear(normalizer);
         return status;
     }
+    espi_normalizer_note_ascii(normalizer);
+    return ESP_OK;
+}
+
+void espi_normalizer_note_ascii(struct espi_normalizer *normalizer)
+{
     memset(normalizer->ascii_kind, ESPI_STEP_SEVERAL, sizeof normalizer->ascii_kind);
     for (uint32_t code = 0; code < 128; code++) {
         uint32_t ascii = espi_normalizer_step(normalizer, code), payload = ascii >> ESPI_STEP_BITS;
         normalizer->ascii_kind[code] = ascii & ESPI_STEP_KIND;
         normalizer->ascii_out[code] = (uint8_t)(payload ? payload : code);
     }
-    return ESP_OK;
 }
 
 void espi_normalizer_clear(struct espi_normalizer *normalizer)

@@ -8,6 +8,7 @@
 #define ESPI_TEXT_NORMALIZER_H
 
 #include "base/status.h"
+#include "text/unicode.h"
 
 #include <stdint.h>
 
@@ -27,6 +28,9 @@ enum espi_step_kind {
 
 enum { ESPI_STEP_BITS = 3, ESPI_STEP_KIND = 7, ESPI_TABLE_BLOCK = 128 };
 
+/* Most steps one code point becomes: decomposed, each part lowered, spaces on both sides. */
+enum { ESPI_STEPS_OF_ONE = 2 + ESPI_DECOMPOSED * ESPI_LOWERED };
+
 /* Owner: the caller, zero-initialised. Immutable after espi_normalizer_init. */
 struct espi_normalizer {
     struct espi_normalizer_options options;
@@ -41,6 +45,8 @@ struct espi_normalizer {
 
 int espi_normalizer_init(esp_context *ctx, struct espi_normalizer *normalizer,
                          const struct espi_normalizer_options *options) ESPI_NODISCARD;
+/* Sets what is said of ASCII, from the steps. */
+void espi_normalizer_note_ascii(struct espi_normalizer *normalizer);
 void espi_normalizer_clear(struct espi_normalizer *normalizer);
 
 static inline uint32_t espi_normalizer_step(const struct espi_normalizer *normalizer, uint32_t code)

@@ -32,9 +32,11 @@ void esp_tokenizer_free(esp_tokenizer *tokenizer)
 {
     if (!tokenizer)
         return;
-    espi_normalizer_clear(&tokenizer->normalizer);
-    espi_trie_clear(&tokenizer->trie);
-    espi_trie_clear(&tokenizer->added_trie);
+    if (!tokenizer->borrowed) {
+        espi_normalizer_clear(&tokenizer->normalizer);
+        espi_trie_clear(&tokenizer->trie);
+        espi_trie_clear(&tokenizer->added_trie);
+    }
     espi_arena_clear(&tokenizer->arena);
     free(tokenizer->tokens);
     free(tokenizer->added);
@@ -194,6 +196,15 @@ void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t
     memcpy(tokenizer->pair.pieces, pieces, sizeof pieces);
 }
 
+void espi_tokenizer_note_ascii(esp_tokenizer *tokenizer)
+{
+    for (size_t code = 0; code < ESPI_COUNT(tokenizer->ascii_alone); code++) {
+        char text = (char)code;
+        int32_t id = espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, &text, 1);
+        tokenizer->ascii_alone[code] = id < 0 || tokenizer->max_word_chars == 0 ? tokenizer->special.unk : id;
+    }
+}
+
 int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char *source)
 {
     if (!tokenizer->strip_accents_stated)
@@ -207,11 +218,7 @@ int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char
         status = espi_added_index(ctx, tokenizer, source);
     if (status)
         return status;
-    for (size_t code = 0; code < ESPI_COUNT(tokenizer->ascii_alone); code++) {
-        char text = (char)code;
-        int32_t id = espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, &text, 1);
-        tokenizer->ascii_alone[code] = id < 0 || tokenizer->max_word_chars == 0 ? tokenizer->special.unk : id;
-    }
+    espi_tokenizer_note_ascii(tokenizer);
     struct espi_special_ids *special = &tokenizer->special;
     int32_t *ids[] = {&special->pad, &special->cls, &special->sep, &special->mask};
     static const char *const names[] = {"[PAD]", "[CLS]", "[SEP]", "[MASK]"};
@@ -377,7 +384,12 @@ size_t esp_tokenizer_size(const esp_tokenizer *tokenizer)
 
 const char *esp_tokenizer_token(const esp_tokenizer *tokenizer, int32_t id)
 {
-    return id >= 0 && (size_t)id < tokenizer->size ? tokenizer->tokens[id] : NULL;
+    if (id < 0 || (size_t)id >= tokenizer->size)
+        return NULL;
+    if (!tokenizer->borrowed)
+        return tokenizer->tokens[id];
+    uint32_t offset = tokenizer->offsets[id];
+    return offset == UINT32_MAX ? NULL : tokenizer->texts + offset;
 }
 
 int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *token)

@@ -27,6 +27,13 @@ int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, cons
 /* A tokenizer from the text of a tokenizer.json in memory; `source` is named in messages. */
 int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              esp_tokenizer **out) ESPI_NODISCARD;
+/* A tokenizer as one block of bytes (docs/format.md, the tokenizer section), 64-byte aligned: free() it. */
+int espi_tokenizer_tables(esp_context *ctx, const esp_tokenizer *tokenizer, unsigned char **data,
+                          size_t *bytes) ESPI_NODISCARD;
+/* A tokenizer on such a block, 64-byte aligned, which outlives it: nothing is copied but the added tokens. ESP_ERR_FORMAT
+ * when a number in it leads nowhere. */
+int espi_tokenizer_open_tables(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                               esp_tokenizer **out) ESPI_NODISCARD;
 /* A BERT tokenizer from its tokens in id order, [PAD] [UNK] [CLS] [SEP] [MASK] among them. */
 struct espi_vocab_settings {
     bool lowercase;

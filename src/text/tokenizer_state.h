@@ -51,7 +51,10 @@ struct esp_tokenizer {
     bool strip_accents_stated; // false: null in the file, follows lowercase
     struct espi_normalizer normalizer;
 
-    const char **tokens; // (size) text by id; NULL where an id is not used
+    bool borrowed;           // it stands on tables that are not its own: tries, steps, texts by `offsets`
+    const char **tokens;     // (size) text by id; NULL where an id is not used; not when borrowed:
+    const uint32_t *offsets; // (size) of a token's text in `texts`
+    const char *texts;
     size_t size, capacity;
     size_t model_tokens; // tokens of the model; added ones that are not in it are not counted
     const char *unk_token, *prefix;
@@ -92,6 +95,9 @@ int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const c
 
 /* Called last: builds what is needed to find added tokens, and the normalizer's table. */
 int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
+
+/* Sets what is said of words of one ASCII character, from the trie. */
+void espi_tokenizer_note_ascii(esp_tokenizer *tokenizer);
 
 /* [CLS] A [SEP] and [CLS] A [SEP] B [SEP] with type ids 0 and 1. */
 void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep);
@@ -166,6 +172,8 @@ bool espi_added_find_raw(const esp_tokenizer *tokenizer, const unsigned char *te
 /* The same in normalized text; begin, end and resume count units. */
 bool espi_added_find_normalized(const esp_tokenizer *tokenizer, const struct espi_units *units,
                                 struct espi_match *match);
+/* Sets what is said of all added tokens together: raw_first, raw_only_first, any_raw, any_normalized. */
+void espi_added_note(esp_tokenizer *tokenizer, const struct espi_added_token *token);
 /* Builds added_trie. */
 int espi_added_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
 

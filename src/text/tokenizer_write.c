@@ -86,7 +86,7 @@ static json_t *model_json(const esp_tokenizer *tokenizer)
 {
     json_t *vocab = json_object();
     for (size_t id = 0; id < tokenizer->size; id++) {
-        const char *text = tokenizer->tokens[id];
+        const char *text = esp_tokenizer_token(tokenizer, (int32_t)id);
         if (!text || beyond_model(tokenizer, text))
             continue;
         if (json_object_set_new(vocab, text, json_integer((json_int_t)id))) {
@@ -125,7 +125,7 @@ int espi_tokenizer_write_json(esp_context *ctx, const esp_tokenizer *tokenizer, 
 static int write_vocab(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
 {
     for (size_t id = 0; id < tokenizer->size; id++) {
-        const char *text = tokenizer->tokens[id];
+        const char *text = esp_tokenizer_token(tokenizer, (int32_t)id);
         if (!text || strpbrk(text, "\r\n"))
             return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "vocab.txt cannot hold the token with id %zu", id);
         if (beyond_model(tokenizer, text))

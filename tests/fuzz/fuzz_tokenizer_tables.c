@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A tokenizer's tables with some bytes changed: whatever is accepted encodes and decodes without leaving its memory.
+ * The input is a list of changes, so that it stays short: u24 place (modulo the tables' size), u8 length 0 to 7, that
+ * many bytes to write there; the tables are those of a small uncased tokenizer. */
+#include "base/size.h"
+#include "text/tokenizer_tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static unsigned char *make_tables(size_t *bytes)
+{
+    static const char *const tokens[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##b", "un", "##able", "."};
+    static const struct espi_vocab_settings settings = {.lowercase = true, .strip_accents = -1, .max_length = 16};
+    esp_tokenizer *tokenizer;
+    unsigned char *tables;
+    if (espi_tokenizer_from_vocab(NULL, tokens, ESPI_COUNT(tokens), &settings, &tokenizer) ||
+        espi_tokenizer_tables(NULL, tokenizer, &tables, bytes))
+        abort();
+    esp_tokenizer_free(tokenizer);
+    return tables;
+}
+
+static void use(const esp_tokenizer *tokenizer)
+{
+    static const char text[] =
+        "un[MASK] able abb \xc3\xa9\xe4\xb8\xad\xcc\x81 a.b [SEP]\xef\xac\x83 zz \xe1\x84\x80 A\xff";
+    esp_encoding encoding = {0};
+    const esp_encode_options options = {
+        .max_length = 9, .stride = 1, .truncation = ESP_TRUNCATE_LONGEST_FIRST, .overflow = true};
+    char *decoded;
+    if (esp_encode(NULL, tokenizer, text, sizeof text - 1, "b a", 3, &options, &encoding) == ESP_OK &&
+        espi_tokenizer_decode(NULL, tokenizer, encoding.ids, encoding.tokens, true, &decoded) == ESP_OK)
+        free(decoded);
+    (void)esp_tokenizer_id(tokenizer, "able");
+    (void)espi_tokenizer_is_continuation(tokenizer, (int32_t)esp_tokenizer_size(tokenizer) - 1);
+    esp_encoding_clear(&encoding);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static unsigned char *tables;
+    static size_t bytes;
+    if (!tables)
+        tables = make_tables(&bytes);
+    unsigned char *changed = aligned_alloc(ESPI_TABLES_ALIGN, bytes);
+    if (!changed)
+        return 0;
+    memcpy(changed, tables, bytes);
+    for (size_t at = 0; at + 4 <= size;) {
+        size_t place = ((size_t)data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16) % bytes;
+        size_t length = espi_size_min(data[at + 3] % 8u, espi_size_min(size - at - 4, bytes - place));
+        memcpy(changed + place, data + at + 4, length);
+        at += 4 + length;
+    }
+    esp_tokenizer *tokenizer;
+    if (espi_tokenizer_open_tables(NULL, "input", changed, bytes, &tokenizer) == ESP_OK) {
+        use(tokenizer);
+        esp_tokenizer_free(tokenizer);
+    }
+    free(changed);
+    return 0;
+}
