@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "describe.h"
 
+#include "base/cpu.h"
 #include "base/size.h"
 #include "model/arch.h"
 #include "tasks/task.h"
+
+#include <stdio.h>
+#include <string.h>
 
 /* ---- what both kinds of model have ------------------------------------------------------------------------------- */
 
@@ -164,4 +168,43 @@ json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer 
     json_object_set_new(report, "linear_layers", layers);
     json_object_set_new(report, "kernels", kernels);
     return report;
+}
+
+/* ---- what runs it here --------------------------------------------------------------------------------------------- */
+
+json_t *cli_describe_machine(enum espi_isa cap)
+{
+    char name[ESPI_CPU_NAME_BYTES];
+    json_t *isas = json_array();
+    espi_cpu_name(name);
+    for (int isa = 0; isa <= (int)cap; isa++)
+        if (espi_isa_available((enum espi_isa)isa, espi_cpu_features()))
+            json_array_append_new(isas, json_string(espi_isa_name((enum espi_isa)isa)));
+    return json_pack("{s:s,s:I,s:o}", "cpu", name, "cores", (json_int_t)espi_cpu_cores(), "isas", isas);
+}
+
+/* "int8-sparse", or "int8-sparse + fp32-dense" where layers differ. */
+static json_t *precisions_to_json(const struct espi_esp_model *model)
+{
+    char text[128] = "";
+    for (size_t i = 0; i < 4 * model->config.layers; i++) {
+        const struct espi_esp_layer *l = &model->layers[i / 4];
+        const struct espi_esp_linear *const layer_linears[] = {&l->qkv, &l->attention_out, &l->ffn_in, &l->ffn_out};
+        const char *name = espi_esp_linear_name(layer_linears[i % 4]);
+        size_t used = strlen(text);
+        if (!strstr(text, name)) // no name is part of another
+            snprintf(text + used, sizeof text - used, "%s%s", used ? " + " : "", name);
+    }
+    return json_string(text);
+}
+
+json_t *cli_describe_engine(const char *path, const struct cli_model *model)
+{
+    if (!cli_model_is_compiled(model))
+        return json_pack("{s:s,s:s,s:s,s:o}", "model", path, "engine", "onednn", "precision", "fp32", "machine",
+                         cli_describe_machine(ESPI_ISA_COUNT - 1));
+    json_t *machine = cli_describe_machine(model->plan.kernels.cap), *isas = json_object_get(machine, "isas");
+    return json_pack("{s:s,s:s,s:O,s:o,s:s,s:o}", "model", path, "engine", "espalier", "isa",
+                     json_array_get(isas, json_array_size(isas) - 1), "precision", precisions_to_json(&model->compiled),
+                     "activations", model->compiled.fixed_steps ? "static" : "per_token", "machine", machine);
 }

@@ -7,10 +7,7 @@
 static int open_checkpoint(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
 {
     int status = espi_checkpoint_read(ctx, path, &out->checkpoint);
-    if (!status && need_tokenizer)
-        status = esp_tokenizer_open(ctx, path, &out->tokenizer);
-    return status ? status
-                  : espi_encoder_new(ctx, &out->checkpoint.config, &out->checkpoint.params, out->team, &out->engine);
+    return status || !need_tokenizer ? status : esp_tokenizer_open(ctx, path, &out->tokenizer);
 }
 
 static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
@@ -18,12 +15,10 @@ static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer
     int status = espi_esp_model_open(ctx, path, &out->compiled);
     if (!status && need_tokenizer)
         status = espi_esp_model_tokenizer(ctx, &out->compiled, &out->tokenizer);
-    if (!status)
-        status = espi_plan_make(ctx, &out->compiled, &out->plan);
-    return status ? status : espi_session_new(ctx, &out->plan, out->team, ESPI_SESSION_CAPACITY, &out->engine);
+    return status ? status : espi_plan_make(ctx, &out->compiled, &out->plan);
 }
 
-int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out)
+int cli_model_load(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
 {
     *out = (struct cli_model){0};
     bool file = espi_path_exists(path) && !espi_path_is_directory(path);
@@ -33,9 +28,26 @@ int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need
             "%s: expected a checkpoint directory (config.json, model.safetensors) or a compiled file, found "
             "another file",
             path);
-    int status = espi_team_new(ctx, threads, &out->team);
+    int status = file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, need_tokenizer, out);
+    if (status)
+        cli_model_close(out);
+    return status;
+}
+
+int cli_model_engine(esp_context *ctx, const struct cli_model *model, struct espi_team *team, struct espi_engine **out)
+{
+    if (cli_model_is_compiled(model))
+        return espi_session_new(ctx, &model->plan, team, ESPI_SESSION_CAPACITY, out);
+    return espi_encoder_new(ctx, &model->checkpoint.config, &model->checkpoint.params, team, out);
+}
+
+int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out)
+{
+    int status = cli_model_load(ctx, path, need_tokenizer, out);
     if (!status)
-        status = file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, need_tokenizer, out);
+        status = espi_team_new(ctx, threads, &out->team);
+    if (!status)
+        status = cli_model_engine(ctx, out, out->team, &out->engine);
     if (status)
         cli_model_close(out);
     return status;

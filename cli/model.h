@@ -20,6 +20,20 @@ struct cli_model {
 
 /* Opens a checkpoint directory, or a compiled file (`path` outlives it). threads 0: ESPALIER_THREADS, else all this process may use. */
 int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out);
+
+/* The same without team and engine. */
+int cli_model_load(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out);
+/* A further engine on an open model; `team` (NULL: one thread) and the model outlive it. Free with engine->free. */
+int cli_model_engine(esp_context *ctx, const struct cli_model *model, struct espi_team *team, struct espi_engine **out);
+static inline bool cli_model_is_compiled(const struct cli_model *model)
+{
+    return model->plan.length > 0;
+}
+static inline const struct espi_config *cli_model_config(const struct cli_model *model)
+{
+    return cli_model_is_compiled(model) ? &model->compiled.config : &model->checkpoint.config;
+}
+
 void cli_model_close(struct cli_model *model);
 
 /* Only the tokenizer: of a directory, a tokenizer file or a compiled file. cli_model_close releases it. */

@@ -37,7 +37,7 @@ struct raw {
     size_t out_capacity;
 };
 
-static enum espi_result result_of_head(enum espi_head head)
+enum espi_result cli_raw_result(enum espi_head head)
 {
     switch (head) {
     case ESPI_HEAD_QA:
@@ -237,7 +237,7 @@ static int add_line(void *cookie, esp_context *ctx, size_t number, const struct 
 int cli_run_raw(esp_context *ctx, struct espi_engine *engine, size_t batch_tokens, struct cli_jsonl *in)
 {
     struct raw raw = {.engine = engine, .in = in, .batch_tokens = batch_tokens ? batch_tokens : DEFAULT_BATCH_TOKENS};
-    raw.result = result_of_head(engine->config->head);
+    raw.result = cli_raw_result(engine->config->head);
     int status = cli_jsonl_each(ctx, in, add_line, &raw);
     if (!status)
         status = flush(ctx, &raw);

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_CPUS = 1 << 20 };
+
 /* ---- instruction sets -------------------------------------------------------------------------------------------- */
 
 /* XCR0: bits 1-2 SSE and AVX state, 5-7 the mask and zmm state. */
@@ -46,6 +48,23 @@ static uint32_t detect_features(void)
     if (avx512 && (a & 1u << 5))
         features |= ESPI_CPU_AVX512_BF16;
     return features;
+}
+
+void espi_cpu_name(char name[ESPI_CPU_NAME_BYTES])
+{
+    enum { FIRST = 0x80000002, LAST = 0x80000004 }; // 16 characters each
+    uint32_t words[12] = {0}, *w = words;
+    for (unsigned leaf = FIRST; leaf <= LAST; leaf++, w += 4)
+        if (!__get_cpuid(leaf, &w[0], &w[1], &w[2], &w[3]))
+            break;
+    const char *text = (const char *)words;
+    size_t begin = 0, end = strnlen(text, sizeof words);
+    while (begin < end && text[begin] == ' ') // padded on either side
+        begin++;
+    while (end > begin && text[end - 1] == ' ')
+        end--;
+    memcpy(name, text + begin, end - begin);
+    name[end - begin] = 0;
 }
 
 uint32_t espi_cpu_features(void)
@@ -158,19 +177,100 @@ size_t espi_cpu_cores_at(const char *root, size_t affinity_cores)
     return cores;
 }
 
-size_t espi_cpu_cores(void)
+/* The calling thread's affinity mask, `bytes` long; NULL when the system does not tell. Release with CPU_FREE. */
+static cpu_set_t *affinity(size_t *bytes)
 {
     /* The fixed cpu_set_t holds 1024 CPUs; a larger machine needs a larger mask. */
-    for (size_t cpus = 1024; cpus <= 1u << 20; cpus *= 4) {
+    for (size_t cpus = 1024; cpus <= MOST_CPUS; cpus *= 4) {
         cpu_set_t *set = CPU_ALLOC(cpus);
-        size_t bytes = CPU_ALLOC_SIZE(cpus);
+        *bytes = CPU_ALLOC_SIZE(cpus);
         if (!set)
-            break;
-        int failed = sched_getaffinity(0, bytes, set);
-        size_t count = failed ? 0 : (size_t)CPU_COUNT_S(bytes, set);
+            return NULL;
+        if (!sched_getaffinity(0, *bytes, set))
+            return set;
         CPU_FREE(set);
-        if (!failed)
-            return espi_cpu_cores_at("", count);
     }
-    return 1;
+    return NULL;
+}
+
+size_t espi_cpu_cores(void)
+{
+    size_t bytes;
+    cpu_set_t *set = affinity(&bytes);
+    if (!set)
+        return 1;
+    size_t count = (size_t)CPU_COUNT_S(bytes, set);
+    CPU_FREE(set);
+    return espi_cpu_cores_at("", count);
+}
+
+/* ---- which CPUs --------------------------------------------------------------------------------------------------- */
+
+/* The lowest CPU of the same physical core; the CPU itself when the system does not tell. */
+static size_t first_sibling(const char *root, size_t cpu)
+{
+    char path[ESPI_PATH_BYTES], line[256], *end;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%zu/topology/thread_siblings_list", cpu);
+    if (!read_line(root, path, line))
+        return cpu;
+    unsigned long first = strtoul(line, &end, 10); // "0,64" or "0-1"
+    return end == line ? cpu : first;
+}
+
+struct place {
+    size_t rank, cpu; // rank: how many of the list stand before it on the same core
+};
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return (x->cpu > y->cpu) - (x->cpu < y->cpu);
+}
+
+void espi_cpu_spread_at(const char *root, size_t *cpus, size_t count)
+{
+    struct place *places = calloc(count + 1, sizeof *places);
+    size_t *cores = calloc(count + 1, sizeof *cores);
+    for (size_t i = 0; places && cores && i < count; i++) {
+        places[i].cpu = cpus[i];
+        cores[i] = first_sibling(root, cpus[i]);
+        for (size_t before = 0; before < i; before++)
+            places[i].rank += cores[before] == cores[i];
+    }
+    if (places && cores) { // without memory for it the list stays as it is
+        qsort(places, count, sizeof *places, by_rank);
+        for (size_t i = 0; i < count; i++)
+            cpus[i] = places[i].cpu;
+    }
+    free(places);
+    free(cores);
+}
+
+size_t espi_cpu_list(size_t *cpus, size_t capacity)
+{
+    size_t bytes, count = 0;
+    cpu_set_t *set = affinity(&bytes);
+    for (size_t cpu = 0; set && cpu < bytes * 8 && count < capacity; cpu++)
+        if (CPU_ISSET_S(cpu, bytes, set))
+            cpus[count++] = cpu;
+    if (set)
+        CPU_FREE(set);
+    espi_cpu_spread_at("", cpus, count);
+    return count;
+}
+
+bool espi_cpu_pin(const size_t *cpus, size_t count)
+{
+    cpu_set_t *set = CPU_ALLOC(MOST_CPUS);
+    size_t bytes = CPU_ALLOC_SIZE(MOST_CPUS);
+    if (!set)
+        return false;
+    CPU_ZERO_S(bytes, set);
+    for (size_t i = 0; i < count; i++)
+        CPU_SET_S(cpus[i], bytes, set);
+    bool pinned = !sched_setaffinity(0, bytes, set);
+    CPU_FREE(set);
+    return pinned;
 }

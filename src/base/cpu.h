@@ -25,4 +25,18 @@ size_t espi_cpu_cores(void);
 /* The same from given files, for tests: `root` stands for "/" (root/proc/self/cgroup, root/sys/fs/cgroup/...). */
 size_t espi_cpu_cores_at(const char *root, size_t affinity_cores);
 
+/* "AMD EPYC 9754 128-Core Processor"; empty when the CPU does not say. */
+enum { ESPI_CPU_NAME_BYTES = 49 };
+void espi_cpu_name(char name[ESPI_CPU_NAME_BYTES]);
+
+/* The CPUs of the calling thread's affinity mask, one of every physical core first, then their siblings. Writes at most
+ * `capacity` and returns how many it wrote. */
+size_t espi_cpu_list(size_t *cpus, size_t capacity);
+
+/* Brings a list in ascending order into that order, by root/sys/devices/system/cpu/cpuN/topology; for tests. */
+void espi_cpu_spread_at(const char *root, size_t *cpus, size_t count);
+
+/* From now on the calling thread, and threads it starts, run on these CPUs only. False: the system refused. */
+bool espi_cpu_pin(const size_t *cpus, size_t count);
+
 #endif

@@ -66,32 +66,28 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* ESPALIER_THREADS, or 0 when it is not set; ESP_ERR_ARGUMENT when it is not a number. */
-static int threads_from_environment(esp_context *ctx, size_t *out)
+int espi_team_default_size(esp_context *ctx, size_t *threads)
 {
     const char *text = getenv("ESPALIER_THREADS");
-    *out = 0;
-    if (!text || !*text)
+    if (!text || !*text) {
+        *threads = espi_size_min(espi_cpu_cores(), MAX_THREADS);
         return ESP_OK;
+    }
     char *end;
     long value = strtol(text, &end, 10);
     if (*end || value < 1 || value > MAX_THREADS)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "ESPALIER_THREADS: expected a number from 1 to %d, found \"%s\"",
                          MAX_THREADS, text);
-    *out = (size_t)value;
+    *threads = (size_t)value;
     return ESP_OK;
 }
 
 int espi_team_new(esp_context *ctx, size_t threads, struct espi_team **out)
 {
     *out = NULL;
-    if (threads == 0) {
-        int status = threads_from_environment(ctx, &threads);
-        if (status)
-            return status;
-        if (threads == 0)
-            threads = espi_size_min(espi_cpu_cores(), MAX_THREADS);
-    }
+    int status = threads == 0 ? espi_team_default_size(ctx, &threads) : ESP_OK;
+    if (status)
+        return status;
     if (threads > MAX_THREADS)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "threads: expected at most %d, found %zu", MAX_THREADS, threads);
 

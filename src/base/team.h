@@ -8,7 +8,10 @@
 /* Owner: the caller. Thread rule: one thread at a time may run loops on a team. */
 struct espi_team;
 
-/* threads == 0: ESPALIER_THREADS, else espi_cpu_cores(). The calling thread is one of them. */
+/* ESPALIER_THREADS, else espi_cpu_cores(). ESP_ERR_ARGUMENT when the variable is not a number. */
+int espi_team_default_size(esp_context *ctx, size_t *threads) ESPI_NODISCARD;
+
+/* threads == 0: the default size. The calling thread is one of them. */
 int espi_team_new(esp_context *ctx, size_t threads, struct espi_team **out) ESPI_NODISCARD;
 void espi_team_free(struct espi_team *team);
 size_t espi_team_size(const struct espi_team *team); // 1 for NULL

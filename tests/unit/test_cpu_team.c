@@ -3,8 +3,10 @@
 #include "support.h"
 
 #include "base/cpu.h"
+#include "base/size.h"
 #include "base/team.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,6 +169,46 @@ static void test_team_environment(void **state)
     esp_context_free(ctx);
 }
 
+/* Siblings 0-2, 1-3 and 5-6; nothing is known of 4. */
+static void test_one_cpu_of_every_core_first(void **state)
+{
+    (void)state;
+    static const char *const siblings[][2] = {{"0", "0,2\n"}, {"1", "1,3\n"}, {"2", "0,2\n"},
+                                              {"3", "1,3\n"}, {"5", "5-6\n"}, {"6", "5-6\n"}};
+    for (size_t i = 0; i < ESPI_COUNT(siblings); i++) {
+        char path[128];
+        snprintf(path, sizeof path, "sys/devices/system/cpu/cpu%s/topology/thread_siblings_list", siblings[i][0]);
+        put(path, siblings[i][1]);
+    }
+    size_t cpus[] = {0, 1, 2, 3, 4, 5, 6}, expected[] = {0, 1, 4, 5, 2, 3, 6};
+    espi_cpu_spread_at(root, cpus, ESPI_COUNT(cpus));
+    assert_memory_equal(cpus, expected, sizeof cpus);
+    size_t some[] = {2, 3, 6}; // those that are left of each core count as its first
+    espi_cpu_spread_at(root, some, ESPI_COUNT(some));
+    assert_memory_equal(some, ((size_t[]){2, 3, 6}), sizeof some);
+}
+
+static void *pin_to_last(void *argument)
+{
+    size_t *cpus = argument, count = espi_cpu_list(cpus, 64), last = cpus[count - 1];
+    cpus[0] = espi_cpu_pin(&last, 1) && espi_cpu_list(cpus, 64) == 1 && cpus[0] == last;
+    return NULL;
+}
+
+static void test_pinning_is_of_a_thread(void **state)
+{
+    (void)state;
+    size_t before[64], after[64], count = espi_cpu_list(before, 64);
+    assert_true(count > 0 && count <= 64);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, pin_to_last, after), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(after[0], 1);
+    assert_int_equal(espi_cpu_list(after, 64), count);
+    assert_memory_equal(after, before, count * sizeof *before);
+    assert_int_equal(espi_cpu_list(after, 1), 1);
+}
+
 static void test_features_are_consistent(void **state)
 {
     (void)state;
@@ -187,6 +229,8 @@ int main(void)
         IN_ROOT(test_cgroup_v2),
         IN_ROOT(test_cgroup_v2_in_container),
         IN_ROOT(test_cgroup_v1),
+        IN_ROOT(test_one_cpu_of_every_core_first),
+        cmocka_unit_test(test_pinning_is_of_a_thread),
         cmocka_unit_test(test_team_covers_every_index_once),
         cmocka_unit_test(test_idle_team_sleeps),
         cmocka_unit_test(test_team_environment),

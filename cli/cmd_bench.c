@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier bench MODEL: how fast a model is on this machine. */
+#include "bench_model.h"
+#include "cli.h"
+#include "describe.h"
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/size.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_VALUES = 64, MOST_BATCH = 65536, MOST_LENGTH = 65536, MOST_THREADS = 1024 };
+
+/* The values of an option, of which every combination is measured. */
+struct list {
+    size_t values[MOST_VALUES];
+    size_t count;
+};
+
+struct options {
+    const char *model;
+    struct list batch, length, threads, instances;
+    double seconds;
+    bool json;
+};
+
+static const struct argp_option option_table[] = {
+    {"batch", 'b', "LIST", 0, "sequences of a batch (default 1)", 0},
+    {"length", 'l', "LIST", 0, "tokens of a sequence (default 128)", 0},
+    {"threads", 't', "LIST", 0,
+     "threads of an instance (default: ESPALIER_THREADS or the cores this process may use, shared by the instances)",
+     0},
+    {"instances", 'n', "LIST", 0, "batches at once, each on CPUs of its own where there are enough (default 1)", 0},
+    {"seconds", 's', "S", 0, "measure each for at least S seconds, after a quarter of it to warm up (default 2)", 0},
+    {"json", 'j', NULL, 0, "print one JSON object, or an array where a LIST has several values", 0},
+    {0},
+};
+
+static void parse_list(struct argp_state *state, const char *option, const char *text, size_t high, struct list *list)
+{
+    char *copy = strdup(text), *rest = copy, *part;
+    if (!copy)
+        argp_failure(state, CLI_FAILED, errno, "--%s", option);
+    list->count = 0;
+    while ((part = strsep(&rest, ","))) {
+        if (list->count == MOST_VALUES)
+            argp_error(state, "--%s: expected at most %d values", option, MOST_VALUES);
+        list->values[list->count++] = cli_parse_size(state, option, part, 1, high);
+    }
+    free(copy);
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct options *options = state->input;
+    switch (key) {
+    case 'b':
+        parse_list(state, "batch", argument, MOST_BATCH, &options->batch);
+        break;
+    case 'l':
+        parse_list(state, "length", argument, MOST_LENGTH, &options->length);
+        break;
+    case 't':
+        parse_list(state, "threads", argument, MOST_THREADS, &options->threads);
+        break;
+    case 'n':
+        parse_list(state, "instances", argument, MOST_THREADS, &options->instances);
+        break;
+    case 's':
+        options->seconds = cli_parse_number(state, "seconds", argument, 0, 86400);
+        break;
+    case 'j':
+        options->json = true;
+        break;
+    case ARGP_KEY_ARG:
+        cli_take_argument(state, "MODEL", argument, &options->model);
+        break;
+    case ARGP_KEY_END:
+        if (!options->model)
+            argp_error(state, "expected a MODEL: a checkpoint directory or a compiled file");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* ---- combinations ------------------------------------------------------------------------------------------------ */
+
+static size_t combinations(const struct options *options)
+{
+    return options->batch.count * options->length.count * options->threads.count * options->instances.count;
+}
+
+/* The lists as digits of a number, the batch turning fastest. */
+static int shape_at(esp_context *ctx, const struct options *options, size_t index, struct cli_bench_shape *shape)
+{
+    const struct list *lists[] = {&options->batch, &options->length, &options->threads, &options->instances};
+    size_t *const values[] = {&shape->batch, &shape->length, &shape->threads, &shape->instances};
+    for (size_t i = 0; i < ESPI_COUNT(lists); i++) {
+        *values[i] = lists[i]->values[index % lists[i]->count];
+        index /= lists[i]->count;
+    }
+    if (shape->threads) // 0: not given
+        return ESP_OK;
+    int status = espi_team_default_size(ctx, &shape->threads);
+    shape->threads = espi_size_max(shape->threads / shape->instances, 1);
+    return status;
+}
+
+/* ---- what is reported -------------------------------------------------------------------------------------------- */
+
+static double milliseconds(double seconds)
+{
+    return seconds * 1e3;
+}
+
+static json_t *result_to_json(const struct cli_bench_shape *shape, const struct cli_bench_result *result)
+{
+    return json_pack("{s:I,s:I,s:I,s:I,s:b,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "batch", (json_int_t)shape->batch,
+                     "length", (json_int_t)shape->length, "threads", (json_int_t)shape->threads, "instances",
+                     (json_int_t)shape->instances, "pinned", result->pinned, "runs", (json_int_t)result->runs,
+                     "seconds", result->seconds, "min_ms", milliseconds(result->min), "mean_ms",
+                     milliseconds(result->mean), "median_ms", milliseconds(result->median), "p90_ms",
+                     milliseconds(result->p90), "p99_ms", milliseconds(result->p99), "sequences_per_s",
+                     result->sequences_per_second, "tokens_per_s", result->tokens_per_second);
+}
+
+static void print_head(const json_t *about)
+{
+    const char *isa = json_string_value(json_object_get(about, "isa"));
+    const json_t *machine = json_object_get(about, "machine");
+    printf("model    %s\n", json_string_value(json_object_get(about, "model")));
+    printf("weights  %s, run by %s%s%s\n", json_string_value(json_object_get(about, "precision")),
+           json_string_value(json_object_get(about, "engine")), isa ? " on " : "", isa ? isa : "");
+    printf("machine  %s, %lld cores for this process\n\n", json_string_value(json_object_get(machine, "cpu")),
+           (long long)json_integer_value(json_object_get(machine, "cores")));
+    printf("%6s %6s %7s %9s %7s %10s %10s %10s %10s %12s\n", "batch", "length", "threads", "instances", "runs",
+           "median ms", "p90 ms", "p99 ms", "seq/s", "tokens/s");
+}
+
+static void print_result(const struct cli_bench_shape *shape, const struct cli_bench_result *result)
+{
+    printf("%6zu %6zu %7zu %9zu %7zu %10.3f %10.3f %10.3f %10.2f %12.0f\n", shape->batch, shape->length, shape->threads,
+           shape->instances, result->runs, milliseconds(result->median), milliseconds(result->p90),
+           milliseconds(result->p99), result->sequences_per_second, result->tokens_per_second);
+    fflush(stdout);
+}
+
+/* Measures every combination; what is done when a signal comes has been printed, or is in `list`. */
+static int measure_all(esp_context *ctx, const struct options *options, const struct cli_model *model,
+                       const json_t *about, json_t *list)
+{
+    struct espi_progress progress = {.stream = options->json && combinations(options) > 1 ? stderr : NULL,
+                                     .label = "bench",
+                                     .unit = "combinations",
+                                     .total = combinations(options)};
+    int status = ESP_OK;
+    for (size_t i = 0; i < combinations(options) && !status; i++) {
+        struct cli_bench_shape shape;
+        struct cli_bench_result result;
+        espi_progress_update(&progress, i, NULL);
+        status = shape_at(ctx, options, i, &shape);
+        if (!status)
+            status = cli_bench_model(ctx, model, &shape, options->seconds, &result);
+        if (status)
+            break;
+        espi_progress_update(&progress, i + 1, NULL);
+        if (!options->json) {
+            if (i == 0)
+                print_head(about);
+            print_result(&shape, &result);
+            continue;
+        }
+        json_t *row = json_copy((json_t *)(uintptr_t)about), *figures = result_to_json(&shape, &result);
+        json_object_update(row, figures);
+        json_decref(figures);
+        json_array_append_new(list, row);
+    }
+    espi_progress_end(&progress, NULL);
+    return status;
+}
+
+static int check_lengths(esp_context *ctx, const struct options *options, const struct espi_config *config)
+{
+    for (size_t i = 0; i < options->length.count; i++)
+        if (options->length.values[i] > config->max_positions)
+            return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                             "--length: expected at most the %zu tokens the model takes, found %zu",
+                             config->max_positions, options->length.values[i]);
+    return ESP_OK;
+}
+
+static int bench_model(esp_context *ctx, const struct options *options)
+{
+    struct cli_model model;
+    json_t *about = NULL, *list = json_array();
+    int status = cli_model_load(ctx, options->model, false, &model);
+    if (!status)
+        status = check_lengths(ctx, options, cli_model_config(&model));
+    if (!status) {
+        about = cli_describe_engine(options->model, &model);
+        status = measure_all(ctx, options, &model, about, list);
+    }
+    if (options->json && json_array_size(list)) {
+        const json_t *value = combinations(options) == 1 ? json_array_get(list, 0) : list;
+        int printed = espi_json_print(ctx, value, false, stdout);
+        status = status ? status : printed;
+    }
+    json_decref(about);
+    json_decref(list);
+    cli_model_close(&model);
+    return status;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    static const struct argp argp = {
+        option_table,
+        parse_option,
+        "MODEL",
+        "Measures throughput and latency of a checkpoint or a compiled file on batches of random token ids."
+        "\vA LIST is one number or several with commas between them; all combinations are measured. Times are of a "
+        "batch, "
+        "of all instances together.",
+        NULL,
+        NULL,
+        NULL};
+    struct options options = {
+        .batch = {{1}, 1}, .length = {{128}, 1}, .threads = {{0}, 1}, .instances = {{1}, 1}, .seconds = 2};
+    cli_parse(&argp, "bench", argc, argv, &options);
+    cli_catch_signals();
+    esp_context *ctx = cli_context_new("bench");
+    int code = cli_exit_code(ctx, "bench", bench_model(ctx, &options));
+    esp_context_free(ctx);
+    return code;
+}
