@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include "base/size.h"
+#include "create/smooth.h"
 #include "create/train/fake_quant.h"
 #include "precision.h"
 #include "task_options.h"
@@ -12,11 +13,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Steps of the activations. */
+enum activations {
+    ACTIVATIONS_DEFAULT, // static where there are ranges: --calibrate, or quantization-aware training
+    ACTIVATIONS_STATIC,
+    ACTIVATIONS_PER_TOKEN,
+};
+
 struct options {
     const char *checkpoint, *output, *calibrate;
     size_t samples;
     enum espi_calibration method;
     double percentile;
+    double smooth; // below 0: no
+    enum activations activations;
     enum espi_precision precision;
     bool search; // for the layers that stay in higher precision
     struct cli_precision_options find;
@@ -29,6 +39,8 @@ enum {
     OPTION_SAMPLES = 1000,
     OPTION_METHOD,
     OPTION_PERCENTILE,
+    OPTION_ACTIVATIONS,
+    OPTION_SMOOTH,
     OPTION_PRECISION,
     OPTION_SPARSE,
     OPTION_MAX_DROP,
@@ -47,6 +59,14 @@ static const struct argp_option option_table[] = {
     {"samples", OPTION_SAMPLES, "N", 0, "examples of the data to use (default 256)", 0},
     {"method", OPTION_METHOD, "M", 0, "of the ranges: minmax (default), percentile, entropy or mse", 0},
     {"percentile", OPTION_PERCENTILE, "P", 0, "leave out values beyond this percentile (default 99.99)", 0},
+    {"activations", OPTION_ACTIVATIONS, "WHEN", 0,
+     "their ranges: static (default with --calibrate and after train --qat) or per-token, found while running (default "
+     "without)",
+     0},
+    {"smooth", OPTION_SMOOTH, "ALPHA", 0,
+     "migrate uneven channels from activations to weights before they are rounded (SmoothQuant), from 0 to 1, for "
+     "example 0.5; needs --calibrate",
+     0},
     {"precision", OPTION_PRECISION, "P", 0,
      "of the linear layers: int8 (default), bf16 or fp32; attention and embeddings stay as they are", 0},
     {"sparse", OPTION_SPARSE, "WHEN", 0,
@@ -86,6 +106,8 @@ static void check_options(struct argp_state *state, const struct options *option
         argp_error(state, "--max-drop and --eval go together: how much may be lost, and on which data");
     if (options->search && options->precision != ESPI_INT8)
         argp_error(state, "--max-drop chooses the precisions: --precision does not go with it");
+    if (options->smooth >= 0 && !options->calibrate)
+        argp_error(state, "--smooth needs --calibrate: the data to find uneven channels on");
     if (options->method != ESPI_CALIBRATE_MINMAX && !options->calibrate)
         argp_error(state, "--method and --percentile need --calibrate: the data to find ranges on");
 }
@@ -121,8 +143,9 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     static const char *const methods[] = {"minmax", "percentile", "entropy", "mse", NULL}; // by enum espi_calibration
-    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL};                // by enum espi_precision
-    static const char *const choices[] = {"measured", "always", "never", NULL};            // by enum espi_sparse_choice
+    static const char *const activations[] = {"static", "per-token", NULL};     // by enum activations, less 1
+    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL};     // by enum espi_precision
+    static const char *const choices[] = {"measured", "always", "never", NULL}; // by enum espi_sparse_choice
     struct options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -143,6 +166,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_PERCENTILE:
         options->method = ESPI_CALIBRATE_PERCENTILE;
         options->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
+        break;
+    case OPTION_ACTIVATIONS:
+        options->activations = (enum activations)(1 + cli_parse_word(state, "activations", argument, activations));
+        break;
+    case OPTION_SMOOTH:
+        options->smooth = cli_parse_number(state, "smooth", argument, 0, 1);
         break;
     case OPTION_PRECISION:
         options->precision = (enum espi_precision)cli_parse_word(state, "precision", argument, precisions);
@@ -179,7 +208,8 @@ static const char *const *activations(const struct options *options, const struc
 {
     static const char *const words[][2] = {
         {"per_token", "per token"}, {"static", "static (calibrated)"}, {"static", "static (trained)"}};
-    return words[report->trained ? 2 : options->calibrate ? 1 : 0];
+    bool per_token = options->activations == ACTIVATIONS_PER_TOKEN || !options->calibrate;
+    return words[report->trained ? 2 : per_token ? 0 : 1];
 }
 
 static json_t *linears_to_json(const struct report *report)
@@ -212,6 +242,8 @@ static int print_json(esp_context *ctx, const struct options *options, const str
 {
     json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file.file_bytes,
                              "activations", activations(options, report)[0], "linear_layers", linears_to_json(report));
+    if (json && options->smooth >= 0)
+        json_object_set_new(json, "smooth", json_real(options->smooth));
     if (json && options->search)
         json_object_set_new(json, "search", search_to_json(report));
     int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
@@ -241,8 +273,11 @@ static void print_table(const struct options *options, const struct report *repo
         print_figure(7, 1, search->gains ? 100 * search->gains[i] : 0, search->gains != NULL);
         putchar('\n');
     }
-    printf("\n%s: %.1f MB, activations %s\n", options->output, (double)report->file.file_bytes * 1e-6,
+    printf("\n%s: %.1f MB, activations %s", options->output, (double)report->file.file_bytes * 1e-6,
            activations(options, report)[1]);
+    if (options->smooth >= 0)
+        printf(", smoothed by %g", options->smooth);
+    putchar('\n');
     if (options->search)
         printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
                "evaluations in %.0f s%s\n",
@@ -261,30 +296,51 @@ struct work {
     struct espi_team *team;
     struct espi_job job; // when data is read
     struct espi_steps (*points)[ESPI_POINT_COUNT];
+    float *factors; // of --smooth
     enum espi_precision *precisions;
     struct report report;
 };
 
-/* Steps of the activations, found on the data; none without any: a step per token. */
+/* The ranges of quantization-aware training, when the checkpoint has them. */
+static int read_points(esp_context *ctx, struct work *work)
+{
+    const struct options *options = work->options;
+    int status = espi_quantization_read(ctx, options->checkpoint, &work->checkpoint.config, &work->points);
+    if (status == 0 && options->activations == ACTIVATIONS_STATIC)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "%s has no ranges of quantization-aware training: --activations static needs --calibrate",
+                         options->checkpoint);
+    work->report.trained = status > 0;
+    return status > 0 ? ESP_OK : status;
+}
+
+static int calibrate(esp_context *ctx, struct work *work, const struct espi_examples *examples)
+{
+    const struct options *options = work->options;
+    struct espi_calibrate_options how = {
+        .method = options->method, .percentile = options->percentile, .team = work->team};
+    int status = ESP_OK;
+    if (options->smooth >= 0)
+        status = espi_smooth(ctx, &work->checkpoint, examples->batches, examples->count, options->smooth, work->team,
+                             &work->factors);
+    if (status || options->activations == ACTIVATIONS_PER_TOKEN)
+        return status;
+    how.factors = work->factors;
+    work->points = espi_calloc(ctx, work->checkpoint.config.layers, sizeof *work->points);
+    return work->points ? espi_calibrate(ctx, &work->checkpoint, examples->batches, examples->count, &how, work->points)
+                        : ESP_ERR_MEMORY;
+}
+
+/* Steps of the activations, trained or found on the data; none: a step per token. */
 static int find_points(esp_context *ctx, struct work *work)
 {
     const struct options *options = work->options;
-    const struct espi_config *config = &work->checkpoint.config;
-    struct espi_calibrate_options how = {
-        .method = options->method, .percentile = options->percentile, .team = work->team};
     struct espi_examples examples;
-    int status;
-    if (!options->calibrate) { // those of quantization-aware training
-        status = espi_quantization_read(ctx, options->checkpoint, config, &work->points);
-        work->report.trained = status > 0;
-        return status > 0 ? ESP_OK : status;
-    }
-    status = espi_examples_read(ctx, &work->job, options->calibrate, options->samples, &examples);
-    if (status)
-        return status;
-    work->points = espi_calloc(ctx, config->layers, sizeof *work->points);
-    status = work->points ? espi_calibrate(ctx, &work->checkpoint, examples.batches, examples.count, &how, work->points)
-                          : ESP_ERR_MEMORY;
+    if (!options->calibrate)
+        return options->activations == ACTIVATIONS_PER_TOKEN ? ESP_OK : read_points(ctx, work);
+    int status = espi_examples_read(ctx, &work->job, options->calibrate, options->samples, &examples);
+    if (!status)
+        status = calibrate(ctx, work, &examples);
     espi_examples_clear(&examples);
     return status;
 }
@@ -317,6 +373,7 @@ static int compile(esp_context *ctx, struct work *work)
     struct espi_compile_options how = {.sparse = options->sparse,
                                        .precisions = work->precisions,
                                        .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])work->points,
+                                       .factors = work->factors,
                                        .tokenizer = work->tokenizer};
     if (!status && options->search)
         status = find_precisions(ctx, work, &how);
@@ -357,6 +414,7 @@ static int run(esp_context *ctx, const struct options *options)
     free(work.report.search.gains);
     free(work.precisions);
     free(work.points);
+    free(work.factors);
     espi_team_free(work.team);
     esp_tokenizer_free(work.tokenizer);
     espi_checkpoint_clear(&work.checkpoint);
@@ -375,7 +433,7 @@ int cmd_compile(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct options options = {
-        .samples = DEFAULT_SAMPLES, .percentile = DEFAULT_PERCENTILE, .find.search.fallback = ESPI_FP32};
+        .samples = DEFAULT_SAMPLES, .percentile = DEFAULT_PERCENTILE, .smooth = -1, .find.search.fallback = ESPI_FP32};
     cli_parse(&argp, "compile", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("compile");

@@ -15,6 +15,7 @@ _espalier()
     --function) COMPREPLY=($(compgen -W "softmax sigmoid none" -- "$current")) ; return ;;
     --precision) COMPREPLY=($(compgen -W "int8 bf16 fp32" -- "$current")) ; return ;;
     --method) COMPREPLY=($(compgen -W "minmax percentile entropy mse" -- "$current")) ; return ;;
+    --activations) COMPREPLY=($(compgen -W "static per-token" -- "$current")) ; return ;;
     --sparse) COMPREPLY=($(compgen -W "measured always never" -- "$current")) ; return ;;
     --fallback) COMPREPLY=($(compgen -W "fp32 bf16" -- "$current")) ; return ;;
     --pattern) COMPREPLY=($(compgen -W "4x1 1x4 2:4 unstructured" -- "$current")) ; return ;;

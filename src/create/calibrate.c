@@ -4,6 +4,7 @@
 #include "create/encoder.h"
 #include "create/histogram.h"
 #include "create/quantize.h"
+#include "create/smooth.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 struct watch {
     struct espi_histogram (*ranges)[ESPI_POINT_COUNT]; // (layers)
     size_t hidden;
+    const float *factors; // see espi_smooth, or NULL
+    float *row;           // (hidden) of a smoothed activation
 };
 
 static void widen(struct espi_histogram *range, float low, float high)
@@ -39,6 +42,17 @@ static void observe(struct espi_histogram *range, size_t tokens, size_t columns,
     }
 }
 
+/* Each channel of x (tokens, columns) by its factor. */
+static void observe_smoothed(const struct watch *watch, struct espi_histogram *range, size_t tokens, size_t columns,
+                             const float *factors, const float *x)
+{
+    for (size_t t = 0; t < tokens; t++) {
+        for (size_t c = 0; c < columns; c++)
+            watch->row[c] = x[t * columns + c] * factors[c];
+        observe(range, 1, columns, 0, columns, watch->row);
+    }
+}
+
 static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, size_t columns, const float *x)
 {
     static const enum espi_esp_point points[] = {
@@ -50,6 +64,12 @@ static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, 
     };
     const struct watch *watch = argument;
     struct espi_histogram *range = &watch->ranges[layer][points[tap]];
+    if (watch->factors && (tap == ESPI_TAP_INPUT || tap == ESPI_TAP_FFN_INPUT)) {
+        enum espi_smooth_point point = tap == ESPI_TAP_INPUT ? ESPI_SMOOTH_QKV : ESPI_SMOOTH_FFN_IN;
+        observe_smoothed(watch, range, tokens, columns,
+                         espi_smooth_factors(watch->factors, watch->hidden, layer, point), x);
+        return;
+    }
     if (tap != ESPI_TAP_QKV) {
         observe(range, tokens, columns, 0, columns, x);
         return;
@@ -58,7 +78,7 @@ static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, 
         observe(range + part, tokens, columns, part * watch->hidden, watch->hidden, x);
 }
 
-static int run_examples(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count)
+int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count)
 {
     size_t most = 0;
     for (size_t i = 0; i < count; i++)
@@ -101,7 +121,7 @@ static int narrow_ranges(esp_context *ctx, struct espi_engine *engine, const str
         return ESP_ERR_MEMORY;
     for (size_t i = 0; i < all; i++)
         ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT].bins = bins + i * ESPI_BINS;
-    int status = run_examples(ctx, engine, examples, count);
+    int status = espi_calibrate_run(ctx, engine, examples, count);
     for (size_t i = 0; !status && i < all; i++)
         narrow(&ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT], options);
     free(bins);
@@ -116,7 +136,7 @@ static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoin
     if (status)
         return status;
     espi_encoder_set_tap(engine, tap, watch);
-    status = run_examples(ctx, engine, examples, count);
+    status = espi_calibrate_run(ctx, engine, examples, count);
     if (!status && options->method != ESPI_CALIBRATE_MINMAX)
         status = narrow_ranges(ctx, engine, examples, count, options, watch->ranges);
     engine->free(engine);
@@ -133,11 +153,11 @@ int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, c
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "calibration: expected a percentile above 50, at most 100, found %g",
                          options->percentile);
     const struct espi_config *config = &checkpoint->config;
-    struct watch watch = {.hidden = config->hidden};
+    struct watch watch = {.hidden = config->hidden, .factors = options->factors};
     watch.ranges = espi_calloc(ctx, config->layers, sizeof *watch.ranges); // 0 is in every range
-    if (!watch.ranges)
-        return ESP_ERR_MEMORY;
-    int status = find_ranges(ctx, checkpoint, examples, count, options, &watch);
+    watch.row = espi_calloc(ctx, config->hidden, sizeof *watch.row);
+    int status =
+        watch.ranges && watch.row ? find_ranges(ctx, checkpoint, examples, count, options, &watch) : ESP_ERR_MEMORY;
     for (size_t layer = 0; !status && layer < config->layers; layer++)
         for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
             struct espi_histogram *range = &watch.ranges[layer][p];
@@ -148,5 +168,6 @@ int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, c
                                          : espi_steps_asymmetric(range->low, range->high);
         }
     free(watch.ranges);
+    free(watch.row);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "base/team.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
+#include "model/engine.h"
 #include "model/esp_model.h"
 
 enum espi_calibration {
@@ -18,7 +19,8 @@ enum espi_calibration {
 
 struct espi_calibrate_options {
     enum espi_calibration method;
-    double percentile; // PERCENTILE: above 50, at most 100, for example 99.99
+    double percentile;    // PERCENTILE: above 50, at most 100, for example 99.99
+    const float *factors; // of espi_smooth, with which the inputs of linear layers become bytes; NULL: none
     struct espi_team *team;
 };
 
@@ -27,5 +29,9 @@ struct espi_calibrate_options {
 int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
                    size_t count, const struct espi_calibrate_options *options,
                    struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
+
+/* Runs an encoder on all batches, for what its tap sees. */
+int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples,
+                       size_t count) ESPI_NODISCARD;
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "create/measure.h"
 #include "create/quantize.h"
+#include "create/smooth.h"
 #include "model/arch.h"
 #include "text/tokenizer.h"
 
@@ -20,6 +21,7 @@ struct build {
     /* one linear layer at a time */
     int8_t *weights; // (largest rows * columns)
     float *scale;    // (largest rows)
+    float *smoothed; // (largest rows * columns) the weights with columns multiplied, of models with factors
 };
 
 /* ---- linear layers ---------------------------------------------------------------------------------------------------- */
@@ -182,6 +184,25 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
     return ESP_OK;
 }
 
+/* Factors of the channels that an int8 layer reads, or NULL. */
+static const float *factors_at(const struct build *build, size_t layer, enum espi_linear_kind kind)
+{
+    if (precision_at(build, layer, kind) != ESPI_INT8 || (kind != ESPI_LINEAR_QKV && kind != ESPI_LINEAR_FFN_IN))
+        return NULL;
+    return espi_smooth_factors(build->options->factors, build->checkpoint->config.hidden, layer,
+                               kind == ESPI_LINEAR_QKV ? ESPI_SMOOTH_QKV : ESPI_SMOOTH_FFN_IN);
+}
+
+/* The weights for an input whose channels have been multiplied by these factors. A channel of factor 0 is not read. */
+static const float *smooth_weights(const struct build *build, const float *weights, size_t rows, size_t columns,
+                                   const float *factors)
+{
+    for (size_t row = 0; row < rows; row++)
+        for (size_t c = 0; c < columns; c++)
+            build->smoothed[row * columns + c] = factors[c] > 0 ? weights[row * columns + c] / factors[c] : 0;
+    return build->smoothed;
+}
+
 /* sources[0]: the weights; sources[1]: their rows. */
 static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_kind kind,
                        struct espi_esp_source sources[2])
@@ -191,6 +212,9 @@ static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_k
     /* Query, key and value follow each other: one matrix, one vector. */
     const float *weights = espi_params_data(params, linear_kinds[kind].weight, section->layer);
     const float *bias = espi_params_data(params, linear_kinds[kind].bias, section->layer);
+    const float *factors = factors_at(build, section->layer, kind);
+    if (factors)
+        weights = smooth_weights(build, weights, section->rows, section->columns, factors);
     espi_quantize_weights(weights, section->rows, section->columns, build->weights, build->scale);
     int status = pack_weights(ctx, build, kind, weights, &sources[0]);
     return status ? status : make_rows(ctx, build, kind, bias, section->columns, &sources[1]);
@@ -261,6 +285,34 @@ static int make_floats(esp_context *ctx, const struct build *build, enum espi_ro
     return ESP_OK;
 }
 
+/* Factors of the LayerNorm in a section, by the linear layer that reads its result, or NULL. */
+static const float *norm_factors(const struct build *build, const struct espi_esp_section *section)
+{
+    size_t next = section->kind == ESPI_ESP_EMBED_NORM ? 0 : section->layer + (size_t)1;
+    if (section->kind == ESPI_ESP_ATTENTION_NORM)
+        return factors_at(build, section->layer, ESPI_LINEAR_FFN_IN);
+    return next < build->checkpoint->config.layers ? factors_at(build, next, ESPI_LINEAR_QKV) : NULL;
+}
+
+/* Gain and bias, and the factors where there are some. */
+static int make_norm(esp_context *ctx, const struct build *build, enum espi_role gain, enum espi_role bias,
+                     struct espi_esp_source *source)
+{
+    size_t layer = source->section.layer, columns = source->section.columns;
+    const float *factors = norm_factors(build, &source->section);
+    source->section.rows = factors ? 3 : 2;
+    float *out = espi_calloc(ctx, source->section.rows, columns * sizeof *out);
+    if (!out)
+        return ESP_ERR_MEMORY;
+    memcpy(out, espi_params_data(&build->checkpoint->params, gain, layer), columns * sizeof *out);
+    memcpy(out + columns, espi_params_data(&build->checkpoint->params, bias, layer), columns * sizeof *out);
+    if (factors)
+        memcpy(out + 2 * columns, factors, columns * sizeof *out);
+    source->data = out;
+    source->section.bytes = source->section.rows * columns * sizeof *out;
+    return ESP_OK;
+}
+
 static int make_section(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
 {
     /* The tensors of a section that holds floats; two for a LayerNorm. */
@@ -269,9 +321,6 @@ static int make_section(esp_context *ctx, const struct build *build, struct espi
         enum espi_role role;
         size_t second;
     } floats[] = {
-        {ESPI_ESP_EMBED_NORM, ESPI_EMBED_NORM_W, ESPI_EMBED_NORM_B},
-        {ESPI_ESP_ATTENTION_NORM, ESPI_ATTENTION_NORM_W, ESPI_ATTENTION_NORM_B},
-        {ESPI_ESP_FFN_NORM, ESPI_FFN_NORM_W, ESPI_FFN_NORM_B},
         {ESPI_ESP_POOLER_W, ESPI_POOLER_W, ESPI_ROLE_COUNT},
         {ESPI_ESP_POOLER_B, ESPI_POOLER_B, ESPI_ROLE_COUNT},
         {ESPI_ESP_PRE_CLASSIFIER_W, ESPI_PRE_CLASSIFIER_W, ESPI_ROLE_COUNT},
@@ -289,6 +338,12 @@ static int make_section(esp_context *ctx, const struct build *build, struct espi
         return make_text(ctx, build, source);
     case ESPI_ESP_TOKENIZER:
         return make_tokenizer(ctx, build, source);
+    case ESPI_ESP_EMBED_NORM:
+        return make_norm(ctx, build, ESPI_EMBED_NORM_W, ESPI_EMBED_NORM_B, source);
+    case ESPI_ESP_ATTENTION_NORM:
+        return make_norm(ctx, build, ESPI_ATTENTION_NORM_W, ESPI_ATTENTION_NORM_B, source);
+    case ESPI_ESP_FFN_NORM:
+        return make_norm(ctx, build, ESPI_FFN_NORM_W, ESPI_FFN_NORM_B, source);
     case ESPI_ESP_EMBED_WORD:
         return make_embedding(ctx, build, ESPI_EMBED_WORD, source);
     case ESPI_ESP_EMBED_POSITION:
@@ -332,7 +387,10 @@ static int prepare(esp_context *ctx, struct build *build)
     build->scale = espi_calloc(ctx, rows, sizeof *build->scale);
     if (build->report)
         build->report->linears = espi_calloc(ctx, 4 * config->layers, sizeof *build->report->linears);
-    bool complete = slots && build->sources && build->weights && build->scale;
+    if (build->options->factors)
+        build->smoothed = espi_calloc(ctx, rows, config->hidden * sizeof *build->smoothed);
+    bool complete =
+        slots && build->sources && build->weights && build->scale && (build->smoothed || !build->options->factors);
     if (complete && (!build->report || build->report->linears)) {
         espi_esp_slots(config, build->options->tokenizer != NULL, slots);
         for (size_t i = 0; i < build->count; i++)
@@ -362,6 +420,7 @@ static int make_image(esp_context *ctx, struct build *build, unsigned char **ima
     free(build->sources);
     free(build->weights);
     free(build->scale);
+    free(build->smoothed);
     return status;
 }
 

@@ -23,6 +23,7 @@ struct espi_compile_options {
     enum espi_sparse_choice sparse;
     const enum espi_precision *precisions;               // (layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
     const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers) see espi_calibrate; NULL: a step per token
+    const float *factors;                                // of espi_smooth; NULL: none
     const esp_tokenizer *tokenizer;                      // NULL: a file for raw ids
 };
 

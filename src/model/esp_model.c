@@ -24,6 +24,14 @@ static bool encoding_fits(uint32_t wanted, uint32_t found)
     return found == wanted || (wanted == ESPI_ESP_QUADS_DENSE && packed);
 }
 
+/* A LayerNorm whose result becomes bytes may have a factor a channel. */
+static bool rows_fit(const struct espi_esp_slot *slot, const struct espi_esp_section *section)
+{
+    bool norm =
+        slot->kind == ESPI_ESP_EMBED_NORM || slot->kind == ESPI_ESP_ATTENTION_NORM || slot->kind == ESPI_ESP_FFN_NORM;
+    return section->rows == slot->rows || (norm && section->rows == slot->rows + 1);
+}
+
 static int check_slot(esp_context *ctx, const char *source, const struct espi_esp_slot *slot,
                       const struct espi_esp_section *section)
 {
@@ -36,7 +44,7 @@ static int check_slot(esp_context *ctx, const char *source, const struct espi_es
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %s: expected encoding %s, found %s (%" PRIu32 ")", source, name,
                          espi_esp_encoding_name(slot->encoding), espi_esp_encoding_name(section->encoding),
                          section->encoding);
-    if (section->rows != slot->rows)
+    if (!rows_fit(slot, section))
         return slot_fail(ctx, source, section, "rows", slot->rows, section->rows);
     if (slot->columns && section->columns != slot->columns)
         return slot_fail(ctx, source, section, "columns", slot->columns, section->columns);
@@ -125,7 +133,9 @@ static void view_rows(const struct espi_esp_file *file, const struct espi_esp_se
 static struct espi_esp_norm view_norm(const struct espi_esp_file *file, const struct espi_esp_section *section)
 {
     const float *data = data_of(file, section);
-    return (struct espi_esp_norm){.gain = data, .bias = data + section->columns};
+    return (struct espi_esp_norm){.gain = data,
+                                  .bias = data + section->columns,
+                                  .factor = section->rows > 2 ? data + 2 * section->columns : NULL};
 }
 
 static int view_layer_section(esp_context *ctx, const struct espi_esp_file *file,

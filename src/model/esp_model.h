@@ -73,6 +73,7 @@ const char *espi_esp_linear_name(const struct espi_esp_linear *linear);
 
 struct espi_esp_norm {
     const float *gain, *bias; // (hidden)
+    const float *factor;      // (hidden) of each channel where the result becomes bytes; NULL: 1
 };
 
 struct espi_esp_layer {

@@ -47,8 +47,8 @@ static bool filling(const struct maker *maker)
     return maker->plan->steps && !maker->status;
 }
 
-/* An array of `count` times one value; NULL while counting or when out of memory. */
-static const float *constant(struct maker *maker, size_t count, float value)
+/* An array of `count` times one value, or of that times each factor; NULL while counting or when out of memory. */
+static const float *scaled(struct maker *maker, size_t count, float value, const float *factor)
 {
     if (!filling(maker))
         return NULL;
@@ -58,17 +58,24 @@ static const float *constant(struct maker *maker, size_t count, float value)
         return NULL;
     }
     for (size_t i = 0; i < count; i++)
-        array[i] = value;
+        array[i] = factor ? value * factor[i] : value;
     return array;
 }
 
-static struct espi_quantize quantizer(struct maker *maker, size_t rows, size_t layer, enum espi_esp_point point)
+static const float *constant(struct maker *maker, size_t count, float value)
+{
+    return scaled(maker, count, value, NULL);
+}
+
+/* `factor`: (rows) of each row, or NULL */
+static struct espi_quantize quantizer(struct maker *maker, size_t rows, size_t layer, enum espi_esp_point point,
+                                      const float *factor)
 {
     const struct espi_esp_model *model = maker->plan->model;
     if (!model->fixed_steps)
-        return (struct espi_quantize){.scale = maker->ones, .zero_point = 128};
+        return (struct espi_quantize){.scale = factor ? factor : maker->ones, .zero_point = 128};
     struct espi_steps steps = model->layers[layer].points[point];
-    return (struct espi_quantize){.scale = constant(maker, rows, 1 / steps.step), .zero_point = steps.zero_point};
+    return (struct espi_quantize){.scale = scaled(maker, rows, 1 / steps.step, factor), .zero_point = steps.zero_point};
 }
 
 /* The LayerNorm whose result the linear layer `next` of layer `number` reads at `point`: as bytes or as it is. NULL:
@@ -80,7 +87,7 @@ static void add_norm(struct maker *maker, size_t layer, const struct espi_esp_no
     struct espi_step *step = append(maker, ESPI_STEP_NORM, layer, ESPI_BUFFER_STREAM, ESPI_BUFFER_BYTES);
     step->norm = (struct espi_layer_norm){.gain = norm->gain, .bias = norm->bias, .epsilon = config->layer_norm_eps};
     if (next && next->precision == ESPI_INT8)
-        step->quantize = quantizer(maker, config->hidden, number, point);
+        step->quantize = quantizer(maker, config->hidden, number, point, norm->factor);
 }
 
 static struct espi_step *add_linear(struct maker *maker, size_t layer, const struct espi_esp_linear *linear,
@@ -101,7 +108,7 @@ static void add_quantize(struct maker *maker, size_t layer, enum espi_buffer in,
                          enum espi_esp_point point)
 {
     struct espi_step *step = append(maker, ESPI_STEP_QUANTIZE, layer, in, out);
-    step->quantize = quantizer(maker, maker->plan->rows[in], layer, point);
+    step->quantize = quantizer(maker, maker->plan->rows[in], layer, point, NULL);
 }
 
 static void add_attention(struct maker *maker, size_t layer, enum espi_buffer out)

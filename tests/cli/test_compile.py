@@ -33,7 +33,8 @@ class Compile(support.Scratch):
     def test_close_to_the_checkpoint(self):
         calibrate = ["--calibrate", self.calibration()]
         for number, arguments in enumerate(([], calibrate, ["--precision", "fp32"], [*calibrate, "--precision", "bf16"],
-                                            [*calibrate, "--precision", "fp32"])):
+                                            [*calibrate, "--precision", "fp32"], [*calibrate, "--smooth", "0.5"],
+                                            [*calibrate, "--smooth", "1", "--activations", "per-token"])):
             checkpoint, esp = self.compiled(*arguments)
             raw = "".join(json.dumps({"input_ids": [(7 * i + j) % 200 for j in range(3 + i)]}) + "\n"
                           for i in range(20))
@@ -83,6 +84,24 @@ class Compile(support.Scratch):
             self.assertEqual(len(self.ok("run", self.path(method), stdin=questions(3)).stdout.splitlines()), 3)
         self.assertEqual(len(set(files)), 4)
 
+    def test_activations_and_smoothing(self):
+        checkpoint = self.model(hidden_size=64, intermediate_size=128)
+        calibrate = ["--calibrate", self.calibration()]
+        sizes = []
+        for number, (arguments, activations, smooth) in enumerate((
+                ([], "per_token", None), (calibrate, "static", None),
+                ([*calibrate, "--activations", "per-token"], "per_token", None),
+                ([*calibrate, "--smooth", "0.5"], "static", 0.5),
+                ([*calibrate, "--smooth", "0", "--activations", "per-token"], "per_token", 0))):
+            path = self.path(f"{number}.esp")
+            report = json.loads(self.ok("compile", checkpoint, "-o", path, "--json", *arguments).stdout)
+            self.assertEqual((report["activations"], report.get("smooth")), (activations, smooth))
+            info = json.loads(self.ok("info", path, "--json").stdout)
+            self.assertEqual(info["activations"], activations)
+            sizes.append(report["bytes"])
+        self.assertEqual(sizes[0], sizes[2])
+        self.assertGreater(sizes[3], sizes[1])  # the factors
+
     def test_max_drop(self):
         checkpoint = self.model(hidden_size=64, intermediate_size=128)
         data = self.calibration()
@@ -127,6 +146,11 @@ class Compile(support.Scratch):
                                          ([checkpoint, "-o", self.path("x.esp"), "--eval", "x"], 2, "--max-drop"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--method", "mse"], 2,
                                           "--calibrate"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--smooth", "0.5"], 2, "--calibrate"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--smooth", "1.5", "--calibrate",
+                                           "x"], 2, "--smooth: expected"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--activations", "static"], 2,
+                                          "no ranges of quantization-aware training"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "1%", "--eval",
                                            self.path("none")], 1, "none"),
                                          ([checkpoint, "-o", self.path("no", "x.esp")], 1, "cannot create"),

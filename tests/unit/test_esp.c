@@ -155,6 +155,8 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
       "expected encoding f32, found "                                                                                  \
       "int8-sparse")                                                                                                   \
     X(rows, (S(2).rows = 21, seal(image)), FORMAT, "word embeddings: rows: expected 20, found 21")                     \
+    X(rows_of_norm, (S(5).rows = 4, seal(image)), FORMAT, "embedding LayerNorm: rows: expected 2, found 4")            \
+    X(factors_of_norm, (S(5).rows = 3, seal(image)), FORMAT, "embedding LayerNorm: bytes: expected 96, found 64")      \
     X(columns, (S(2).columns = 9, seal(image)), FORMAT, "word embeddings: columns: expected 8, found 9")               \
     X(columns_wide, (S(1).columns = UINT64_MAX, seal(image)), FORMAT, "model: bytes: expected 184467440737095516")     \
     X(text_length, (S(0).columns--, seal(image)), FORMAT, "config: bytes: expected ")                                  \

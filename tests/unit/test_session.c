@@ -2,6 +2,7 @@
  * Sessions on random models: the same bits whatever the neighbours, threads, capacity and ISA; memory as stated. */
 #include "create/compile.h"
 #include "create/encoder.h"
+#include "create/smooth.h"
 #include "run/session.h"
 
 #include "random_model.h"
@@ -42,9 +43,25 @@ static const uint32_t lengths[] = {3, 64, 1, 129, 17, 60, 2, 128, 33};
 enum { SEQUENCES = sizeof lengths / sizeof *lengths, POSITIONS = 41 };
 
 /* How the activations get their steps and which linear layers take floats; the mixtures are drawn. */
-enum how { PER_TOKEN, STATIC, PER_TOKEN_FP32, STATIC_FP32, PER_TOKEN_BF16, STATIC_BF16, HOW_COUNT };
-static const char *const how_names[] = {
-    "per token", "static", "per token, some fp32", "static, some fp32", "per token, some bf16", "static, some bf16"};
+enum how {
+    PER_TOKEN,
+    STATIC,
+    PER_TOKEN_FP32,
+    STATIC_FP32,
+    PER_TOKEN_BF16,
+    STATIC_BF16,
+    PER_TOKEN_SMOOTH,
+    STATIC_SMOOTH,
+    HOW_COUNT
+};
+static const char *const how_names[] = {"per token",
+                                        "static",
+                                        "per token, some fp32",
+                                        "static, some fp32",
+                                        "per token, some bf16",
+                                        "static, some bf16",
+                                        "per token, some fp32, smoothed",
+                                        "static, some fp32, smoothed"};
 
 static bool is_static(enum how how)
 {
@@ -73,18 +90,24 @@ static void open_fixture(struct fixture *f, size_t model, enum how how)
         test_batch_random(&examples[i], &f->checkpoint.config, lengths, SEQUENCES, 50 + i);
         batches[i] = examples[i].batch;
     }
+    float *factors = NULL;
+    if (how >= PER_TOKEN_SMOOTH)
+        test_ok(f->ctx, espi_smooth(f->ctx, &f->checkpoint, batches, 2, 0.5, NULL, &factors));
     enum espi_precision precisions[3 * ESPI_LINEAR_COUNT];
+    enum espi_precision fallback = how == PER_TOKEN_BF16 || how == STATIC_BF16 ? ESPI_BF16 : ESPI_FP32;
     struct espi_random draw = {.seed = 31, .stream = model};
     for (size_t i = 0; i < ESPI_COUNT(precisions); i++)
-        precisions[i] = espi_random_below(&draw, 2) ? how >= PER_TOKEN_BF16 ? ESPI_BF16 : ESPI_FP32 : ESPI_INT8;
+        precisions[i] = espi_random_below(&draw, 2) ? fallback : ESPI_INT8;
     struct espi_steps points[3][ESPI_POINT_COUNT];
-    struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX};
+    struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX, .factors = factors};
     test_ok(f->ctx, espi_calibrate(f->ctx, &f->checkpoint, batches, 2, &calibrate, points));
     const struct espi_steps(*fixed)[ESPI_POINT_COUNT] = (const struct espi_steps(*)[ESPI_POINT_COUNT])points;
     struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS,
                                            .points = is_static(how) ? fixed : NULL,
+                                           .factors = factors,
                                            .precisions = how >= PER_TOKEN_FP32 ? precisions : NULL};
     test_ok(f->ctx, espi_compile(f->ctx, &f->checkpoint, &options, f->path, NULL));
+    free(factors);
     test_ok(f->ctx, espi_esp_model_open(f->ctx, f->path, &f->model));
     test_ok(f->ctx, espi_plan_make(f->ctx, &f->model, &f->plan));
     test_batch_random(&f->batch, &f->checkpoint.config, lengths, SEQUENCES, 7);
