@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier bench MODEL: how fast a model is on this machine. */
+#include "bench_kernels.h"
 #include "bench_model.h"
+#include "bench_ops.h"
 #include "cli.h"
 #include "describe.h"
 
@@ -13,7 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { OPTION_ONLY = 1000 };
 enum { MOST_VALUES = 64, MOST_BATCH = 65536, MOST_LENGTH = 65536, MOST_THREADS = 1024 };
+
+static const double MODEL_SECONDS = 2, KERNEL_SECONDS = 0.1; // where --seconds is not given
 
 /* The values of an option, of which every combination is measured. */
 struct list {
@@ -22,10 +27,10 @@ struct list {
 };
 
 struct options {
-    const char *model;
+    const char *model, *only;
     struct list batch, length, threads, instances;
     double seconds;
-    bool json;
+    bool ops, kernels, json;
 };
 
 static const struct argp_option option_table[] = {
@@ -35,7 +40,11 @@ static const struct argp_option option_table[] = {
      "threads of an instance (default: ESPALIER_THREADS or the cores this process may use, shared by the instances)",
      0},
     {"instances", 'n', "LIST", 0, "batches at once, each on CPUs of its own where there are enough (default 1)", 0},
-    {"seconds", 's', "S", 0, "measure each for at least S seconds, after a quarter of it to warm up (default 2)", 0},
+    {"seconds", 's', "S", 0,
+     "measure each for at least S seconds, after a quarter of it to warm up (default 2; of kernels 0.1)", 0},
+    {"ops", 'o', NULL, 0, "where the time of a compiled model goes: each op with its share and its rate", 1},
+    {"kernels", 'k', NULL, 0, "no MODEL: every version of every kernel this CPU has", 1},
+    {"only", OPTION_ONLY, "TEXT", 0, "with --kernels: those with TEXT in their names", 1},
     {"json", 'j', NULL, 0, "print one JSON object, or an array where a LIST has several values", 0},
     {0},
 };
@@ -52,6 +61,18 @@ static void parse_list(struct argp_state *state, const char *option, const char 
         list->values[list->count++] = cli_parse_size(state, option, part, 1, high);
     }
     free(copy);
+}
+
+static void check_options(struct argp_state *state, const struct options *options)
+{
+    if (options->kernels && (options->model || options->ops))
+        argp_error(state, "--kernels measures no model: neither a MODEL nor --ops goes with it");
+    if (options->only && !options->kernels)
+        argp_error(state, "--only goes with --kernels");
+    if (options->ops && (options->instances.count > 1 || options->instances.values[0] > 1))
+        argp_error(state, "--ops measures one instance: --instances does not go with it");
+    if (!options->model && !options->kernels)
+        argp_error(state, "expected a MODEL: a checkpoint directory or a compiled file");
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
@@ -73,6 +94,15 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 's':
         options->seconds = cli_parse_number(state, "seconds", argument, 0, 86400);
         break;
+    case 'o':
+        options->ops = true;
+        break;
+    case 'k':
+        options->kernels = true;
+        break;
+    case OPTION_ONLY:
+        options->only = argument;
+        break;
     case 'j':
         options->json = true;
         break;
@@ -80,8 +110,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         cli_take_argument(state, "MODEL", argument, &options->model);
         break;
     case ARGP_KEY_END:
-        if (!options->model)
-            argp_error(state, "expected a MODEL: a checkpoint directory or a compiled file");
+        check_options(state, options);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -130,15 +159,24 @@ static json_t *result_to_json(const struct cli_bench_shape *shape, const struct 
                      result->sequences_per_second, "tokens_per_s", result->tokens_per_second);
 }
 
+static void print_machine(const json_t *machine)
+{
+    printf("machine  %s, %lld cores for this process\n", json_string_value(json_object_get(machine, "cpu")),
+           (long long)json_integer_value(json_object_get(machine, "cores")));
+}
+
 static void print_head(const json_t *about)
 {
     const char *isa = json_string_value(json_object_get(about, "isa"));
-    const json_t *machine = json_object_get(about, "machine");
     printf("model    %s\n", json_string_value(json_object_get(about, "model")));
     printf("weights  %s, run by %s%s%s\n", json_string_value(json_object_get(about, "precision")),
            json_string_value(json_object_get(about, "engine")), isa ? " on " : "", isa ? isa : "");
-    printf("machine  %s, %lld cores for this process\n\n", json_string_value(json_object_get(machine, "cpu")),
-           (long long)json_integer_value(json_object_get(machine, "cores")));
+    print_machine(json_object_get(about, "machine"));
+    putchar('\n');
+}
+
+static void print_columns(void)
+{
     printf("%6s %6s %7s %9s %7s %10s %10s %10s %10s %12s\n", "batch", "length", "threads", "instances", "runs",
            "median ms", "p90 ms", "p99 ms", "seq/s", "tokens/s");
 }
@@ -151,6 +189,26 @@ static void print_result(const struct cli_bench_shape *shape, const struct cli_b
     fflush(stdout);
 }
 
+/* Measures one combination and prints it, or sets *figures. */
+static int measure(esp_context *ctx, const struct options *options, const struct cli_model *model,
+                   const struct cli_bench_shape *shape, json_t **figures)
+{
+    struct cli_bench_result result;
+    *figures = NULL;
+    if (options->ops) {
+        int status = cli_bench_ops(ctx, model, shape, options->seconds, figures);
+        if (!status && !options->json)
+            cli_bench_print_ops(*figures);
+        return status;
+    }
+    int status = cli_bench_model(ctx, model, shape, options->seconds, &result);
+    if (!status && options->json)
+        *figures = result_to_json(shape, &result);
+    else if (!status)
+        print_result(shape, &result);
+    return status;
+}
+
 /* Measures every combination; what is done when a signal comes has been printed, or is in `list`. */
 static int measure_all(esp_context *ctx, const struct options *options, const struct cli_model *model,
                        const json_t *about, json_t *list)
@@ -160,33 +218,37 @@ static int measure_all(esp_context *ctx, const struct options *options, const st
                                      .unit = "combinations",
                                      .total = combinations(options)};
     int status = ESP_OK;
+    if (!options->json)
+        print_head(about);
+    if (!options->json && !options->ops)
+        print_columns();
     for (size_t i = 0; i < combinations(options) && !status; i++) {
         struct cli_bench_shape shape;
-        struct cli_bench_result result;
+        json_t *figures;
         espi_progress_update(&progress, i, NULL);
         status = shape_at(ctx, options, i, &shape);
         if (!status)
-            status = cli_bench_model(ctx, model, &shape, options->seconds, &result);
+            status = measure(ctx, options, model, &shape, &figures);
         if (status)
             break;
         espi_progress_update(&progress, i + 1, NULL);
-        if (!options->json) {
-            if (i == 0)
-                print_head(about);
-            print_result(&shape, &result);
-            continue;
+        if (options->json) {
+            json_t *row = json_copy((json_t *)(uintptr_t)about);
+            json_object_update(row, figures);
+            json_array_append_new(list, row);
         }
-        json_t *row = json_copy((json_t *)(uintptr_t)about), *figures = result_to_json(&shape, &result);
-        json_object_update(row, figures);
         json_decref(figures);
-        json_array_append_new(list, row);
     }
     espi_progress_end(&progress, NULL);
     return status;
 }
 
-static int check_lengths(esp_context *ctx, const struct options *options, const struct espi_config *config)
+static int check_model(esp_context *ctx, const struct options *options, const struct cli_model *model)
 {
+    const struct espi_config *config = cli_model_config(model);
+    if (options->ops && !cli_model_is_compiled(model))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "--ops: expected a compiled file, found the checkpoint %s",
+                         options->model);
     for (size_t i = 0; i < options->length.count; i++)
         if (options->length.values[i] > config->max_positions)
             return espi_fail(ctx, ESP_ERR_ARGUMENT,
@@ -201,7 +263,7 @@ static int bench_model(esp_context *ctx, const struct options *options)
     json_t *about = NULL, *list = json_array();
     int status = cli_model_load(ctx, options->model, false, &model);
     if (!status)
-        status = check_lengths(ctx, options, cli_model_config(&model));
+        status = check_model(ctx, options, &model);
     if (!status) {
         about = cli_describe_engine(options->model, &model);
         status = measure_all(ctx, options, &model, about, list);
@@ -217,12 +279,37 @@ static int bench_model(esp_context *ctx, const struct options *options)
     return status;
 }
 
+static int bench_kernels(esp_context *ctx, const struct options *options)
+{
+    struct espi_kernel_set set;
+    int status = espi_kernels_choose_default(ctx, &set);
+    if (status)
+        return status;
+    json_t *machine = cli_describe_machine(set.cap), *peaks = cli_bench_peaks(set.cap), *list = json_array(), *peak;
+    const char *kind;
+    if (!options->json) {
+        print_machine(machine);
+        json_object_foreach(peaks, kind, peak)
+            printf("peak     %s %.1f: %s\n", kind, json_number_value(json_object_get(peak, "g_per_s")),
+                   json_string_value(json_object_get(peak, "name")));
+        putchar('\n');
+    }
+    status = cli_bench_kernels(ctx, options->only, options->seconds, options->json ? list : NULL);
+    json_t *report = json_pack("{s:o,s:o,s:o}", "machine", machine, "peaks", peaks, "kernels", list);
+    if (options->json) {
+        int printed = espi_json_print(ctx, report, false, stdout);
+        status = status ? status : printed;
+    }
+    json_decref(report);
+    return status;
+}
+
 int cmd_bench(int argc, char **argv)
 {
     static const struct argp argp = {
         option_table,
         parse_option,
-        "MODEL",
+        "MODEL\n--kernels",
         "Measures throughput and latency of a checkpoint or a compiled file on batches of random token ids."
         "\vA LIST is one number or several with commas between them; all combinations are measured. Times are of a "
         "batch, "
@@ -231,11 +318,13 @@ int cmd_bench(int argc, char **argv)
         NULL,
         NULL};
     struct options options = {
-        .batch = {{1}, 1}, .length = {{128}, 1}, .threads = {{0}, 1}, .instances = {{1}, 1}, .seconds = 2};
+        .batch = {{1}, 1}, .length = {{128}, 1}, .threads = {{0}, 1}, .instances = {{1}, 1}, .seconds = -1};
     cli_parse(&argp, "bench", argc, argv, &options);
+    if (options.seconds < 0)
+        options.seconds = options.kernels ? KERNEL_SECONDS : MODEL_SECONDS;
     cli_catch_signals();
     esp_context *ctx = cli_context_new("bench");
-    int code = cli_exit_code(ctx, "bench", bench_model(ctx, &options));
+    int code = cli_exit_code(ctx, "bench", options.kernels ? bench_kernels(ctx, &options) : bench_model(ctx, &options));
     esp_context_free(ctx);
     return code;
 }

@@ -2,12 +2,11 @@
  * The steps of a plan over the panels of a batch. */
 #include "run/session_private.h"
 
+#include "base/clock.h"
 #include "base/size.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-/* ---- one step on one panel ---------------------------------------------------------------------------------------------- */
 
 struct work {
     struct espi_session *session;
@@ -19,6 +18,27 @@ struct work {
     const void *x;
     size_t width;
 };
+
+/* ---- the profile ----------------------------------------------------------------------------------------------------- */
+
+void espi_session_profile(struct espi_engine *engine, double *seconds)
+{
+    ((struct espi_session *)engine)->profile = seconds;
+}
+
+static double profile_begin(const struct espi_session *session)
+{
+    return session->profile ? espi_clock() : 0;
+}
+
+/* step plan->length: the model's head */
+static void profile_end(const struct espi_session *session, size_t thread, size_t step, double begun)
+{
+    if (session->profile)
+        session->profile[thread * (session->plan->length + 1) + step] += espi_clock() - begun;
+}
+
+/* ---- one step on one panel ---------------------------------------------------------------------------------------------- */
 
 void *espi_session_panel(const struct espi_session *session, const struct espi_scratch *scratch,
                          enum espi_buffer buffer, size_t panel)
@@ -98,10 +118,12 @@ enum { SHARED_QUADS = 16 }; // quads a thread takes at a time from a linear laye
 
 static void run_shared_rows(void *argument, size_t index, size_t thread)
 {
-    (void)thread;
     const struct work *work = argument;
     size_t quads = espi_quad_count(work->steps->linear->rows), first = index * SHARED_QUADS;
+    double begun = profile_begin(work->session);
     run_rows(work, work->steps, first, espi_size_min(first + SHARED_QUADS, quads));
+    if (thread > 0) // of thread 0 run_step takes the time of the whole step
+        profile_end(work->session, thread, (size_t)(work->steps - work->session->plan->steps), begun);
 }
 
 /* The input of a linear layer in the order its product reads. */
@@ -145,6 +167,7 @@ static void run_step(const struct work *work, const struct espi_scratch *scratch
     size_t width = espi_panel_width(espi_panel_tokens(work->part, panel));
     void *in = espi_session_panel(work->session, scratch, step->in, panel);
     struct espi_quantize quantize = quantizer(work, scratch, step, panel);
+    double begun = profile_begin(work->session);
     switch (step->kind) {
     case ESPI_STEP_EMBED:
         embed(work, scratch, panel, width);
@@ -164,6 +187,7 @@ static void run_step(const struct work *work, const struct espi_scratch *scratch
     case ESPI_STEP_ATTENTION:
         break;
     }
+    profile_end(work->session, (size_t)(scratch - work->session->scratch), (size_t)(step - plan->steps), begun);
 }
 
 /* ---- attention ------------------------------------------------------------------------------------------------------------ */
@@ -183,6 +207,7 @@ static void attend(void *argument, size_t index, size_t thread)
                              .tokens = work->part->tokens,
                              .first = starts[0] - work->part->token,
                              .count = tokens};
+    double begun = profile_begin(session);
     struct espi_packed_head head;
     struct espi_attention attention = work->steps->attention;
     espi_head_place(&head, tokens, size, scratch->head);
@@ -200,6 +225,7 @@ static void attend(void *argument, size_t index, size_t thread)
     attention.row = row;
     attention.out = session->buffers[work->steps->out];
     plan->kernels.attention(&head, 0, espi_query_blocks(tokens), &attention, scratch->scores);
+    profile_end(session, thread, (size_t)(work->steps - plan->steps), begun);
 }
 
 /* ---- all steps ------------------------------------------------------------------------------------------------------------ */
@@ -259,7 +285,9 @@ static int run(struct espi_engine *engine, esp_context *ctx, const struct espi_b
                                  .token = batch->starts[first],
                                  .tokens = batch->starts[end] - batch->starts[first]};
         run_part(session, &part);
+        double begun = profile_begin(session);
         espi_session_finish(session, &part, wanted);
+        profile_end(session, 0, session->plan->length, begun);
     }
     return status;
 }

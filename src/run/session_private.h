@@ -34,6 +34,7 @@ struct espi_session {
     void *slab;
     void *buffers[ESPI_BUFFER_COUNT]; // those of the batch
     struct espi_scratch *scratch;     // (threads)
+    double *profile;                  // (threads, plan->length + 1) or NULL
 };
 
 static inline size_t espi_panels(size_t tokens)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check [--seed N] [--cases N] [--only TEXT] [--bench] [--mutant NAME]
+ * check [--seed N] [--cases N] [--only TEXT] [--mutant NAME]
  * Every version of every op that this CPU has, against the C reference. */
 #include "check.h"
 
@@ -15,7 +15,6 @@ struct options {
     uint64_t seed;
     size_t cases;
     const char *only, *mutant;
-    bool bench;
 };
 
 static check_fn *const checks[] = {
@@ -94,11 +93,9 @@ static bool parse(int argc, char **argv, struct options *options)
 {
     for (int i = 1; i < argc; i++) {
         unsigned long long number = 0;
-        if (!strcmp(argv[i], "--bench"))
-            options->bench = true;
-        else if (i + 1 == argc)
+        if (i + 1 == argc)
             return false;
-        else if (!strcmp(argv[i], "--only"))
+        if (!strcmp(argv[i], "--only"))
             options->only = argv[++i];
         else if (!strcmp(argv[i], "--mutant"))
             options->mutant = argv[++i];
@@ -116,10 +113,8 @@ int main(int argc, char **argv)
 {
     struct options options = {.seed = (uint64_t)time(NULL), .cases = 400};
     if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: check [--seed N] [--cases N] [--only TEXT] [--bench] [--mutant NAME]\n");
+        fprintf(stderr, "usage: check [--seed N] [--cases N] [--only TEXT] [--mutant NAME]\n");
         return 2;
     }
-    if (options.bench)
-        return bench(options.only);
     return options.mutant ? check_mutant(&options) : check_all(&options);
 }

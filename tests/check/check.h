@@ -66,18 +66,4 @@ typedef bool check_fn(struct espi_random *random, const struct version *version,
 #include "mutants/mutants.inc"
 #undef CHECK_MUTANT
 
-/* ---- bench.c, bench_panels.c, peak.c --------------------------------------------------------------------------------------------------- */
-
-/* Times the versions whose name contains `only` (NULL: all); returns the exit code. */
-int bench(const char *only);
-void bench_floats(const char *only); // the float and bf16 products
-void bench_panels(const char *only); // the ops that are no products, on the shapes of a DistilBERT layer
-
-/* 10^9 operations a second of the strongest 8-bit dot product this CPU has, measured now for about a millisecond, and
- * its name. 0: it has none. */
-double measure_peak(const char **name);
-
-/* The same of float multiply-adds, each two operations. */
-double measure_float_peak(void);
-
 #endif

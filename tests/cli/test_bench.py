@@ -72,6 +72,56 @@ class Bench(support.Scratch):
         row = self.report(self.esp, "--length", "8", "--threads", "1", "--instances", "64")
         self.check_row(row, length=8, instances=64)
 
+    def test_ops(self):
+        compiled = self.ok("info", self.esp, "--json").stdout
+        layers = {layer["name"]: layer["precision"] for layer in json.loads(compiled)["linear_layers"]}
+        for threads in ("1", "3"):
+            row = self.report(self.esp, "--ops", "--length", "60", "--batch", "5", "--threads", threads)
+            self.assertEqual((row["batch"], row["length"], row["threads"]), (5, 60, int(threads)))
+            ops = {op["op"]: op for op in row["ops"]}
+            self.assertEqual(len(ops), len(row["ops"]))
+            self.assertLessEqual({"embeddings", "layer_norm", "attention", "head", "between_steps", *layers}, set(ops))
+            self.assertAlmostEqual(sum(op["share"] for op in row["ops"]), 1, places=6)
+            self.assertAlmostEqual(sum(op["thread_ms"] for op in row["ops"]) / row["thread_ms"], 1, places=6)
+            products = sum(ops[name]["share"] for name in ("attention", *layers))
+            self.assertAlmostEqual(row["outside_products_and_attention"], 1 - products, places=6)
+            for name, precision in layers.items():
+                self.assertEqual(ops[name]["precision"], precision)
+                self.assertGreater(ops[name]["gops"], 0)
+            operations = {name: ops[name]["gops"] * ops[name]["thread_ms"] for name in layers}
+            self.assertAlmostEqual(operations["query_key_value"] / operations["attention_output"], 3, places=5)
+            self.assertAlmostEqual(operations["ffn_input"] / operations["attention_output"], 2, places=5)
+            for op in row["ops"]:
+                if "of_peak" in op:
+                    rate = op["gbytes" if op["peak"] == "copy" else "gops"]
+                    self.assertAlmostEqual(op["of_peak"] * row["peaks"][op["peak"]]["g_per_s"] / rate, 1, places=6)
+        text = self.ok("bench", self.esp, "--ops", *QUICK, "--length", "8,9", "--threads", "1").stdout
+        self.assertEqual(len([line for line in text.splitlines() if line.startswith("total")]), 2, text)
+
+    def test_kernels(self):
+        report = json.loads(self.ok("bench", "--kernels", "--seconds", "0", "--only", "sparse", "--json").stdout)
+        self.assertIn("cores", report["machine"])
+        names = {row["version"] for row in report["kernels"]}
+        self.assertTrue(names and all("sparse" in name for name in names), names)
+        best = report["machine"]["isas"][-1]
+        if best == "c":
+            self.assertEqual(report["peaks"], {})
+        else:
+            self.assertEqual(set(report["peaks"]), {"int8", "fp32", "bf16", "copy"})
+            self.assertFalse([name for name in names if name.endswith("_c")])
+        sparse = [row for row in report["kernels"] if row["op"] == "sparse_u8s8"]
+        self.assertEqual({(row["rows"], row["columns"]) for row in sparse}, {(768, 768), (3072, 768), (768, 3072)})
+        self.assertEqual({row["tokens"] for row in sparse}, {16, 32, 64, 128, 384, 1024})
+        self.assertEqual({row["kept"] for row in sparse}, {0.2, 0.1})
+        for row in report["kernels"]:
+            self.assertGreater(row["us"], 0)
+            if "gops" in row:
+                operations = 2 * row["rows"] * row["columns"] * row["tokens"]
+                self.assertAlmostEqual(row["gops"] * row["us"] * 1e3 / operations, 1, places=5)
+        text = self.ok("bench", "--kernels", "--seconds", "0", "--only", "layer_norm").stdout
+        self.assertRegex(text, r"(?m)^layer_norm_[a-z0-9]+ +fixed +768 x 1 +16 ")
+        self.assertNotIn("gemm", text)
+
     def test_bad_options(self):
         for arguments, code, message in (
                 ([], 2, "expected a MODEL"),
@@ -84,6 +134,11 @@ class Bench(support.Scratch):
                 ([self.esp, "--instances", "1025"], 2, "--instances: expected"),
                 ([self.esp, "--batch", ",".join(["1"] * 65)], 2, "--batch: expected at most 64 values"),
                 ([self.esp, "--seconds", "-1"], 2, "--seconds: expected a number"),
+                ([self.esp, "--kernels"], 2, "--kernels measures no model"),
+                (["--kernels", "--ops"], 2, "--kernels measures no model"),
+                ([self.esp, "--only", "x"], 2, "--only goes with --kernels"),
+                ([self.esp, "--ops", "--instances", "2"], 2, "--ops measures one instance"),
+                ([self.checkpoint, "--ops"], 2, "--ops: expected a compiled file"),
                 ([self.path("missing")], 1, "missing"),
                 ([self.path("text.txt")], 1, "expected a checkpoint directory"),
         ):
@@ -94,7 +149,7 @@ class Bench(support.Scratch):
 
     def test_interrupt(self):
         process = subprocess.Popen([support.PROGRAM, "bench", self.esp, "--length", "8", "--instances", "2",
-                                    "--threads", "1", "--seconds", "3000"],
+                                    "--threads", "1", "--seconds", "3000", "--json"],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             process.wait(timeout=0.5)

@@ -6,6 +6,7 @@
 #include "base/random.h"
 #include "kernels/activation.h"
 #include "kernels/pack.h"
+#include "kernels/peak.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -347,6 +348,31 @@ static void test_activation_refuses(void **state)
     test_ok(ctx, espi_activation_gelu(ctx, ESPI_CURVE_GELU, 1e30f, 0, &activation));
 }
 
+/* ---- peaks ---------------------------------------------------------------------------------------------------------- */
+
+static void test_peaks(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++) {
+        assert_null(espi_peak_find((enum espi_peak_kind)kind, 0, ESPI_ISA_COUNT - 1));
+        assert_null(espi_peak_find((enum espi_peak_kind)kind, UINT32_MAX, ESPI_ISA_c));
+        for (int cap = 0; cap < ESPI_ISA_COUNT; cap++) {
+            const struct espi_peak *peak =
+                espi_peak_find((enum espi_peak_kind)kind, espi_cpu_features(), (enum espi_isa)cap);
+            if (!peak)
+                continue;
+            assert_int_equal(peak->kind, kind);
+            assert_true((int)peak->isa <= cap);
+            assert_true(peak->measure() > 0); // and its instructions are there
+        }
+    }
+#if defined(__x86_64__)
+    assert_int_equal(espi_peak_find(ESPI_PEAK_BF16, UINT32_MAX, ESPI_ISA_COUNT - 1)->isa, ESPI_ISA_avx512bf16);
+    assert_int_equal(espi_peak_find(ESPI_PEAK_INT8, UINT32_MAX, ESPI_ISA_COUNT - 1)->isa, ESPI_ISA_avx512vnni);
+    assert_int_equal(espi_peak_find(ESPI_PEAK_INT8, UINT32_MAX, ESPI_ISA_avxvnni)->isa, ESPI_ISA_avxvnni);
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_activation_accuracy),
         cmocka_unit_test(test_curve_accuracy),
         cmocka_unit_test(test_activation_refuses),
+        cmocka_unit_test(test_peaks),
     };
     return cmocka_run_group_tests(tests, open_context, close_context);
 }

@@ -223,6 +223,42 @@ static void test_close_to_fp32(void **state)
     }
 }
 
+/* A profile changes no bit, fills the row of every step, and stays as it is once it is taken away. */
+static void test_profile(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, 0, PER_TOKEN);
+    for (size_t threads = 1; threads <= 3; threads += 2) {
+        struct espi_engine *plain, *profiled;
+        struct espi_team *team;
+        size_t steps = f.plan.length + 1;
+        double *seconds = calloc(threads * steps, sizeof *seconds), total = 0;
+        test_ok(f.ctx, espi_team_new(f.ctx, threads, &team));
+        test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &plain));
+        test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, team, 0, &profiled));
+        espi_session_profile(profiled, seconds);
+        compare_engines(&f, plain, profiled, "profiled");
+        for (size_t step = 0; step < steps; step++) {
+            double spent = 0;
+            for (size_t thread = 0; thread < threads; thread++)
+                spent += seconds[thread * steps + step];
+            assert_true(spent > 0);
+            total += spent;
+        }
+        espi_session_profile(profiled, NULL);
+        compare_engines(&f, plain, profiled, "no longer profiled");
+        for (size_t i = 0; i < threads * steps; i++)
+            total -= seconds[i];
+        assert_true(fabs(total) < 1e-9);
+        free(seconds);
+        profiled->free(profiled);
+        plain->free(plain);
+        espi_team_free(team);
+    }
+    close_fixture(&f);
+}
+
 /* ---- the same bits --------------------------------------------------------------------------------------------------- */
 
 static void test_threads_and_capacity(void **state)
@@ -427,13 +463,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_close_to_fp32),
-        cmocka_unit_test(test_threads_and_capacity),
-        cmocka_unit_test(test_isas),
-        cmocka_unit_test(test_neighbours),
-        cmocka_unit_test(test_run_allocates_nothing),
-        cmocka_unit_test(test_workspace_formula),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_close_to_fp32),        cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_threads_and_capacity), cmocka_unit_test(test_isas),
+        cmocka_unit_test(test_neighbours),           cmocka_unit_test(test_run_allocates_nothing),
+        cmocka_unit_test(test_workspace_formula),    cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

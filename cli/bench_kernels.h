@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bench --kernels: every version of every op of kernels.inc that this CPU has, against the measured peaks of this core. */
+#ifndef ESPI_CLI_BENCH_KERNELS_H
+#define ESPI_CLI_BENCH_KERNELS_H
+
+#include "base/memory.h"
+#include "kernels/peak.h"
+
+#include <jansson.h>
+
+/* Times versions whose name contains `only` (NULL: all), under ESPALIER_ISA; the C reference only where it is all there is.
+ * Each for at least `seconds`. Prints a line each, or with `list` appends
+ * {"op", "version", "what", "rows", "columns", "tokens", "kept", "us", "gops", "gbytes", "peak", "of_peak"}: gops counts the
+ * operations of the dense product, whatever is left out of sparse weights; gbytes what is read and written. ESP_ERR_CANCELLED
+ * when a signal came. */
+int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, json_t *list);
+
+/* {kind: {"name", "g_per_s"}} of this core now; cap: as ESPALIER_ISA says. */
+json_t *cli_bench_peaks(enum espi_isa cap);
+
+/* ---- for the files that have the cases --------------------------------------------------------------------------- */
+
+struct cli_kernels {
+    esp_context *ctx;
+    struct espi_kernel_set set; // under the cap
+    const char *only;
+    double seconds;
+    json_t *list;             // NULL: print
+    struct espi_arena memory; // of the case at hand
+    int status;               // once not ESP_OK nothing is timed any more
+};
+
+/* One thing to time. */
+struct cli_kernel_case {
+    const struct espi_kernel *kernel;
+    const char *what;
+    size_t rows, columns, tokens;
+    double kept;              // of the weights
+    double operations, bytes; // of a call; 0: not counted
+    enum espi_peak_kind peak;
+    void (*run)(void *argument);
+    void *argument;
+};
+
+/* Whether the kernel is asked for and on this CPU. */
+bool cli_kernels_wants(const struct cli_kernels *bench, const struct espi_kernel *kernel);
+/* 64-byte aligned and zeroed until the case is over; NULL after setting the status. */
+void *cli_kernels_alloc(struct cli_kernels *bench, size_t count, size_t size);
+float *cli_kernels_normals(struct cli_kernels *bench, size_t count);
+void cli_kernels_time(struct cli_kernels *bench, const struct cli_kernel_case *timed);
+
+void cli_bench_products(struct cli_kernels *bench);
+void cli_bench_panels(struct cli_kernels *bench);
+
+#endif

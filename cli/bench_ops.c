@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench_ops.h"
+
+#include "cli.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "base/size.h"
+#include "kernels/peak.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_OPS = 64, LEAST_RUNS = 5, WARM_RUNS = 3 };
+
+/* All steps of one name, precision and kernel. */
+struct op {
+    const char *name, *precision, *kernel;
+    enum espi_peak_kind peak;
+    bool product;             // a linear layer or attention
+    double operations, bytes; // of a run
+    double seconds;           // of all runs, all threads together
+};
+
+struct profile {
+    const struct cli_model *model;
+    const struct cli_bench_shape *shape;
+    struct op ops[MOST_OPS];
+    size_t count;
+    const struct espi_peak *peaks[ESPI_PEAK_COUNT];
+    double peak_sums[ESPI_PEAK_COUNT]; // over the runs
+    double *steps;                     // (threads, plan->length + 1)
+    double *runs;                      // (run_count) seconds of each
+    size_t run_count, run_capacity;
+    double total; // of all runs
+};
+
+/* ---- what a step does -------------------------------------------------------------------------------------------- */
+
+static void describe_linear(const struct espi_plan *plan, const struct espi_step *step, double tokens, struct op *op)
+{
+    static const enum espi_peak_kind peaks[] = {
+        [ESPI_INT8] = ESPI_PEAK_INT8, [ESPI_BF16] = ESPI_PEAK_BF16, [ESPI_FP32] = ESPI_PEAK_F32};
+    static const enum espi_op floats[] = {[ESPI_BF16] = ESPI_OP_gemm_bf16, [ESPI_FP32] = ESPI_OP_gemm_f32};
+    const struct espi_esp_layer *layer = &plan->model->layers[step->layer];
+    const struct espi_esp_linear *linear = step->linear;
+    const uint32_t *starts = linear->quads.starts;
+    double quads = (double)espi_quad_count(linear->rows), columns = (double)linear->columns;
+    double kept = starts ? 4.0 * (double)starts[espi_quad_count(linear->rows)] : quads * columns; // 4x1 blocks
+    double block_bytes = linear->precision == ESPI_FP32 ? 16 : linear->precision == ESPI_BF16 ? 8 : starts ? 6 : 4;
+    op->name = linear == &layer->qkv             ? "query_key_value"
+               : linear == &layer->attention_out ? "attention_output"
+               : linear == &layer->ffn_in        ? "ffn_input"
+                                                 : "ffn_output";
+    op->precision = espi_esp_linear_name(linear);
+    enum espi_op kernel = linear->precision != ESPI_INT8 ? floats[linear->precision]
+                          : starts                       ? ESPI_OP_sparse_u8s8
+                                                         : ESPI_OP_gemm_u8s8;
+    op->kernel = plan->kernels.chosen[kernel]->name;
+    op->peak = peaks[linear->precision];
+    op->product = true;
+    op->operations = 8 * kept * tokens;
+    op->bytes =
+        kept * block_bytes * (double)((size_t)(tokens + 63) / 64) + // the weights, once a panel
+        tokens * (columns * (double)plan->bytes[step->in] + (double)linear->rows * (double)plan->bytes[step->out]);
+}
+
+static void describe_rest(const struct espi_plan *plan, const struct espi_step *step,
+                          const struct cli_bench_shape *shape, struct op *op)
+{
+    static const struct {
+        const char *name;
+        enum espi_op op;
+    } names[] = {
+        [ESPI_STEP_EMBED] = {"embeddings", ESPI_OP_embed},
+        [ESPI_STEP_NORM] = {"layer_norm", ESPI_OP_layer_norm},
+        [ESPI_STEP_QUANTIZE] = {"quantize", ESPI_OP_quantize_u8},
+        [ESPI_STEP_ATTENTION] = {"attention", ESPI_OP_attention},
+    };
+    double tokens = (double)(shape->batch * shape->length), hidden = (double)plan->model->config.hidden;
+    double in = tokens * (double)(plan->rows[step->in] * plan->bytes[step->in]);
+    double out = tokens * (double)(plan->rows[step->out] * plan->bytes[step->out]);
+    op->peak = ESPI_PEAK_COPY;
+    op->bytes = in + out;
+    if (step->kind == ESPI_STEP_ACTIVATE) {
+        op->name = "activation";
+        return;
+    }
+    op->name = names[step->kind].name;
+    op->kernel = plan->kernels.chosen[names[step->kind].op]->name;
+    if (step->kind == ESPI_STEP_EMBED)
+        op->bytes = out + tokens * hidden * (double)sizeof(uint16_t) * (plan->model->type ? 3 : 2);
+    if (step->kind == ESPI_STEP_NORM)
+        op->bytes = 2 * in + (step->quantize.scale ? out : 0);
+    if (step->kind == ESPI_STEP_ATTENTION) {
+        op->product = true;
+        op->peak = ESPI_PEAK_INT8;
+        op->operations = 4 * tokens * (double)shape->length * hidden;
+    }
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Adds to the op of that name and kernel. */
+static void add_op(struct profile *profile, const struct op *op)
+{
+    size_t i = 0;
+    while (i < profile->count &&
+           !(same(profile->ops[i].name, op->name) && same(profile->ops[i].precision, op->precision)))
+        i++;
+    if (i == MOST_OPS)
+        i--; // more kinds than a plan can have
+    if (i == profile->count)
+        profile->ops[profile->count++] = *op;
+    else {
+        profile->ops[i].operations += op->operations;
+        profile->ops[i].bytes += op->bytes;
+        profile->ops[i].seconds += op->seconds;
+    }
+}
+
+static void collect_ops(struct profile *profile)
+{
+    const struct espi_plan *plan = &profile->model->plan;
+    double tokens = (double)(profile->shape->batch * profile->shape->length);
+    double rest = profile->total * (double)profile->shape->threads;
+    for (size_t i = 0; i <= plan->length; i++) {
+        struct op op = {.name = "head", .peak = ESPI_PEAK_COUNT};
+        if (i < plan->length && plan->steps[i].kind == ESPI_STEP_LINEAR)
+            describe_linear(plan, &plan->steps[i], tokens, &op);
+        else if (i < plan->length)
+            describe_rest(plan, &plan->steps[i], profile->shape, &op);
+        for (size_t thread = 0; thread < profile->shape->threads; thread++)
+            op.seconds += profile->steps[thread * (plan->length + 1) + i];
+        rest -= op.seconds;
+        add_op(profile, &op);
+    }
+    add_op(profile, &(struct op){.name = "between_steps", .peak = ESPI_PEAK_COUNT, .seconds = rest});
+}
+
+/* ---- measuring --------------------------------------------------------------------------------------------------- */
+
+static void find_peaks(struct profile *profile)
+{
+    const struct espi_kernel_set *kernels = &profile->model->plan.kernels;
+    for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++)
+        profile->peaks[kind] = espi_peak_find((enum espi_peak_kind)kind, kernels->features, kernels->cap);
+}
+
+static int run_profiled(esp_context *ctx, struct profile *profile, struct espi_engine *engine,
+                        const struct cli_bench_batch *batch, double seconds)
+{
+    int status = ESP_OK;
+    for (size_t i = 0; i < WARM_RUNS && !status; i++)
+        status = engine->run(engine, ctx, &batch->batch, &batch->wanted);
+    espi_session_profile(engine, profile->steps);
+    while (!status && (profile->run_count < LEAST_RUNS || profile->total < seconds)) {
+        for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++)
+            if (profile->peaks[kind])
+                profile->peak_sums[kind] += profile->peaks[kind]->measure();
+        status = espi_grow(ctx, &profile->runs, &profile->run_capacity, profile->run_count + 1, sizeof(double));
+        double begun = espi_clock();
+        if (!status)
+            status = cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted")
+                                       : engine->run(engine, ctx, &batch->batch, &batch->wanted);
+        if (status)
+            break;
+        double took = espi_clock() - begun;
+        profile->runs[profile->run_count++] = took;
+        profile->total += took;
+    }
+    return status;
+}
+
+/* ---- the report -------------------------------------------------------------------------------------------------- */
+
+static json_t *op_to_json(const struct profile *profile, const struct op *op)
+{
+    double runs = (double)profile->run_count, all = profile->total * (double)profile->shape->threads;
+    json_t *row =
+        json_pack("{s:s,s:f,s:f}", "op", op->name, "thread_ms", op->seconds * 1e3 / runs, "share", op->seconds / all);
+    if (op->precision)
+        json_object_set_new(row, "precision", json_string(op->precision));
+    if (op->kernel)
+        json_object_set_new(row, "kernel", json_string(op->kernel));
+    double gops = op->operations * 1e-9 * runs / op->seconds, gbytes = op->bytes * 1e-9 * runs / op->seconds;
+    if (op->operations > 0)
+        json_object_set_new(row, "gops", json_real(gops));
+    if (op->bytes > 0)
+        json_object_set_new(row, "gbytes", json_real(gbytes));
+    if (op->peak == ESPI_PEAK_COUNT || !profile->peaks[op->peak])
+        return row;
+    double peak = profile->peak_sums[op->peak] / runs;
+    json_object_set_new(row, "peak", json_string(espi_peak_kind_name(op->peak)));
+    json_object_set_new(row, "of_peak", json_real((op->product ? gops : gbytes) / peak));
+    return row;
+}
+
+static json_t *report_of(struct profile *profile)
+{
+    const struct cli_bench_shape *shape = profile->shape;
+    double runs = (double)profile->run_count, all = profile->total * (double)shape->threads, outside = 0;
+    json_t *ops = json_array(), *peaks = json_object();
+    for (size_t i = 0; i < profile->count; i++) {
+        json_array_append_new(ops, op_to_json(profile, &profile->ops[i]));
+        outside += profile->ops[i].product ? 0 : profile->ops[i].seconds / all;
+    }
+    for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++)
+        if (profile->peaks[kind])
+            json_object_set_new(
+                peaks, espi_peak_kind_name((enum espi_peak_kind)kind),
+                json_pack("{s:s,s:f}", "name", profile->peaks[kind]->name, "g_per_s", profile->peak_sums[kind] / runs));
+    cli_bench_sort(profile->runs, profile->run_count);
+    return json_pack("{s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:f}", "batch", (json_int_t)shape->batch, "length",
+                     (json_int_t)shape->length, "threads", (json_int_t)shape->threads, "runs",
+                     (json_int_t)profile->run_count, "median_ms",
+                     1e3 * cli_bench_quantile(profile->runs, profile->run_count, 0.5), "thread_ms", 1e3 * all / runs,
+                     "peaks", peaks, "ops", ops, "outside_products_and_attention", outside);
+}
+
+int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape, double seconds,
+                  json_t **report)
+{
+    struct profile profile = {.model = model, .shape = shape};
+    struct cli_bench_batch batch;
+    struct espi_team *team = NULL;
+    struct espi_engine *engine = NULL;
+    *report = NULL;
+    find_peaks(&profile);
+    int status = cli_bench_batch_make(ctx, cli_model_config(model), shape, &batch);
+    if (!status)
+        status = espi_team_new(ctx, shape->threads, &team);
+    if (!status)
+        status = cli_model_engine(ctx, model, team, &engine);
+    if (!status && !(profile.steps = espi_calloc(ctx, shape->threads * (model->plan.length + 1), sizeof(double))))
+        status = ESP_ERR_MEMORY;
+    if (!status)
+        status = run_profiled(ctx, &profile, engine, &batch, seconds);
+    if (!status) {
+        collect_ops(&profile);
+        *report = report_of(&profile);
+        status = *report ? ESP_OK : espi_fail_memory(ctx, sizeof profile);
+    }
+    if (engine)
+        engine->free(engine);
+    espi_team_free(team);
+    cli_bench_batch_clear(&batch);
+    free(profile.steps);
+    free(profile.runs);
+    return status;
+}
+
+/* ---- as a table -------------------------------------------------------------------------------------------------- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* A number in a column, or blanks when there is none. */
+static void print_number(const json_t *object, const char *key, double factor, int width, int digits)
+{
+    const json_t *value = json_object_get(object, key);
+    if (value)
+        printf(" %*.*f", width, digits, factor * json_number_value(value));
+    else
+        printf(" %*s", width, "");
+}
+
+void cli_bench_print_ops(const json_t *report)
+{
+    size_t i;
+    const char *kind;
+    json_t *op, *peak;
+    printf("%lld x %lld tokens, %lld threads: %.3f ms (median of %lld), per op the threads' time\n",
+           (long long)json_integer_value(json_object_get(report, "batch")),
+           (long long)json_integer_value(json_object_get(report, "length")),
+           (long long)json_integer_value(json_object_get(report, "threads")),
+           json_number_value(json_object_get(report, "median_ms")),
+           (long long)json_integer_value(json_object_get(report, "runs")));
+    printf("%-17s %-12s %-26s %10s %7s %8s %8s %9s\n", "op", "precision", "kernel", "ms", "share %", "GOP/s", "GB/s",
+           "of peak %");
+    json_array_foreach(json_object_get(report, "ops"), i, op)
+    {
+        printf("%-17s %-12s %-26s", text_of(op, "op"), text_of(op, "precision"), text_of(op, "kernel"));
+        print_number(op, "thread_ms", 1, 10, 4);
+        print_number(op, "share", 100, 7, 1);
+        print_number(op, "gops", 1, 8, 1);
+        print_number(op, "gbytes", 1, 8, 1);
+        print_number(op, "of_peak", 100, 5, 1);
+        printf(" %s\n", text_of(op, "peak"));
+    }
+    printf("%-57s", "total");
+    print_number(report, "thread_ms", 1, 10, 4);
+    printf(" %7.1f\n%-68s", 100.0, "outside of products and attention");
+    print_number(report, "outside_products_and_attention", 100, 7, 1);
+    printf("\npeaks of this core:");
+    json_object_foreach(json_object_get(report, "peaks"), kind, peak)
+        printf("  %s %.1f (%s)", kind, json_number_value(json_object_get(peak, "g_per_s")), text_of(peak, "name"));
+    printf("\n\n");
+    fflush(stdout);
+}
