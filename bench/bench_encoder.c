@@ -10,13 +10,14 @@
 #include "base/random.h"
 #include "create/encoder.h"
 #include "create/layers/layers.h"
+#include "matmul_peak.h"
 #include "model/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PEAK_ROWS = 1024, PEAK_INPUTS = 768, PEAK_OUTPUTS = 3072, MAX_RUNS = 100000 };
+enum { MAX_RUNS = 100000 };
 
 struct options {
     const char *checkpoint; // NULL: random weights
@@ -26,14 +27,10 @@ struct options {
 
 /* The matmul that the encoder is compared with, as one product of oneDNN's own making and in the encoder's tiles. */
 struct peak {
-    dnnl_engine_t engine;
-    dnnl_stream_t stream;
-    dnnl_primitive_t primitive;
-    dnnl_memory_t memory[4];        // source, weights, bias, target
+    struct matmul_peak whole;
     struct espi_products *products; // one thread
     struct espi_linear tiles;
     float *weight, *bias, *source, *target;
-    double best; // seconds
 };
 
 struct bench {
@@ -124,56 +121,6 @@ static void make_batch(struct bench *b)
 
 /* ---- the matmul alone ----------------------------------------------------------------------------------------------- */
 
-static dnnl_memory_desc_t matrix(size_t rows, size_t cols, dnnl_format_tag_t tag)
-{
-    dnnl_memory_desc_t desc;
-    dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
-    require(dnnl_memory_desc_init_by_tag(&desc, 2, dims, dnnl_f32, tag) == dnnl_success, "oneDNN");
-    return desc;
-}
-
-/* Values do not change the time: the packed weights stay as oneDNN allocates them, filled with small numbers. */
-static void make_whole(struct peak *p)
-{
-    dnnl_memory_desc_t descs[4] = {matrix(PEAK_ROWS, PEAK_INPUTS, dnnl_ab),
-                                   matrix(PEAK_INPUTS, PEAK_OUTPUTS, dnnl_format_tag_any),
-                                   matrix(1, PEAK_OUTPUTS, dnnl_ab), matrix(PEAK_ROWS, PEAK_OUTPUTS, dnnl_ab)};
-    float *const data[4] = {p->source, p->weight, p->bias, p->target};
-    dnnl_matmul_desc_t matmul;
-    dnnl_primitive_desc_t desc;
-    require(!dnnl_engine_create(&p->engine, dnnl_cpu, 0) &&
-                !dnnl_stream_create(&p->stream, p->engine, dnnl_stream_default_flags) &&
-                !dnnl_matmul_desc_init(&matmul, &descs[0], &descs[1], &descs[2], &descs[3]) &&
-                !dnnl_primitive_desc_create(&desc, &matmul, NULL, p->engine, NULL) &&
-                !dnnl_primitive_create(&p->primitive, desc),
-            "oneDNN");
-    descs[1] = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
-    require(dnnl_memory_desc_get_size(&descs[1]) == sizeof(float) * PEAK_INPUTS * PEAK_OUTPUTS, "packed size");
-    for (size_t i = 0; i < 4; i++)
-        require(!dnnl_memory_create(&p->memory[i], &descs[i], p->engine, data[i]), "oneDNN");
-    dnnl_primitive_desc_destroy(desc);
-}
-
-static int multiply_whole(void *argument, size_t index, size_t thread)
-{
-    (void)index;
-    (void)thread;
-    struct peak *p = argument;
-    dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->memory[0]},
-                              {DNNL_ARG_WEIGHTS, p->memory[1]},
-                              {DNNL_ARG_BIAS, p->memory[2]},
-                              {DNNL_ARG_DST, p->memory[3]}};
-    return dnnl_primitive_execute(p->primitive, p->stream, 4, args) ? ESP_ERR_INTERNAL : ESP_OK;
-}
-
-static int call_make_whole(void *argument, size_t index, size_t thread)
-{
-    (void)index;
-    (void)thread;
-    make_whole(argument);
-    return ESP_OK;
-}
-
 static void make_peak(struct peak *p)
 {
     p->weight = random_floats((size_t)PEAK_INPUTS * PEAK_OUTPUTS, 0.1f);
@@ -182,31 +129,24 @@ static void make_peak(struct peak *p)
     p->target = random_floats((size_t)PEAK_ROWS * PEAK_OUTPUTS, 0.0f);
     require(espi_products_new(ctx, NULL, false, &p->products) == ESP_OK, "products");
     require(espi_linear_init(ctx, p->products, PEAK_INPUTS, PEAK_OUTPUTS, p->weight, p->bias, &p->tiles) == ESP_OK &&
-                espi_products_run(ctx, p->products, 1, call_make_whole, p) == ESP_OK,
+                matmul_peak_new(ctx, ESPI_COMPUTE_F32, 1, &p->whole) == ESP_OK,
             "matmul");
-    p->best = 1e30;
 }
 
+/* The better of both is left in whole.best. */
 static void time_peak(struct peak *p)
 {
-    for (int tiled = 0; tiled < 2; tiled++) {
-        double start = espi_clock();
-        int status = tiled ? espi_linear_forward(ctx, p->products, &p->tiles, PEAK_ROWS, p->source, NULL, p->target)
-                           : espi_products_run(ctx, p->products, 1, multiply_whole, p);
-        double seconds = espi_clock() - start;
-        require(status == ESP_OK, "matmul");
-        if (seconds < p->best)
-            p->best = seconds;
-    }
+    require(matmul_peak_time(ctx, &p->whole) == ESP_OK, "matmul");
+    double start = espi_clock();
+    require(espi_linear_forward(ctx, p->products, &p->tiles, PEAK_ROWS, p->source, NULL, p->target) == ESP_OK,
+            "matmul");
+    double seconds = espi_clock() - start;
+    p->whole.best = seconds < p->whole.best ? seconds : p->whole.best;
 }
 
 static void free_peak(struct peak *p)
 {
-    for (size_t i = 0; i < 4; i++)
-        dnnl_memory_destroy(p->memory[i]);
-    dnnl_primitive_destroy(p->primitive);
-    dnnl_stream_destroy(p->stream);
-    dnnl_engine_destroy(p->engine);
+    matmul_peak_clear(&p->whole);
     espi_linear_clear(&p->tiles);
     espi_products_free(p->products);
     free(p->weight);
@@ -364,7 +304,7 @@ static void report(const struct bench *b)
 {
     const struct options *o = &b->options;
     double gflop = gflop_encoder(b), median = b->times[b->runs / 2], best = b->times[0];
-    double matmul = 2e-9 * PEAK_ROWS * PEAK_INPUTS * PEAK_OUTPUTS / b->peak.best;
+    double matmul = matmul_peak_gflops(&b->peak.whole);
     printf("{\"engine\": \"espalier fp32\", \"batch\": %zu, \"length\": %zu, \"threads\": %zu, \"runs\": %zu, "
            "\"min_ms\": %.3f, \"median_ms\": %.3f, \"p90_ms\": %.3f, \"gflops\": %.1f, \"best_gflops\": %.1f",
            o->batch, o->length, o->threads, b->runs, 1e3 * best, 1e3 * median, 1e3 * b->times[b->runs * 9 / 10],

@@ -9,7 +9,7 @@ set -eu
 build="build-essential cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libutf8proc-dev libcmocka-dev
     libopenmpi-dev openmpi-bin     python3 python3-numpy xz-utils"
 check="clang-14 clang-format-14 libclang-rt-14-dev"
-bench="nodejs npm python3-onnx"
+bench="nodejs npm python3-onnx python3-torch libopenblas0-pthread"
 
 case "${1:-build}" in
 build) packages=$build ;;

@@ -2,11 +2,13 @@
  * Attention for training: forward against fp64, gradients against central differences of the fp64 forward. */
 #include "support.h"
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/size.h"
 #include "create/layers/attention_train.h"
 #include "create/layers/dropout.h"
+#include "create/layers/matmul_private.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -183,7 +185,7 @@ static const struct {
     {2, 64, 2, block, 0.1f},  {1, 72, 1, one, 0.2f},    {4, 8, 2, block, 0.0f},
 };
 
-static void check_all(enum espi_compute compute, double tolerance)
+static void check_all(enum espi_compute compute, bool strips, double tolerance)
 {
     for (size_t i = 0; i < ESPI_COUNT(problems); i++) {
         struct problem p = make_problem(problems[i].heads, problems[i].width, problems[i].sequences, problems[i].starts,
@@ -192,6 +194,7 @@ static void check_all(enum espi_compute compute, double tolerance)
         struct espi_matmuls *matmuls;
         test_ok(ctx, espi_team_new(ctx, 1 + i % 3, &team));
         test_ok(ctx, espi_matmuls_new(ctx, compute, team, &matmuls));
+        matmuls->strips = strips;
         run(matmuls, &p);
         for (size_t s = 0; s < p.sequences; s++)
             for (size_t h = 0; h < p.heads; h++)
@@ -205,14 +208,16 @@ static void check_all(enum espi_compute compute, double tolerance)
 static void test_f32(void **state)
 {
     (void)state;
-    check_all(ESPI_COMPUTE_F32, 2e-5);
+    check_all(ESPI_COMPUTE_F32, false, 2e-5);
+    if (espi_cpu_features() & ESPI_CPU_AVX2)
+        check_all(ESPI_COMPUTE_F32, true, 2e-5);
 }
 
 static void test_bf16(void **state)
 {
     (void)state;
     if (espi_matmul_has_bf16())
-        check_all(ESPI_COMPUTE_BF16, 3e-2);
+        check_all(ESPI_COMPUTE_BF16, false, 3e-2);
 }
 
 /* The same bits for any number of threads, any order of passes, and whatever the other sequences are. */

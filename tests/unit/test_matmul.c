@@ -2,10 +2,11 @@
  * Matrix products for training against plain loops, for several numbers of threads. */
 #include "support.h"
 
+#include "base/cpu.h"
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/size.h"
-#include "create/layers/matmul.h"
+#include "create/layers/matmul_private.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -158,13 +159,26 @@ static const struct {
     {577, 64, 64}, {70, 768, 450}, {64, 3072, 65}, {97, 450, 768}, {1025, 71, 199}, {128, 385, 193},
 };
 
-static void check_shapes(enum espi_compute compute)
+/* With oneDNN's products or with strips, whichever this CPU would take by itself. */
+static struct espi_matmuls *new_matmuls(enum espi_compute compute, bool strips, struct espi_team *team)
+{
+    struct espi_matmuls *matmuls;
+    test_ok(ctx, espi_matmuls_new(ctx, compute, team, &matmuls));
+    matmuls->strips = strips;
+    return matmuls;
+}
+
+static bool can_strips(void)
+{
+    return (espi_cpu_features() & ESPI_CPU_AVX2) != 0;
+}
+
+static void check_shapes(enum espi_compute compute, bool strips)
 {
     for (size_t threads = 1; threads <= 3; threads++) {
         struct espi_team *team;
-        struct espi_matmuls *matmuls;
         test_ok(ctx, espi_team_new(ctx, threads, &team));
-        test_ok(ctx, espi_matmuls_new(ctx, compute, team, &matmuls));
+        struct espi_matmuls *matmuls = new_matmuls(compute, strips, team);
         assert_ptr_equal(espi_matmuls_team(matmuls), team);
         for (size_t i = 0; i < ESPI_COUNT(shapes); i++)
             if (threads == 1 || i % 3 == threads)
@@ -177,7 +191,9 @@ static void check_shapes(enum espi_compute compute)
 static void test_f32(void **state)
 {
     (void)state;
-    check_shapes(ESPI_COMPUTE_F32);
+    check_shapes(ESPI_COMPUTE_F32, false);
+    if (can_strips())
+        check_shapes(ESPI_COMPUTE_F32, true);
 }
 
 static bool skip_bf16(void)
@@ -195,20 +211,19 @@ static void test_bf16(void **state)
 {
     (void)state;
     if (!skip_bf16())
-        check_shapes(ESPI_COMPUTE_BF16);
+        check_shapes(ESPI_COMPUTE_BF16, false);
 }
 
 /* ---- threads -------------------------------------------------------------------------------------------------------- */
 
-static void check_threads(enum espi_compute compute)
+static void check_threads(enum espi_compute compute, bool strips)
 {
     enum { ROWS = 300, INPUTS = 448, OUTPUTS = 500 };
     struct layer first = {0};
     for (size_t threads = 1; threads <= 3; threads++) {
         struct espi_team *team;
-        struct espi_matmuls *matmuls;
         test_ok(ctx, espi_team_new(ctx, threads, &team));
-        test_ok(ctx, espi_matmuls_new(ctx, compute, team, &matmuls));
+        struct espi_matmuls *matmuls = new_matmuls(compute, strips, team);
         struct layer l = make_layer(compute, ROWS, INPUTS, OUTPUTS);
         run_layer(matmuls, &l, true);
         if (threads == 1) {
@@ -229,9 +244,11 @@ static void check_threads(enum espi_compute compute)
 static void test_threads(void **state)
 {
     (void)state;
-    check_threads(ESPI_COMPUTE_F32);
+    check_threads(ESPI_COMPUTE_F32, false);
+    if (can_strips())
+        check_threads(ESPI_COMPUTE_F32, true);
     if (!skip_bf16())
-        check_threads(ESPI_COMPUTE_BF16);
+        check_threads(ESPI_COMPUTE_BF16, false);
 }
 
 /* ---- details -------------------------------------------------------------------------------------------------------- */

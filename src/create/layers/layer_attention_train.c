@@ -175,7 +175,7 @@ static void pack_turned(const struct attention *a, const struct scratch *s, cons
                         void *out)
 {
     struct espi_right right = {
-        .compute = a->matmuls->compute, .panels = shape->panels, .inner = s->inner, .columns = s->keys, .data = out};
+        .compute = a->matmuls->compute, .layout = shape->layout, .inner = s->inner, .columns = s->keys, .data = out};
     size_t size = espi_operand_size(right.compute);
     for (size_t n = 0; n < s->keys; n += ESPI_PANEL)
         for (size_t k = 0; k < s->inner; k += ESPI_PANEL)
@@ -187,7 +187,7 @@ static void pack_rows(const struct attention *a, const struct scratch *s, const 
                       size_t rows, void *out)
 {
     struct espi_right right = {
-        .compute = a->matmuls->compute, .panels = shape->panels, .inner = rows, .columns = s->columns, .data = out};
+        .compute = a->matmuls->compute, .layout = shape->layout, .inner = rows, .columns = s->columns, .data = out};
     size_t size = espi_operand_size(right.compute);
     for (size_t k = 0; k < rows; k += ESPI_PANEL)
         for (size_t n = 0; n < s->columns; n += ESPI_PANEL)

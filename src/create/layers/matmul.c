@@ -51,6 +51,7 @@ int espi_matmuls_new(esp_context *ctx, enum espi_compute compute, struct espi_te
     if (!matmuls)
         return ESP_ERR_MEMORY;
     matmuls->compute = compute;
+    matmuls->strips = compute == ESPI_COMPUTE_F32 && espi_strips_supported();
     int status = espi_products_new(ctx, team, false, &matmuls->products);
     if (status)
         goto fail;
@@ -141,8 +142,8 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
         result = espi_matmul_desc(matmuls->products, source, &any, NULL, target, shape->add, out);
     if (result)
         return result;
-    shape->panels = dnnl_memory_desc_equal(dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &panels);
-    if (shape->panels) {
+    if (dnnl_memory_desc_equal(dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &panels)) {
+        shape->layout = ESPI_LAYOUT_PANELS;
         shape->right = panels;
         return dnnl_success;
     }
@@ -194,12 +195,16 @@ int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows,
     shape->scratch = espi_calloc(ctx, threads, sizeof *shape->scratch);
     if (!shape->source || !shape->weight || !shape->target || !shape->scratch)
         goto fail;
-    int before = espi_one_thread_begin();
-    dnnl_status_t result = make_primitive(matmuls, shape);
-    espi_one_thread_end(before);
-    if (result) {
-        status = espi_fail_dnnl(ctx, result, "creating a matrix product");
-        goto fail;
+    if (matmuls->strips) {
+        shape->layout = ESPI_LAYOUT_STRIPS;
+    } else {
+        int before = espi_one_thread_begin();
+        dnnl_status_t result = make_primitive(matmuls, shape);
+        espi_one_thread_end(before);
+        if (result) {
+            status = espi_fail_dnnl(ctx, result, "creating a matrix product");
+            goto fail;
+        }
     }
     shape->next = matmuls->shapes;
     matmuls->shapes = shape;
@@ -232,6 +237,10 @@ int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_
 int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_shape *shape, const void *source,
                          const void *right, float *target, size_t thread)
 {
+    if (shape->layout == ESPI_LAYOUT_STRIPS) {
+        espi_strips_multiply(shape->rows, shape->columns, shape->inner, source, right, shape->add, target);
+        return ESP_OK;
+    }
     if (dnnl_memory_set_data_handle_v2(shape->weight[thread], (void *)(uintptr_t)right,
                                        matmuls->products->streams[thread]))
         return ESP_ERR_INTERNAL;

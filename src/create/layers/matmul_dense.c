@@ -16,7 +16,7 @@ struct direction {
     size_t columns, ranges;                   // of a range; the last may be narrower
     const struct espi_matmul_shape *shape[2]; // of the full ranges and of the last
     char *data;
-    dnnl_memory_t *weights; // (ranges)
+    dnnl_memory_t *weights; // (ranges) of oneDNN's products
 };
 
 struct espi_dense_private {
@@ -33,7 +33,7 @@ static struct espi_right range_right(enum espi_compute compute, const struct dir
     const struct espi_matmul_shape *shape = range_shape(direction, range);
     return (struct espi_right){
         .compute = compute,
-        .panels = shape->panels,
+        .layout = shape->layout,
         .inner = direction->inner,
         .columns = shape->columns,
         .data = direction->data + espi_right_bytes(compute, direction->inner, range * direction->columns),
@@ -71,7 +71,7 @@ static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t
     out->data = espi_calloc_aligned(ctx, count, espi_operand_size(matmuls->compute));
     if (!out->data)
         return ESP_ERR_MEMORY;
-    for (size_t range = 0; range < ranges; range++) {
+    for (size_t range = 0; range < ranges && !matmuls->strips; range++) {
         dnnl_status_t result =
             dnnl_memory_create(&out->weights[range], &range_shape(out, range)->right, matmuls->products->engine,
                                range_right(matmuls->compute, out, range).data);
@@ -182,7 +182,10 @@ static int multiply_block(void *argument, size_t index, size_t thread)
     const struct espi_matmul_shape *shape = range_shape(direction, range);
     const char *x = m->x + row * direction->inner * espi_operand_size(m->matmuls->compute);
     float *tile = m->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (ESPI_MATMUL_ROWS, columns)
-    int status = espi_matmul_multiply_packed(m->matmuls, shape, x, direction->weights[range], tile, thread);
+    int status = shape->layout == ESPI_LAYOUT_STRIPS
+                     ? espi_matmul_multiply(m->matmuls, shape, x,
+                                            range_right(m->matmuls->compute, direction, range).data, tile, thread)
+                     : espi_matmul_multiply_packed(m->matmuls, shape, x, direction->weights[range], tile, thread);
     if (status)
         return status;
     struct espi_result_tile result = {.row = row,

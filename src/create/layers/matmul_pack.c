@@ -157,10 +157,38 @@ static void *panel_row(const struct espi_right *right, size_t k, size_t n)
     return (char *)right->data + (n * padded(right->compute, right->inner) + k * ESPI_PANEL) * size;
 }
 
+/* Where row k of the strip of column n starts. */
+static uint32_t *strip_row(const struct espi_right *right, size_t k, size_t n)
+{
+    return (uint32_t *)right->data + n * padded(right->compute, right->inner) + k * ESPI_STRIP;
+}
+
+static void put_rows_in_strips(const struct espi_right *right, size_t k, size_t n, const uint32_t *block, size_t stride)
+{
+    size_t rows = espi_size_min(right->inner - k, ESPI_PANEL);
+    for (size_t column = 0; column < ESPI_PANEL; column += ESPI_STRIP) {
+        uint32_t *strip = strip_row(right, k, n + column);
+        for (size_t row = 0; row < rows; row++)
+            memcpy(strip + row * ESPI_STRIP, block + row * stride + column, ESPI_STRIP * sizeof *strip);
+    }
+}
+
+static void put_columns_in_strips(const struct espi_right *right, size_t k, size_t n, const uint32_t *block,
+                                  size_t stride)
+{
+    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_PANEL);
+    for (size_t column = 0; column < ESPI_PANEL; column += ESPI_STRIP)
+        transpose_words(ESPI_STRIP, rows, block + column * stride, stride, strip_row(right, k, n + column), ESPI_STRIP);
+}
+
 void espi_right_put_rows(const struct espi_right *right, size_t k, size_t n, const void *block, size_t stride)
 {
     size_t size = espi_operand_size(right->compute);
-    if (!right->panels) {
+    if (right->layout == ESPI_LAYOUT_STRIPS) {
+        put_rows_in_strips(right, k, n, block, stride);
+        return;
+    }
+    if (right->layout == ESPI_LAYOUT_ROWS) {
         size_t rows = espi_size_min(right->inner - k, ESPI_PANEL);
         copy_rows(rows, ESPI_PANEL * size, block, stride * size, (char *)right->data + (k * right->columns + n) * size,
                   right->columns * size);
@@ -175,7 +203,11 @@ void espi_right_put_rows(const struct espi_right *right, size_t k, size_t n, con
 
 void espi_right_put_columns(const struct espi_right *right, size_t k, size_t n, const void *block, size_t stride)
 {
-    if (!right->panels) {
+    if (right->layout == ESPI_LAYOUT_STRIPS) {
+        put_columns_in_strips(right, k, n, block, stride);
+        return;
+    }
+    if (right->layout == ESPI_LAYOUT_ROWS) {
         float turned[ESPI_PANEL * ESPI_PANEL]; // of either size
         espi_transpose(right->compute, ESPI_PANEL, ESPI_PANEL, block, stride, turned, ESPI_PANEL);
         espi_right_put_rows(right, k, n, turned, ESPI_PANEL);

@@ -9,12 +9,18 @@
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
 enum { ESPI_PANEL = 64 }; // columns of a panel, and rows and columns of what is packed at once
+enum { ESPI_STRIP = 16 }; // columns of a strip
 
-/* Right-hand operands, (inner, columns), columns a multiple of ESPI_PANEL. As oneDNN likes them: panels of ESPI_PANEL
- * columns, each (padded inner / v, ESPI_PANEL, v) with v = 2 for bf16 and 1 for fp32. Else plain rows. */
+/* How a right-hand operand, (inner, columns), stands; columns are a multiple of ESPI_PANEL. */
+enum espi_layout {
+    ESPI_LAYOUT_ROWS,
+    ESPI_LAYOUT_PANELS, // as oneDNN likes it: each (padded inner / v, ESPI_PANEL, v) with v = 2 for bf16, 1 for fp32
+    ESPI_LAYOUT_STRIPS, // fp32, for espi_strips_multiply: each (padded inner, ESPI_STRIP)
+};
+
 struct espi_right {
     enum espi_compute compute;
-    bool panels;
+    enum espi_layout layout;
     size_t inner, columns;
     void *data; // (espi_right_bytes)
 };
@@ -39,8 +45,8 @@ void espi_operand_add_to(enum espi_compute compute, size_t count, const void *x,
 struct espi_matmul_shape {
     size_t rows, columns, inner; // columns is a multiple of ESPI_PANEL
     bool add;
-    bool panels; // how the right-hand operand stands
-    dnnl_memory_desc_t right;
+    enum espi_layout layout;  // of the right-hand operand
+    dnnl_memory_desc_t right; // from here on: of oneDNN's products
     dnnl_primitive_t primitive;
     dnnl_memory_t *source, *weight, *target, *scratch; // (threads)
     struct espi_matmul_shape *next;
@@ -55,6 +61,7 @@ struct espi_room {
 struct espi_matmuls {
     struct espi_products *products;
     enum espi_compute compute;
+    bool strips; // products of its own, not oneDNN's; tests change it before anything is made
     struct espi_matmul_shape *shapes;
     float *tiles;               // (threads, ESPI_MATMUL_TILE)
     struct espi_room turned;    // left-hand operands of weight gradients
@@ -72,11 +79,19 @@ int espi_room_reserve(esp_context *ctx, struct espi_room *room, size_t count, si
 int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows, size_t columns, size_t inner, bool add,
                     const struct espi_matmul_shape **out) ESPI_NODISCARD;
 
-/* Inside espi_matmuls_run only. right: operand packed as the shape wants it; inner is a multiple of 32.
+/* True for fp32 on CPUs where espi_strips_multiply is faster than oneDNN. */
+bool espi_strips_supported(void);
+/* target = or += source right, on the calling thread. columns: a multiple of ESPI_STRIP
+ * source: (rows, inner); right: strips, 32-byte aligned; target: (rows, columns) */
+void espi_strips_multiply(size_t rows, size_t columns, size_t inner, const float *source, const float *right, bool add,
+                          float *target);
+
+/* Inside espi_matmuls_run only. right: operand packed as the shape wants it; inner is a multiple of 32 where oneDNN
+ * multiplies.
  * source: operand (rows, inner); target: (rows, columns) */
 int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_shape *shape, const void *source,
                          const void *right, float *target, size_t thread) ESPI_NODISCARD;
-/* The same with a memory object for the right-hand operand, for any inner. */
+/* The same with a memory object for oneDNN's right-hand operand, for any inner. */
 int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_matmul_shape *shape, const void *source,
                                 dnnl_memory_t right, float *target, size_t thread) ESPI_NODISCARD;
 

@@ -83,11 +83,12 @@ static size_t tile_columns(const struct gradient *g, size_t column)
     return espi_size_min(ESPI_MATMUL_COLUMNS, g->columns - column);
 }
 
-static struct espi_right tile_right(const struct gradient *g, size_t first, size_t depth, size_t column, bool panels)
+static struct espi_right tile_right(const struct gradient *g, size_t first, size_t depth, size_t column,
+                                    enum espi_layout layout)
 {
     size_t place = first * g->columns + column * depth;
     return (struct espi_right){.compute = g->matmuls->compute,
-                               .panels = panels,
+                               .layout = layout,
                                .inner = depth,
                                .columns = tile_columns(g, column),
                                .data = g->panels + place * espi_operand_size(g->matmuls->compute)};
@@ -104,7 +105,7 @@ static void pack_block(const struct gradient *g, size_t first, size_t depth, siz
 {
     enum espi_compute compute = g->matmuls->compute;
     size_t size = espi_operand_size(compute), tile = column / ESPI_MATMUL_COLUMNS * ESPI_MATMUL_COLUMNS;
-    struct espi_right right = tile_right(g, first, depth, tile, tile_shape(g, level, 0, tile)->panels);
+    struct espi_right right = tile_right(g, first, depth, tile, tile_shape(g, level, 0, tile)->layout);
     _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
     for (size_t row = 0; row < depth; row += ESPI_PANEL) {
         bool more = first + row + ESPI_PANEL < g->room;
@@ -161,7 +162,7 @@ static int sum_tile(void *argument, size_t index, size_t thread)
         depth = block_depth(g->matmuls->compute, level);
         const struct espi_matmul_shape *shape = tile_shape(g, level, line, column);
         const char *left = g->turned + (row * g->lines + line * depth) * espi_operand_size(g->matmuls->compute);
-        const void *right = tile_right(g, row, depth, column, shape->panels).data;
+        const void *right = tile_right(g, row, depth, column, shape->layout).data;
         int status = espi_matmul_multiply(g->matmuls, shape, left, right, tile, thread);
         if (status)
             return status;
@@ -189,7 +190,7 @@ static int get_shapes(esp_context *ctx, struct gradient *g)
             int status = espi_matmul_get(ctx, g->matmuls, lines, columns, depth, true, shape);
             if (status)
                 return status;
-            if (i / 2 && g->shapes[level][0][i % 2] && g->shapes[level][0][i % 2]->panels != (*shape)->panels)
+            if (i / 2 && g->shapes[level][0][i % 2] && g->shapes[level][0][i % 2]->layout != (*shape)->layout)
                 return espi_fail(ctx, ESP_ERR_INTERNAL, "oneDNN: tiles of %zu rows want another layout", lines);
         }
     }

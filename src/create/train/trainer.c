@@ -183,7 +183,7 @@ static int place_tokenizer(esp_context *ctx, struct espi_trainer *t)
     return status;
 }
 
-static int open_parts(esp_context *ctx, struct espi_trainer *t)
+int espi_trainer_open(esp_context *ctx, struct espi_trainer *t)
 {
     bool resumed = t->record.resumed;
     int status = espi_team_new(ctx, t->options->threads, &t->team);
@@ -465,7 +465,7 @@ int espi_train(esp_context *ctx, const struct espi_train_options *options, const
         status = open_record(ctx, &t);
     report->already_done = t.record.done;
     if (!status && !t.record.done)
-        status = open_parts(ctx, &t);
+        status = espi_trainer_open(ctx, &t);
     if (!status && !t.record.done)
         status = loop(ctx, &t, report);
     fill_report(&t, report);

@@ -15,6 +15,9 @@
 
 enum { ESPI_LOSS_HARD, ESPI_LOSS_SOFT, ESPI_LOSS_HIDDEN, ESPI_LOSS_RELATION, ESPI_LOSS_COUNT };
 
+/* Parts of a step, for its profile. The update has the gradient's norm and pruning in it. */
+enum { ESPI_PART_FORWARD, ESPI_PART_LOSS, ESPI_PART_BACKWARD, ESPI_PART_UPDATE, ESPI_PART_PACK, ESPI_PART_COUNT };
+
 /* What goes on from a checkpoint. */
 struct espi_train_counters {
     uint64_t step;        // steps done
@@ -48,10 +51,11 @@ struct espi_trainer {
     float *result, *d_result; // of a micro-batch
     size_t result_room, d_result_room;
     char tokenizer_directory[ESPI_PATH_BYTES];
-    double losses[ESPI_LOSS_COUNT]; // of the last step, weighted
-    double norm;                    // of its gradient
-    size_t tokens;                  // of it
-    char metric[32];                // the dev metric's name
+    double losses[ESPI_LOSS_COUNT];  // of the last step, weighted
+    double norm;                     // of its gradient
+    size_t tokens;                   // of it
+    char metric[32];                 // the dev metric's name
+    double seconds[ESPI_PART_COUNT]; // of all steps of this process
 };
 
 /* Sums of the gradients over the ranks: the slab in pieces, the last one first, each started when it is complete. */
@@ -72,6 +76,8 @@ static inline bool espi_trainer_leads(const struct espi_trainer *trainer)
  * and room for gradients. */
 int espi_trainer_open_feed(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
 int espi_trainer_open_network(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+/* All parts that the options ask for. Beforehand: options, run, and record where there is one. */
+int espi_trainer_open(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
 /* Frees every part there is. */
 void espi_trainer_close(struct espi_trainer *trainer);
 

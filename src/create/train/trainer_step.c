@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One step of training. */
+#include "base/clock.h"
 #include "base/size.h"
 #include "create/train/trainer_private.h"
 
@@ -7,6 +8,14 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The time since *mark is that of a part; *mark becomes now. */
+static void end_part(struct espi_trainer *t, size_t part, double *mark)
+{
+    double now = espi_clock();
+    t->seconds[part] += now - *mark;
+    *mark = now;
+}
 
 /* Loss and its gradient for the result of a micro-batch; *layers gets gradients that enter inside. */
 static int find_losses(esp_context *ctx, struct espi_trainer *t, const struct espi_train_batch *batch,
@@ -98,6 +107,7 @@ static int run_micro_batch(esp_context *ctx, struct espi_trainer *t, size_t inde
 {
     struct espi_train_batch batch;
     struct espi_layer_gradients layers = {0};
+    double mark = espi_clock();
     int status = espi_feed_micro_batch(ctx, t->feed, index, &batch);
     if (status)
         return status;
@@ -115,15 +125,20 @@ static int run_micro_batch(esp_context *ctx, struct espi_trainer *t, size_t inde
     memset(t->d_result, 0, size * sizeof *t->d_result);
     pass.wanted.out = t->result;
     status = espi_network_forward(ctx, t->network, &pass);
+    end_part(t, ESPI_PART_FORWARD, &mark);
     if (!status)
         status = find_losses(ctx, t, &batch, info, &layers);
+    end_part(t, ESPI_PART_LOSS, &mark);
     bool last = index + 1 == info->micro_batches;
     struct espi_backward backward = {.d_result = t->d_result,
                                      .layers = &layers,
                                      .gradients = t->gradients,
                                      .ready = t->sums && last ? ready : NULL,
                                      .ready_argument = t};
-    return status ? status : espi_network_backward(ctx, t->network, &backward);
+    if (!status)
+        status = espi_network_backward(ctx, t->network, &backward);
+    end_part(t, ESPI_PART_BACKWARD, &mark);
+    return status;
 }
 
 double espi_trainer_loss(const struct espi_trainer *trainer)
@@ -171,6 +186,7 @@ int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
     int status = espi_trainer_gradients(ctx, t);
     if (status)
         return status;
+    double mark = espi_clock();
     t->norm = espi_optimizer_norm(t->optimizer, t->gradients);
     status = check_finite(ctx, t);
     if (status)
@@ -182,5 +198,9 @@ int espi_trainer_step(esp_context *ctx, struct espi_trainer *t)
     if (t->pruner)
         status = espi_pruner_step(ctx, t->pruner, step);
     t->counters.step++;
-    return status ? status : espi_network_refresh(ctx, t->network);
+    end_part(t, ESPI_PART_UPDATE, &mark);
+    if (!status)
+        status = espi_network_refresh(ctx, t->network);
+    end_part(t, ESPI_PART_PACK, &mark);
+    return status;
 }
