@@ -4,9 +4,11 @@
 #include "base/size.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { GROUP_BYTES = 16, GROUP_COLUMNS = 4 };
+enum { PARTNERS = 64 }; // columns that are tried for a pair
 
 /* ---- layout -------------------------------------------------------------------------------------------------------- */
 
@@ -106,6 +108,48 @@ static void put_column(const struct espi_packing *packing, const int8_t *weights
         group[r * GROUP_COLUMNS + slot] = weights[(quad * ESPI_QUAD + r) * packing->columns + column];
 }
 
+/* True when the weights of two columns may be neighbours in a narrow group (ESPI_PAIR_LIMIT) of the quad. */
+static bool narrow_pair(const struct espi_packing *packing, const int8_t *weights, size_t quad, size_t a, size_t b)
+{
+    for (size_t row = quad * ESPI_QUAD; row < packing->rows && row < (quad + 1) * ESPI_QUAD; row++) {
+        const int8_t *w = weights + row * packing->columns;
+        if (abs(w[a] + w[b]) > ESPI_PAIR_LIMIT)
+            return false;
+    }
+    return true;
+}
+
+/* Takes columns[from] out and puts it in at `to`; those between move up or down by one. */
+static void move_column(uint16_t *columns, size_t from, size_t to)
+{
+    uint16_t column = columns[from];
+    if (from < to)
+        memmove(columns + from, columns + from + 1, (to - from) * sizeof(*columns));
+    else
+        memmove(columns + to + 1, columns + to, (from - to) * sizeof(*columns));
+    columns[to] = column;
+}
+
+/* Orders a quad's kept columns, ascending at first, by pairs: each with the next one that makes a narrow pair with it; those
+ * that find no such partner near by last. */
+static void order_columns(const struct espi_packing *packing, const int8_t *weights, size_t quad, uint16_t *columns,
+                          size_t count)
+{
+    size_t left = count; // those behind found no partner
+    for (size_t i = 0; i < left;) {
+        size_t end = left - i < PARTNERS ? left : i + PARTNERS, partner = i + 1;
+        while (partner < end && !narrow_pair(packing, weights, quad, columns[i], columns[partner]))
+            partner++;
+        if (partner < end) {
+            move_column(columns, partner, i + 1);
+            i += 2;
+        } else {
+            move_column(columns, i, count - 1);
+            left--;
+        }
+    }
+}
+
 static void pack_sparse(const struct espi_packing *packing, const int8_t *weights, uint8_t *block)
 {
     int8_t *out = (int8_t *)(block + packing->weights);
@@ -113,21 +157,19 @@ static void pack_sparse(const struct espi_packing *packing, const int8_t *weight
     uint32_t *starts = (uint32_t *)(void *)(block + packing->starts);
     size_t group = 0;
     for (size_t quad = 0; quad < espi_quad_count(packing->rows); quad++) {
-        size_t slot = 0;
+        uint16_t *columns = indices + group * GROUP_COLUMNS;
+        size_t count = 0;
         starts[quad] = (uint32_t)group;
-        for (size_t column = 0; column < packing->columns; column++) {
-            if (!kept(weights, packing->rows, packing->columns, quad, column))
-                continue;
-            put_column(packing, weights, quad, column, out + group * GROUP_BYTES, slot);
-            indices[group * GROUP_COLUMNS + slot] = (uint16_t)column;
-            slot = (slot + 1) % GROUP_COLUMNS;
-            group += slot == 0;
-        }
-        if (slot) { // the rest of the last group: its last column again, with weights 0
-            for (; slot < GROUP_COLUMNS; slot++)
-                indices[group * GROUP_COLUMNS + slot] = indices[group * GROUP_COLUMNS + slot - 1];
-            group++;
-        }
+        for (size_t column = 0; column < packing->columns; column++)
+            if (kept(weights, packing->rows, packing->columns, quad, column))
+                columns[count++] = (uint16_t)column;
+        order_columns(packing, weights, quad, columns, count);
+        for (size_t i = 0; i < count; i++)
+            put_column(packing, weights, quad, columns[i], out + (group + i / GROUP_COLUMNS) * GROUP_BYTES,
+                       i % GROUP_COLUMNS);
+        for (; count % GROUP_COLUMNS; count++) // the rest of the last group: its last column again, with weights 0
+            columns[count] = columns[count - 1];
+        group += count / GROUP_COLUMNS;
     }
     starts[espi_quad_count(packing->rows)] = (uint32_t)group;
     assert(group == packing->groups);

@@ -9,6 +9,11 @@
 /* Sums of up to 2^16 products of 255 * 127 stay within 32 bits, and a column fits the 16 bits of an index. */
 enum { ESPI_MAX_COLUMNS = 65536, ESPI_PACK_ALIGN = 64 };
 
+/* A group is narrow when in each row |weight 0 + weight 1| and |weight 2 + weight 3| are at most this: then the sums of
+ * two products with a u8 fit 16 bits, which AVX2's fastest product needs. Packing makes as many narrow ones as it can and
+ * puts them first in their quad; kernels are exact for all. */
+enum { ESPI_PAIR_LIMIT = 128 };
+
 static inline size_t espi_quad_count(size_t rows)
 {
     return (rows + 3) / 4;

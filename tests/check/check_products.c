@@ -79,6 +79,10 @@ static int8_t random_weight(struct espi_random *random, uint64_t fill)
         return INT8_MAX;
     case 2:
         return espi_random_below(random, 2) ? INT8_MIN : INT8_MAX;
+    case 3: // pairs just within ESPI_PAIR_LIMIT and just beyond
+        return (int8_t)((64 + (int)espi_random_below(random, 2)) * (espi_random_below(random, 16) ? 1 : -1));
+    case 4: // as trained: hardly a pair beyond it
+        return (int8_t)fmaxf(-127, fminf(127, 30 * espi_random_normal(random)));
     default:
         return (int8_t)espi_random_u32(random);
     }

@@ -141,6 +141,21 @@ static void test_sparse_bytes(void **state)
     assert_memory_equal(block + 128, starts, 12);
 }
 
+/* Columns are paired so that the pairs' weights add up to at most 128; what finds no partner comes last. */
+static void test_sparse_order(void **state)
+{
+    esp_context *ctx = *state;
+    static const int8_t weights[6] = {100, 100, -100, 28, 100, 100};
+    struct espi_packing packing;
+    test_ok(ctx, espi_packing_sparse(ctx, 1, 6, espi_count_groups(weights, 1, 6), &packing));
+    _Alignas(4) uint8_t block[192];
+    espi_pack(&packing, weights, block);
+    static const uint16_t indices[8] = {0, 2, 1, 3, 4, 5, 5, 5};
+    static const int8_t first[4] = {100, -100, 100, 28};
+    assert_memory_equal(block + packing.indices, indices, sizeof(indices));
+    assert_memory_equal(block, first, sizeof(first));
+}
+
 static void round_trip(esp_context *ctx, size_t rows, size_t columns, bool sparse)
 {
     struct espi_random random = {.seed = rows * 1000 + columns};
@@ -385,6 +400,7 @@ int main(void)
 #endif
         cmocka_unit_test(test_dense_bytes),
         cmocka_unit_test(test_sparse_bytes),
+        cmocka_unit_test(test_sparse_order),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_float_packing),
         cmocka_unit_test(test_start),
