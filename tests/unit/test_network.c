@@ -323,9 +323,10 @@ static void curve_reference(size_t layer, enum espi_tap tap, size_t count, doubl
 }
 
 static int curve_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap,
-                         const struct espi_batch *batch, size_t columns, bool train, float *x)
+                         const struct espi_batch *batch, size_t columns, bool train, const float *before, float *x)
 {
     (void)context;
+    assert_true((before != NULL) == (tap == ESPI_TAP_INTERMEDIATE));
     size_t tokens = batch->tokens;
     struct curve *curve = argument;
     assert_true(train && curve->calls < MOST_CALLS);
@@ -738,9 +739,9 @@ static void test_refused(void **state)
 
 /* A filter's or a range's error ends the pass. */
 static int fail_forward(void *argument, esp_context *context, size_t layer, enum espi_tap tap,
-                        const struct espi_batch *batch, size_t columns, bool train, float *x)
+                        const struct espi_batch *batch, size_t columns, bool train, const float *before, float *x)
 {
-    (void)layer, (void)batch, (void)columns, (void)train, (void)x;
+    (void)layer, (void)batch, (void)columns, (void)train, (void)before, (void)x;
     return tap == *(enum espi_tap *)argument ? espi_fail(context, ESP_ERR_ARGUMENT, "tap %d", (int)tap) : ESP_OK;
 }
 

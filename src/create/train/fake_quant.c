@@ -6,6 +6,7 @@
 #include "base/simd.h"
 #include "base/size.h"
 #include "create/quantize.h"
+#include "kernels/activation.h"
 
 #include <errno.h>
 #include <math.h>
@@ -128,6 +129,9 @@ struct part {
     uint8_t *clipped; // (tokens, stride), or NULL
     struct espi_steps steps;
     struct range *found; // (blocks)
+    /* INTERMEDIATE, where the runtime makes bytes of the pre-activation by a table: */
+    const float *before; // (tokens, stride), or NULL
+    const struct espi_activation_table *table;
 };
 
 ESPI_SIMD static void widen_range(size_t count, const float *x, float *low, float *high)
@@ -164,6 +168,20 @@ ESPI_SIMD static void round_values(size_t count, float inverse, float zero_point
     }
 }
 
+/* x becomes the value of the byte that the runtime's epilogue makes of the pre-activation z (kernels/kernel.h). */
+static void activate_values(const struct part *p, size_t count, const float *z, float *x, uint8_t *clipped)
+{
+    const struct espi_activation_table *table = p->table;
+    float inverse = ldexpf(1, table->shift) / p->steps.step;
+    for (size_t i = 0; i < count; i++) {
+        int32_t q = (int32_t)lrintf(fmaxf(INT16_MIN, fminf(INT16_MAX, z[i] * inverse)));
+        uint32_t index = (uint32_t)abs(q) * table->index_scale >> 16;
+        uint32_t byte = ((uint32_t)(q > 0 ? q : 0) + table->table[index < 127 ? index : 127]) >> table->shift;
+        clipped[i] = byte > 255;
+        x[i] = (float)((int32_t)(byte < 255 ? byte : 255) - p->steps.zero_point) * p->steps.step;
+    }
+}
+
 static void round_block(void *argument, size_t index, size_t thread)
 {
     (void)thread;
@@ -175,7 +193,11 @@ static void round_block(void *argument, size_t index, size_t thread)
         for (size_t c = 0, count; c < p->columns; c += count) {
             size_t at = t * p->stride + p->begin + c;
             count = espi_size_min(sizeof ignored, p->columns - c);
-            round_values(count, inverse, zero, 0, p->steps.step, p->x + at, p->clipped ? p->clipped + at : ignored);
+            uint8_t *clipped = p->clipped ? p->clipped + at : ignored;
+            if (p->before)
+                activate_values(p, count, p->before + at, p->x + at, clipped);
+            else
+                round_values(count, inverse, zero, 0, p->steps.step, p->x + at, clipped);
         }
 }
 
@@ -221,8 +243,18 @@ static int round_part(esp_context *ctx, struct part *p, size_t layer, bool train
     } else {
         p->steps = steps_of(p->point, quant->ranges[at]);
     }
-    espi_team_run(quant->team, blocks, round_block, p);
-    return ESP_OK;
+    struct espi_activation_table table;
+    enum espi_curve curve;
+    int status = ESP_OK;
+    if (p->before && espi_esp_curve(quant->config->activation, &curve)) {
+        status = espi_activation_gelu(ctx, curve, p->steps.step, p->steps.zero_point, &table);
+        p->table = &table;
+    } else {
+        p->before = NULL;
+    }
+    if (!status)
+        espi_team_run(quant->team, blocks, round_block, p);
+    return status;
 }
 
 /* ---- a step per token, or per head and sequence -------------------------------------------------------------------------- */
@@ -289,7 +321,7 @@ static int forward_per_token(const struct espi_fake_quant *quant, enum espi_tap 
 /* ---- filters ------------------------------------------------------------------------------------------------------------ */
 
 static int forward(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, const struct espi_batch *batch,
-                   size_t columns, bool train, float *x)
+                   size_t columns, bool train, const float *before, float *x)
 {
     static const enum espi_esp_point points[TAPS] = {
         [ESPI_TAP_INPUT] = ESPI_POINT_INPUT,
@@ -312,6 +344,7 @@ static int forward(void *argument, esp_context *ctx, size_t layer, enum espi_tap
                             .begin = i * columns / parts,
                             .columns = columns / parts,
                             .x = x,
+                            .before = before,
                             .clipped = train ? clipped->bytes : NULL};
         status = round_part(ctx, &part, layer, train);
     }

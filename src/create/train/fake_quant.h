@@ -4,9 +4,9 @@
  * networks", 2018; straight-through estimator: Bengio et al., 2013).
  *
  * Modelled exactly: s8 weights with a scale a row; u8 inputs of the linear layers with static ranges or a step per token;
- * queries, keys and values as the int8 attention takes them (static ranges, or a step per head and sequence). Not
- * modelled: the 8 bits of attention's probabilities (an error of at most 1/510 each) and the table of the activation
- * function (2^-shift steps of its output). Needs fp32 products: in bf16 the rounded values would be rounded again. */
+ * queries, keys and values as the int8 attention takes them (static ranges, or a step per head and sequence); with static
+ * ranges the table of the activation function. Not modelled: the 8 bits of attention's probabilities (an error of at most
+ * 1/510 each). Needs fp32 products: in bf16 the rounded values would be rounded again. */
 #ifndef ESPI_CREATE_FAKE_QUANT_H
 #define ESPI_CREATE_FAKE_QUANT_H
 

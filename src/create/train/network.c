@@ -72,10 +72,11 @@ static int take_filtered(esp_context *ctx, struct espi_network *network, size_t 
 {
     size_t rows = network->pass.batch.tokens;
     float *floats = network->memory.wide;
+    const float *before = tap == ESPI_TAP_INTERMEDIATE ? network->memory.layers[layer].inner : NULL;
     if (x != floats)
         memcpy(floats, x, rows * columns * sizeof *floats);
     int status = network->filter.forward(network->filter.argument, ctx, layer, tap, &network->pass.batch, columns,
-                                         network->pass.train, floats);
+                                         network->pass.train, before, floats);
     return status ? status : espi_operand_from_float(ctx, network->matmuls, rows, columns, floats, operand);
 }
 
@@ -117,7 +118,7 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
                                     espi_params_data(network->params, ESPI_QUERY_B, number), layer->qkv);
     if (!status && network->filtered)
         status = network->filter.forward(network->filter.argument, ctx, number, ESPI_TAP_QKV, &network->pass.batch,
-                                         3 * columns, network->pass.train, layer->qkv);
+                                         3 * columns, network->pass.train, NULL, layer->qkv);
     if (!status)
         status = attend(ctx, network, number);
     if (!status)

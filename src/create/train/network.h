@@ -35,11 +35,12 @@ int espi_network_refresh(esp_context *ctx, struct espi_network *network) ESPI_NO
 /* Changes activations where the runtime quantizes them; quantization-aware training sets it. `forward` changes x in
  * place; `backward` changes the gradient at the same point, layers and points in the opposite order, of the same pass.
  * Both are called on the calling thread with all tokens of the batch.
- * x, dx: (tokens, columns); columns as enum espi_tap says */
+ * x, dx: (tokens, columns); columns as enum espi_tap says. `before`: INTERMEDIATE: what the activation function made x
+ * of, (tokens, columns); else NULL */
 struct espi_activation_filter {
     void *argument;
     int (*forward)(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, const struct espi_batch *batch,
-                   size_t columns, bool train, float *x);
+                   size_t columns, bool train, const float *before, float *x);
     int (*backward)(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, size_t tokens, size_t columns,
                     float *dx);
 };
