@@ -70,6 +70,15 @@ static void print_labels(const json_t *labels)
     putchar('\n');
 }
 
+static void print_layer_heads(const json_t *list)
+{
+    size_t i;
+    json_t *heads;
+    printf("pruned heads  left in each layer:");
+    json_array_foreach(list, i, heads) printf(" %lld", (long long)json_integer_value(heads));
+    putchar('\n');
+}
+
 static void print_summary(const json_t *report)
 {
     printf("model         %s, head %s (task %s)\n", text_of(report, "model_type"), text_of(report, "head"),
@@ -77,6 +86,8 @@ static void print_summary(const json_t *report)
     printf("shape         %lld layers, hidden %lld, %lld heads of %lld, intermediate %lld\n",
            integer_of(report, "layers"), integer_of(report, "hidden"), integer_of(report, "heads"),
            integer_of(report, "hidden") / integer_of(report, "heads"), integer_of(report, "intermediate"));
+    if (json_object_get(report, "layer_heads"))
+        print_layer_heads(json_object_get(report, "layer_heads"));
     printf("sequence      up to %lld tokens, vocabulary %lld\n", integer_of(report, "max_sequence"),
            integer_of(report, "vocab_size"));
     if (json_object_get(report, "labels"))

@@ -32,6 +32,8 @@ static const struct shared {
     {"score", "score", NULL, "magnitude (default), or with --calibrate snip-momentum, movement or obert", 1},
     {"scope", "prune-scope", NULL, "global (default): matrices compete; uniform: each alike", 1},
     {"layer-max", "layer-max", NULL, NULL, 1},
+    {"remove-heads", "remove-heads", NULL, "attention heads to remove: below 1 a share, else so many a layer", 1},
+    {"remove-neurons", "remove-neurons", NULL, "feed-forward neurons to remove, likewise; of each layer as many", 1},
     {"calibrate", "train", "DATA", "labelled data of the task, whose gradients the scores are made of; may be repeated",
      2},
     {"task", "task", "TASK", "qa, classify, tag, embed or mlm (default: what the model's head is for)", 2},
@@ -126,6 +128,12 @@ static void print_text(const char *output, const json_t *report)
                (long long)json_integer_value(json_object_get(layer, "cols")),
                100 * json_number_value(json_object_get(layer, "zeros")),
                100 * json_number_value(json_object_get(layer, "zero_blocks_4x1")));
+    }
+    const json_t *heads = json_object_get(report, "layer_heads");
+    if (heads) {
+        printf("heads left in each layer:");
+        json_array_foreach(heads, i, layer) printf(" %lld", (long long)json_integer_value(layer));
+        putchar('\n');
     }
     printf("%s: sparsity %.2f %%, in whole 4x1 blocks %.2f %%\n", output,
            100 * json_number_value(json_object_get(report, "sparsity")),

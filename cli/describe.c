@@ -28,6 +28,15 @@ static json_t *tokenizer_to_json(const esp_tokenizer *tokenizer)
                      limit == SIZE_MAX ? json_null() : json_integer((json_int_t)limit));
 }
 
+/* Heads each layer has; NULL: all of them. */
+static json_t *layer_heads_to_json(const struct espi_config *config)
+{
+    json_t *list = config->removed_heads ? json_array() : NULL;
+    for (size_t layer = 0; list && layer < config->layers; layer++)
+        json_array_append_new(list, json_integer((json_int_t)espi_config_layer_heads(config, layer)));
+    return list;
+}
+
 static json_t *describe_config(const struct espi_config *c, const esp_tokenizer *tokenizer)
 {
     static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm"};
@@ -40,6 +49,8 @@ static json_t *describe_config(const struct espi_config *c, const esp_tokenizer 
                   "vocab_size", (json_int_t)c->vocab_size, "max_positions", (json_int_t)c->max_positions,
                   "max_sequence", (json_int_t)c->max_sequence, "layer_norm_eps", (double)c->layer_norm_eps, "tokenizer",
                   tokenizer_to_json(tokenizer));
+    if (c->removed_heads)
+        json_object_set_new(report, "layer_heads", layer_heads_to_json(c));
     if (c->head == ESPI_HEAD_SEQUENCE || c->head == ESPI_HEAD_TOKEN)
         json_object_set_new(report, "labels", labels_to_json(c));
     if (c->head == ESPI_HEAD_SEQUENCE)

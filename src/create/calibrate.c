@@ -75,7 +75,7 @@ static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, 
         return;
     }
     for (size_t part = 0; part < 3; part++) // query, key, value
-        observe(range + part, tokens, columns, part * watch->hidden, watch->hidden, x);
+        observe(range + part, tokens, columns, part * columns / 3, columns / 3, x);
 }
 
 int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count)

@@ -177,7 +177,7 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
         espi_pack_start(build->weights, rows, columns, input.zero_point, start);
     for (size_t row = 0; row < rows; row++) {
         if (build->options->points && kind == ESPI_LINEAR_QKV)
-            output = build->options->points[layer][ESPI_POINT_QUERY + row / build->checkpoint->config.hidden];
+            output = build->options->points[layer][ESPI_POINT_QUERY + row / (rows / 3)];
         scale[row] = (floats ? 1 : build->scale[row]) * input.step / output.step;
         shift[row] = bias[row] / output.step + (float)output.zero_point;
     }
@@ -432,9 +432,9 @@ int espi_compile_image(esp_context *ctx, const struct espi_checkpoint *checkpoin
     *image = NULL;
     if (report)
         *report = (struct espi_compile_report){0};
-    if (config->hidden / config->heads % 4 != 0)
+    if (espi_config_head_size(config) % 4 != 0)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: attention heads of %zu features: expected a multiple of 4",
-                         checkpoint->directory, config->hidden / config->heads);
+                         checkpoint->directory, espi_config_head_size(config));
     struct build build = {.checkpoint = checkpoint, .options = options, .report = report};
     int status = make_image(ctx, &build, image, bytes);
     if (status && report) {

@@ -103,6 +103,7 @@ static int reserve(esp_context *ctx, struct espi_encoder *encoder, const struct 
 struct forward {
     struct espi_encoder *encoder;
     const struct espi_batch *batch;
+    size_t layer; // attention: the one that runs
 };
 
 static int embed_sequence(void *argument, size_t index, size_t thread)
@@ -129,15 +130,16 @@ static int attend(void *argument, size_t index, size_t thread)
     const struct forward *f = argument;
     const struct espi_config *config = f->encoder->engine.config;
     const struct espi_workspace *w = &f->encoder->workspace;
-    struct espi_query_block block = w->queries[index / config->heads];
+    size_t heads = espi_config_layer_heads(config, f->layer), context = espi_config_context(config, f->layer);
+    struct espi_query_block block = w->queries[index / heads];
     size_t start = f->batch->starts[block.sequence], tokens = f->batch->starts[block.sequence + 1] - start;
     struct espi_attention shape = {.tokens = tokens,
-                                   .heads = config->heads,
-                                   .width = config->hidden / config->heads,
-                                   .qkv = w->widest + start * 3 * config->hidden,
-                                   .out = w->context + start * config->hidden};
+                                   .heads = heads,
+                                   .width = espi_config_head_size(config),
+                                   .qkv = w->widest + start * 3 * context,
+                                   .out = w->context + start * context};
     float *scores = f->encoder->scores + thread * ESPI_ATTENTION_ROWS * config->max_positions;
-    return espi_attention_forward(&shape, index % config->heads, block.first,
+    return espi_attention_forward(&shape, index % heads, block.first,
                                   espi_size_min(ESPI_ATTENTION_ROWS, tokens - block.first), scores);
 }
 
@@ -165,14 +167,15 @@ static int run_layer(esp_context *ctx, struct forward *f, size_t number, size_t 
     const struct espi_encoder_layer *layer = &encoder->layers[number];
     struct espi_products *products = encoder->products;
     struct espi_workspace *w = &encoder->workspace;
-    size_t tokens = f->batch->tokens, hidden = config->hidden;
+    size_t tokens = f->batch->tokens, hidden = config->hidden, context = espi_config_context(config, number);
+    f->layer = number;
 
     show(encoder, number, ESPI_TAP_INPUT, tokens, hidden, w->hidden);
     int status = espi_linear_forward(ctx, products, &layer->qkv, tokens, w->hidden, NULL, w->widest);
-    show(encoder, number, ESPI_TAP_QKV, tokens, 3 * hidden, w->widest);
+    show(encoder, number, ESPI_TAP_QKV, tokens, 3 * context, w->widest);
     if (!status)
-        status = espi_products_run(ctx, products, query_blocks * config->heads, attend, f);
-    show(encoder, number, ESPI_TAP_CONTEXT, tokens, hidden, w->context);
+        status = espi_products_run(ctx, products, query_blocks * espi_config_layer_heads(config, number), attend, f);
+    show(encoder, number, ESPI_TAP_CONTEXT, tokens, context, w->context);
     if (!status)
         status = espi_linear_forward(ctx, products, &layer->attention_out, tokens, w->context, NULL, w->product);
     if (!status)
@@ -255,12 +258,12 @@ static void free_encoder(struct espi_engine *engine)
     free(encoder);
 }
 
-/* Query, key and value stand one after another in the slab: one matrix (3 hidden, hidden). */
+/* Query, key and value stand one after another in the slab: one matrix (3 context, hidden). */
 static int init_layer(esp_context *ctx, struct espi_encoder *encoder, size_t number)
 {
-    size_t hidden = encoder->engine.config->hidden;
+    const struct espi_config *config = encoder->engine.config;
     struct espi_encoder_layer *layer = &encoder->layers[number];
-    int status = espi_linear_init(ctx, encoder->products, hidden, 3 * hidden,
+    int status = espi_linear_init(ctx, encoder->products, config->hidden, 3 * espi_config_context(config, number),
                                   espi_params_data(encoder->params, ESPI_QUERY_W, number),
                                   espi_params_data(encoder->params, ESPI_QUERY_B, number), &layer->qkv);
     if (!status)

@@ -25,8 +25,8 @@ int espi_encoder_run_layers(struct espi_engine *encoder, esp_context *ctx, const
 /* The activations a quantized encoder rounds. */
 enum espi_tap {
     ESPI_TAP_INPUT,        // (tokens, hidden) what query, key and value are made of
-    ESPI_TAP_QKV,          // (tokens, 3 hidden) query, key, value
-    ESPI_TAP_CONTEXT,      // (tokens, hidden) what the attention's output layer reads
+    ESPI_TAP_QKV,          // (tokens, 3 context) query, key, value
+    ESPI_TAP_CONTEXT,      // (tokens, context) what the attention's output layer reads
     ESPI_TAP_FFN_INPUT,    // (tokens, hidden)
     ESPI_TAP_INTERMEDIATE, // (tokens, intermediate) behind the activation function
 };

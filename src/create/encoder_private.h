@@ -22,7 +22,7 @@ struct espi_workspace {
     float *slab;                      // owns the four below
     float *hidden;                    // (room, hidden) the residual stream
     float *product;                   // (room, hidden)
-    float *context;                   // (room, hidden)
+    float *context;                   // (room, hidden); of a layer (tokens, context)
     float *widest;                    // (room, wide) queries, keys and values; inside of the feed-forward; logits
     struct espi_query_block *queries; // (blocks)
 };

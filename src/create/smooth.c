@@ -126,11 +126,11 @@ static void smooth_layer(struct espi_checkpoint *checkpoint, const struct peaks 
                          float *factors)
 {
     const struct espi_config *config = &checkpoint->config;
-    size_t hidden = config->hidden, inner = config->intermediate;
+    size_t hidden = config->hidden, context = espi_config_context(config, layer), inner = config->intermediate;
     /* Query, key and value follow each other: one matrix. */
-    struct matrix qkv = matrix_at(checkpoint, ESPI_QUERY_W, ESPI_QUERY_B, layer, 3 * hidden, hidden);
-    struct matrix value = matrix_at(checkpoint, ESPI_VALUE_W, ESPI_VALUE_B, layer, hidden, hidden);
-    struct matrix out = matrix_at(checkpoint, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B, layer, hidden, hidden);
+    struct matrix qkv = matrix_at(checkpoint, ESPI_QUERY_W, ESPI_QUERY_B, layer, 3 * context, hidden);
+    struct matrix value = matrix_at(checkpoint, ESPI_VALUE_W, ESPI_VALUE_B, layer, context, hidden);
+    struct matrix out = matrix_at(checkpoint, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B, layer, hidden, context);
     struct matrix ffn_in = matrix_at(checkpoint, ESPI_FFN_IN_W, ESPI_FFN_IN_B, layer, inner, hidden);
     struct matrix ffn_out = matrix_at(checkpoint, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, layer, hidden, inner);
     migrate(&value, &out, peaks->context + layer * hidden, alpha);

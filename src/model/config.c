@@ -7,6 +7,7 @@
 #include "model/config_private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Bounds far above any encoder; with them no product of two sizes overflows. */
@@ -111,7 +112,7 @@ static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi
 static int refuse_options(esp_context *ctx, const struct espi_json *json)
 {
     static const char *const must_be_false[] = {"is_decoder", "add_cross_attention", "is_encoder_decoder"};
-    static const char *const must_be_absent[] = {"pruned_heads", "quantization_config", "auto_map"};
+    static const char *const must_be_absent[] = {"quantization_config", "auto_map"};
     for (size_t i = 0; i < ESPI_COUNT(must_be_false); i++) {
         bool value = false;
         struct espi_json at = espi_json_at(json, must_be_false[i]);
@@ -168,6 +169,53 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
         if (!status)
             out->pad_token_id = (int32_t)pad;
     }
+    return status;
+}
+
+/* A layer's list of heads; the object's keys are layers. */
+static int read_removed_heads(esp_context *ctx, const struct espi_json *map, const char *key,
+                              const struct espi_config *config, uint8_t *removed)
+{
+    struct espi_json list = espi_json_at(map, key);
+    char *end;
+    unsigned long long layer = strtoull(key, &end, 10);
+    if (*key < '0' || *key > '9' || *end || layer >= config->layers)
+        return espi_json_fail(ctx, map, "expected layers from 0 to %zu, found \"%.32s\"", config->layers - 1, key);
+    int status = espi_json_expect_array(ctx, &list);
+    for (size_t i = 0; !status && i < espi_json_length(&list); i++) {
+        struct espi_json item = espi_json_item(&list, i);
+        json_int_t head = json_is_integer(item.value) ? json_integer_value(item.value) : -1;
+        if (head < 0 || (size_t)head >= config->heads)
+            status = espi_json_fail(ctx, &item, "expected a head from 0 to %zu", config->heads - 1);
+        else
+            removed[layer * config->heads + (size_t)head] = 1;
+    }
+    if (!status && !memchr(removed + layer * config->heads, 0, config->heads))
+        status = espi_config_unsupported(ctx, &list, "all %zu heads of a layer: not supported; one has to stay",
+                                         config->heads);
+    return status;
+}
+
+static int read_pruned_heads(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    struct espi_json map = espi_json_at(json, "pruned_heads");
+    if (!map.value)
+        return ESP_OK;
+    int status = espi_json_expect_object(ctx, &map);
+    if (status || !espi_json_length(&map))
+        return status;
+    uint8_t *removed = espi_arena_alloc(ctx, &out->arena, out->layers * out->heads, 1);
+    if (!removed)
+        return ESP_ERR_MEMORY;
+    memset(removed, 0, out->layers * out->heads);
+    const char *key;
+    json_t *value;
+    json_object_foreach(map.value, key, value)
+    {
+        if (!status)
+            status = read_removed_heads(ctx, &map, key, out, removed);
+    }
+    out->removed_heads = memchr(removed, 1, out->layers * out->heads) ? removed : NULL;
     return status;
 }
 
@@ -335,8 +383,9 @@ static int read_document(esp_context *ctx, const struct espi_json *json, struct 
 {
     int status = espi_json_expect_object(ctx, json);
     if (status || (status = read_arch(ctx, json, out)) || (status = refuse_options(ctx, json)) ||
-        (status = read_shape(ctx, json, out)) || (status = read_activation(ctx, json, out)) ||
-        (status = read_head(ctx, json, out)) || (status = read_rates(ctx, json, out)))
+        (status = read_shape(ctx, json, out)) || (status = read_pruned_heads(ctx, json, out)) ||
+        (status = read_activation(ctx, json, out)) || (status = read_head(ctx, json, out)) ||
+        (status = read_rates(ctx, json, out)))
         return status;
     return read_labels(ctx, json, out);
 }
@@ -385,6 +434,33 @@ void espi_config_clear(struct espi_config *config)
     json_decref(config->json);
     espi_arena_clear(&config->arena);
     *config = (struct espi_config){0};
+}
+
+size_t espi_config_layer_heads(const struct espi_config *config, size_t layer)
+{
+    size_t count = config->heads;
+    for (size_t head = 0; config->removed_heads && head < config->heads; head++)
+        count -= config->removed_heads[layer * config->heads + head];
+    return count;
+}
+
+size_t espi_config_context(const struct espi_config *config, size_t layer)
+{
+    return espi_config_layer_heads(config, layer) * espi_config_head_size(config);
+}
+
+int espi_config_remove_heads(esp_context *ctx, struct espi_config *config, const uint8_t *removed)
+{
+    size_t count = config->layers * config->heads;
+    config->removed_heads = NULL;
+    if (!removed || !memchr(removed, 1, count))
+        return ESP_OK;
+    uint8_t *copy = espi_arena_alloc(ctx, &config->arena, count, 1);
+    if (!copy)
+        return ESP_ERR_MEMORY;
+    memcpy(copy, removed, count);
+    config->removed_heads = copy;
+    return ESP_OK;
 }
 
 int espi_config_label(const struct espi_config *config, const char *name)

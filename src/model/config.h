@@ -39,7 +39,8 @@ struct espi_config {
     const struct espi_arch *arch;
     enum espi_head head;
     size_t vocab_size, hidden, layers, heads, intermediate, max_positions;
-    size_t type_vocab; // 0: the family has no token types
+    size_t type_vocab;            // 0: the family has no token types
+    const uint8_t *removed_heads; // (layers, heads) 1: pruned away (pruned_heads), not in the weights; NULL: none
     enum espi_activation activation;
     float layer_norm_eps;
     float initializer_range;
@@ -71,6 +72,18 @@ int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config
 int espi_config_parse(esp_context *ctx, const char *source, const char *text, size_t bytes,
                       struct espi_config *out) ESPI_NODISCARD;
 void espi_config_clear(struct espi_config *config);
+
+/* Features of an attention head. */
+static inline size_t espi_config_head_size(const struct espi_config *config)
+{
+    return config->hidden / config->heads;
+}
+/* Heads a layer has: those that have not been removed, 1 or more. */
+size_t espi_config_layer_heads(const struct espi_config *config, size_t layer);
+/* Columns of a layer's query, key, value and context: its heads side by side, in their old order. */
+size_t espi_config_context(const struct espi_config *config, size_t layer);
+/* Sets removed_heads to a copy (NULL: none). removed: (layers, heads) */
+int espi_config_remove_heads(esp_context *ctx, struct espi_config *config, const uint8_t *removed) ESPI_NODISCARD;
 
 /* Label index of a name, or -1. */
 int espi_config_label(const struct espi_config *config, const char *name);

@@ -112,13 +112,35 @@ static int set_pad(json_t *json, int32_t id)
                                                                         : 0;
 }
 
+/* {"layer": [heads]} of the layers that have lost some. */
+static int set_pruned_heads(json_t *json, const struct espi_config *config)
+{
+    json_t *map = json_object();
+    int failed = !map;
+    for (size_t layer = 0; !failed && config->removed_heads && layer < config->layers; layer++) {
+        json_t *list = json_array();
+        char key[24];
+        snprintf(key, sizeof key, "%zu", layer);
+        for (size_t head = 0; head < config->heads; head++)
+            if (config->removed_heads[layer * config->heads + head])
+                failed |= json_array_append_new(list, json_integer((json_int_t)head));
+        if (json_array_size(list))
+            failed |= json_object_set(map, key, list);
+        json_decref(list);
+    }
+    if (!failed && (json_object_size(map) || json_object_get(json, "pruned_heads")))
+        failed = json_object_set(json, "pruned_heads", map);
+    json_decref(map);
+    return failed;
+}
+
 static int set_all(json_t *json, const struct espi_config *config)
 {
     const struct espi_arch_keys *keys = &config->arch->keys;
     return set_head(json, config) || set_string(json, "model_type", config->arch->model_type) ||
            set_size(json, "vocab_size", config->vocab_size) || set_size(json, keys->hidden, config->hidden) ||
            set_size(json, keys->layers, config->layers) || set_size(json, keys->heads, config->heads) ||
-           set_size(json, keys->intermediate, config->intermediate) ||
+           set_size(json, keys->intermediate, config->intermediate) || set_pruned_heads(json, config) ||
            set_size(json, "max_position_embeddings", config->max_positions) ||
            set_size(json, keys->type_vocab, config->type_vocab) || set_pad(json, config->pad_token_id) ||
            set_activation(json, keys->activation, config->activation) ||

@@ -27,9 +27,9 @@ static void put_linear(struct slot_list *list, uint32_t kind, size_t layer, size
 
 static void put_layer(struct slot_list *list, const struct espi_config *config, size_t layer)
 {
-    size_t hidden = config->hidden;
-    put_linear(list, ESPI_ESP_QKV, layer, 3 * hidden, hidden);
-    put_linear(list, ESPI_ESP_ATTENTION_OUT, layer, hidden, hidden);
+    size_t hidden = config->hidden, context = espi_config_context(config, layer);
+    put_linear(list, ESPI_ESP_QKV, layer, 3 * context, hidden);
+    put_linear(list, ESPI_ESP_ATTENTION_OUT, layer, hidden, context);
     put(list, ESPI_ESP_ATTENTION_NORM, layer, ESPI_ESP_F32, 2, hidden);
     put_linear(list, ESPI_ESP_FFN_IN, layer, config->intermediate, hidden);
     put_linear(list, ESPI_ESP_FFN_OUT, layer, hidden, config->intermediate);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum dimension { NONE, HIDDEN, INTERMEDIATE, VOCAB, POSITIONS, TYPES, LABELS };
+enum dimension { NONE, HIDDEN, CONTEXT, INTERMEDIATE, VOCAB, POSITIONS, TYPES, LABELS };
 
 /* Shapes as (rows, cols); a vector has no cols. */
 static const struct shape {
@@ -18,10 +18,10 @@ static const struct shape {
 } shapes[ESPI_ROLE_COUNT] = {
     [ESPI_EMBED_WORD] = {VOCAB, HIDDEN},      [ESPI_EMBED_POSITION] = {POSITIONS, HIDDEN},
     [ESPI_EMBED_TYPE] = {TYPES, HIDDEN},      [ESPI_EMBED_NORM_W] = {HIDDEN, NONE},
-    [ESPI_EMBED_NORM_B] = {HIDDEN, NONE},     [ESPI_QUERY_W] = {HIDDEN, HIDDEN},
-    [ESPI_KEY_W] = {HIDDEN, HIDDEN},          [ESPI_VALUE_W] = {HIDDEN, HIDDEN},
-    [ESPI_QUERY_B] = {HIDDEN, NONE},          [ESPI_KEY_B] = {HIDDEN, NONE},
-    [ESPI_VALUE_B] = {HIDDEN, NONE},          [ESPI_ATTENTION_OUT_W] = {HIDDEN, HIDDEN},
+    [ESPI_EMBED_NORM_B] = {HIDDEN, NONE},     [ESPI_QUERY_W] = {CONTEXT, HIDDEN},
+    [ESPI_KEY_W] = {CONTEXT, HIDDEN},         [ESPI_VALUE_W] = {CONTEXT, HIDDEN},
+    [ESPI_QUERY_B] = {CONTEXT, NONE},         [ESPI_KEY_B] = {CONTEXT, NONE},
+    [ESPI_VALUE_B] = {CONTEXT, NONE},         [ESPI_ATTENTION_OUT_W] = {HIDDEN, CONTEXT},
     [ESPI_ATTENTION_OUT_B] = {HIDDEN, NONE},  [ESPI_ATTENTION_NORM_W] = {HIDDEN, NONE},
     [ESPI_ATTENTION_NORM_B] = {HIDDEN, NONE}, [ESPI_FFN_IN_W] = {INTERMEDIATE, HIDDEN},
     [ESPI_FFN_IN_B] = {INTERMEDIATE, NONE},   [ESPI_FFN_OUT_W] = {HIDDEN, INTERMEDIATE},
@@ -34,11 +34,13 @@ static const struct shape {
     [ESPI_MLM_NORM_B] = {HIDDEN, NONE},       [ESPI_MLM_BIAS] = {VOCAB, NONE},
 };
 
-static size_t extent(const struct espi_config *config, enum dimension dimension)
+static size_t extent(const struct espi_config *config, enum dimension dimension, size_t layer)
 {
     switch (dimension) {
     case HIDDEN:
         return config->hidden;
+    case CONTEXT:
+        return espi_config_context(config, layer);
     case INTERMEDIATE:
         return config->intermediate;
     case VOCAB:
@@ -78,8 +80,8 @@ static int add(esp_context *ctx, const struct espi_config *config, enum espi_rol
     struct espi_param *param = &params->list[params->length];
     *param = (struct espi_param){.role = role,
                                  .layer = layer,
-                                 .rows = extent(config, shapes[role].rows),
-                                 .cols = extent(config, shapes[role].cols)};
+                                 .rows = extent(config, shapes[role].rows, layer),
+                                 .cols = extent(config, shapes[role].cols, layer)};
     bool prefixed = espi_role_in_encoder(role) && config->head != ESPI_HEAD_NONE;
     snprintf(param->name, sizeof param->name, "%s%.96s", prefixed ? config->arch->prefix : "", base);
     bool follows = role == ESPI_KEY_W || role == ESPI_VALUE_W || role == ESPI_KEY_B || role == ESPI_VALUE_B;

@@ -13,13 +13,14 @@ enum espi_role {
     ESPI_EMBED_NORM_W,   // (hidden)
     ESPI_EMBED_NORM_B,
 
-    ESPI_QUERY_W, // per layer; query, key, value follow each other so that (3 hidden, hidden) is one matrix
+    ESPI_QUERY_W, // per layer; (context, hidden): see espi_config_context; query, key, value follow each other so that
+                  // (3 context, hidden) is one matrix
     ESPI_KEY_W,
     ESPI_VALUE_W,
-    ESPI_QUERY_B, // and (3 hidden) one vector
+    ESPI_QUERY_B, // and (3 context) one vector
     ESPI_KEY_B,
     ESPI_VALUE_B,
-    ESPI_ATTENTION_OUT_W, // (hidden, hidden)
+    ESPI_ATTENTION_OUT_W, // (hidden, context)
     ESPI_ATTENTION_OUT_B,
     ESPI_ATTENTION_NORM_W,
     ESPI_ATTENTION_NORM_B,

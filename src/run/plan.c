@@ -104,22 +104,24 @@ static struct espi_step *add_linear(struct maker *maker, size_t layer, const str
     return step;
 }
 
-static void add_quantize(struct maker *maker, size_t layer, enum espi_buffer in, enum espi_buffer out,
+static void add_quantize(struct maker *maker, size_t layer, size_t rows, enum espi_buffer in, enum espi_buffer out,
                          enum espi_esp_point point)
 {
     struct espi_step *step = append(maker, ESPI_STEP_QUANTIZE, layer, in, out);
-    step->quantize = quantizer(maker, maker->plan->rows[in], layer, point, NULL);
+    step->rows = rows;
+    step->quantize = quantizer(maker, rows, layer, point, NULL);
 }
 
 static void add_attention(struct maker *maker, size_t layer, enum espi_buffer out)
 {
     const struct espi_esp_model *model = maker->plan->model;
     struct espi_step *step = append(maker, ESPI_STEP_ATTENTION, layer, ESPI_BUFFER_QKV, out);
+    step->heads = espi_config_layer_heads(&model->config, layer);
     step->attention.kind = out == ESPI_BUFFER_CONTEXT ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32;
     step->attention.bias = maker->zeros;
     if (!model->fixed_steps)
         return; // the session finds the scales
-    size_t size = model->config.hidden / model->config.heads;
+    size_t size = espi_config_head_size(&model->config);
     const struct espi_steps *points = model->layers[layer].points, *context = &points[ESPI_POINT_CONTEXT];
     float value = points[ESPI_POINT_VALUE].step;
     espi_attention_scores(&step->attention, size,
@@ -169,7 +171,7 @@ static void add_intermediate(struct maker *maker, size_t number, bool bytes)
     else
         append(maker, ESPI_STEP_ACTIVATE, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER_FLOAT);
     if (bytes)
-        add_quantize(maker, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER, ESPI_POINT_INTERMEDIATE);
+        add_quantize(maker, number, linear->rows, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER, ESPI_POINT_INTERMEDIATE);
 }
 
 static void add_feed_forward(struct maker *maker, size_t number)
@@ -189,7 +191,7 @@ static void add_context(struct maker *maker, size_t number)
     enum espi_buffer context = bytes && fixed ? ESPI_BUFFER_CONTEXT : ESPI_BUFFER_CONTEXT_FLOAT;
     add_attention(maker, number, context);
     if (bytes && !fixed) {
-        add_quantize(maker, number, context, ESPI_BUFFER_BYTES, ESPI_POINT_CONTEXT);
+        add_quantize(maker, number, linear->columns, context, ESPI_BUFFER_BYTES, ESPI_POINT_CONTEXT);
         context = ESPI_BUFFER_BYTES;
     }
     add_linear(maker, number, linear, context, ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32_ADD);
@@ -233,7 +235,7 @@ int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct 
     struct maker maker = {.ctx = ctx, .plan = out};
     size_t head_bytes;
     *out = (struct espi_plan){.model = model};
-    int status = espi_head_bytes(ctx, config->max_positions, config->hidden / config->heads, &head_bytes);
+    int status = espi_head_bytes(ctx, config->max_positions, espi_config_head_size(config), &head_bytes);
     if (!status)
         status = espi_kernels_choose_default(ctx, &out->kernels);
     if (status)
@@ -244,7 +246,7 @@ int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct 
     out->steps = espi_arena_alloc(ctx, &out->arena, out->length, sizeof *out->steps);
     if (!out->steps)
         return ESP_ERR_MEMORY;
-    maker.zeros = constant(&maker, config->hidden / config->heads, 0);
+    maker.zeros = constant(&maker, espi_config_head_size(config), 0);
     if (!model->fixed_steps)
         maker.ones = constant(&maker, espi_size_max(config->hidden, config->intermediate), 1);
     add_all(&maker);

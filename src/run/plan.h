@@ -36,6 +36,8 @@ struct espi_step {
     struct espi_layer_norm norm;
     struct espi_quantize quantize;   // NORM, QUANTIZE: but for `out` and `token_scale`
     struct espi_attention attention; // ATTENTION: of models with fixed steps, but for span, row and out
+    size_t rows;                     // QUANTIZE: of the input
+    size_t heads;                    // ATTENTION: of the layer
 };
 
 /* Owner: the caller; zero-initialise, espi_plan_clear releases; the model outlives it. Thread rule: immutable after

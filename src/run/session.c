@@ -182,7 +182,7 @@ static void run_step(const struct work *work, const struct espi_scratch *scratch
         espi_activate(plan->model->config.activation, in, plan->rows[step->in] * width);
         break;
     case ESPI_STEP_QUANTIZE:
-        plan->kernels.quantize_u8(in, plan->rows[step->in], width, &quantize);
+        plan->kernels.quantize_u8(in, step->rows, width, &quantize);
         break;
     case ESPI_STEP_ATTENTION:
         break;
@@ -198,11 +198,11 @@ static void attend(void *argument, size_t index, size_t thread)
     const struct work *work = argument;
     const struct espi_session *session = work->session;
     const struct espi_plan *plan = session->plan;
-    const struct espi_config *config = &plan->model->config;
     const struct espi_scratch *scratch = &session->scratch[thread];
-    const uint32_t *starts = work->part->batch->starts + work->part->sequence + index / config->heads;
-    size_t size = config->hidden / config->heads, row = index % config->heads * size, tokens = starts[1] - starts[0];
-    const size_t rows[3] = {row, config->hidden + row, 2 * config->hidden + row};
+    size_t heads = work->steps->heads, size = espi_config_head_size(&plan->model->config), row = index % heads * size;
+    const uint32_t *starts = work->part->batch->starts + work->part->sequence + index / heads;
+    size_t tokens = starts[1] - starts[0];
+    const size_t rows[3] = {row, heads * size + row, 2 * heads * size + row};
     struct espi_span span = {.rows = plan->rows[ESPI_BUFFER_QKV],
                              .tokens = work->part->tokens,
                              .first = starts[0] - work->part->token,
@@ -258,7 +258,7 @@ static void run_part(struct espi_session *session, const struct espi_part *part)
         end = i + 1;
         struct work work = {.session = session, .part = part, .steps = &plan->steps[i], .length = 1};
         if (plan->steps[i].kind == ESPI_STEP_ATTENTION) {
-            espi_team_run(session->team, part->sequences * plan->model->config.heads, attend, &work);
+            espi_team_run(session->team, part->sequences * work.steps->heads, attend, &work);
             continue;
         }
         while (end < plan->length && plan->steps[end].kind != ESPI_STEP_ATTENTION)
@@ -316,7 +316,7 @@ static void *piece(struct layout *layout, size_t count, size_t size)
 static void place_scratch(struct layout *layout, const struct espi_plan *plan, struct espi_scratch *scratch)
 {
     const struct espi_config *config = &plan->model->config;
-    size_t size = config->hidden / config->heads, head_bytes = 0;
+    size_t size = espi_config_head_size(config), head_bytes = 0;
     bool own_steps = !plan->model->fixed_steps;
     for (enum espi_buffer b = 0; b < ESPI_BUFFER_COUNT; b++)
         if (!espi_buffer_is_batch(b))

@@ -89,6 +89,51 @@ class Prune(support.Scratch):
                 self.assertEqual([x == 0 for x in before[name][1]], [x == 0 for x in after[name][1]])
                 self.assertNotEqual(before[name][1], after[name][1])
 
+    def test_heads_and_neurons(self):
+        """A smaller model: its config, shapes and weights; it runs, compiles to the same bits on every CPU, trains."""
+        model, data = self.model(hidden_size=32, num_attention_heads=4, intermediate_size=64), self.squad()
+        before = tensors(model)
+        for score in ("magnitude", "snip-momentum"):
+            out = self.path(score)
+            text = self.ok("prune", model, "--remove-heads", 0.5, "--remove-neurons", 0.25, "--sparsity", 0.5,
+                           "--score", score, "--calibrate", data, "-o", out).stdout
+            self.assertIn("heads left in each layer: ", text)
+            with open(os.path.join(out, "config.json")) as stream:
+                config = json.load(stream)
+            removed = {int(layer): heads for layer, heads in config["pruned_heads"].items()}
+            self.assertEqual(sum(map(len, removed.values())), 4)
+            self.assertEqual((config["intermediate_size"], config["num_attention_heads"]), (48, 4))
+            after = tensors(out)
+            for layer in range(2):
+                name = f"bert.encoder.layer.{layer}.attention.self.query.weight"
+                kept = [head for head in range(4) if head not in removed.get(layer, [])]
+                self.assertEqual(after[name][0], [8 * len(kept), 32])
+                old = [x for head in kept for x in before[name][1][head * 256:head * 256 + 256]]
+                self.assertTrue(all(x in (0, y) for x, y in zip(after[name][1], old)))
+            info = json.loads(self.ok("info", out, "--json").stdout)
+            self.assertEqual(info["layer_heads"], [4 - len(removed.get(layer, [])) for layer in range(2)])
+            self.ok("compile", out, "-o", out + ".esp", "--calibrate", data,
+                    *(["--smooth", "0.5"] if score == "magnitude" else []))
+            stdin = "".join(json.dumps({"question": f"Who wrote {word}?", "context": CONTEXT}) + "\n"
+                            for word in CONTEXT.split())
+            first = self.ok("run", out + ".esp", stdin=stdin).stdout
+            for isa in ("c", "avx2", "avxvnni", "avx512vnni"):
+                self.assertEqual(self.ok("run", out + ".esp", stdin=stdin, env={"ESPALIER_ISA": isa}).stdout, first)
+            self.assertEqual(json.loads(self.ok("info", out + ".esp", "--json").stdout)["layer_heads"],
+                             info["layer_heads"])
+            self.ok("train", out, "--task", "qa", "--train", data, "--max-steps", 2, "--keep-mask", "--quiet",
+                    "--teacher", model, "-o", out + "-trained")
+            with open(os.path.join(out + "-trained", "config.json")) as stream:
+                self.assertEqual(json.load(stream), config)
+
+    def test_train_from_fewer_heads(self):
+        model, data = self.model(hidden_size=32, num_attention_heads=4, intermediate_size=64), self.squad()
+        out, same = self.path("out"), self.path("same")
+        self.ok("train", model, "--task", "qa", "--train", data, "--max-steps", 1, "--learning-rate", 0, "--quiet",
+                "--remove-heads", 1, "--remove-neurons", 10, "-o", out)
+        self.ok("prune", model, "--remove-heads", 1, "--remove-neurons", 10, "-o", same)
+        self.assertEqual(tensors(out), tensors(same))
+
     def test_other_tasks(self):
         cases = (("sequence", "BertForSequenceClassification", "good,bad", "d.tsv",
                   "sentence\tlabel\nAda wrote it.\tgood\nParis is in London.\tbad\n"),
@@ -113,6 +158,11 @@ class Prune(support.Scratch):
             ([model, "--sparsity", 0.8, "--scope", "local"], 2, "--scope: expected global or uniform"),
             ([odd, "--sparsity", 0.5], 2, "expected a multiple of 4 outputs for this pattern, found 18"),
             ([odd, "--sparsity", 0.5, "--pattern", "1x4"], 2, "expected a multiple of 4 inputs for this pattern, found 18"),
+            ([model, "--remove-heads", 2], 2, "--remove-heads: expected a share below 1, or a whole number below the 2"),
+            ([model, "--remove-heads", 1.5], 2, "--remove-heads: expected a share below 1"),
+            ([model, "--remove-neurons", 32], 2, "a whole number below the 32 neurons of a layer, found 32"),
+            ([model, "--remove-neurons", 1, "--sparsity", 0.5], 2, "expected a multiple of 4 outputs"),
+            ([model, "--remove-heads", 0.5, "--score", "obert"], 2, "--score obert needs gradients"),
             ([model, "--sparsity", 0.5, "--score", "obert", "--calibrate", data, "--task", "classify"], 2,
              "has the head of task qa, expected that, found classify"),
             ([model, "--sparsity", 0.5, "--score", "obert", "--calibrate", self.path("none")], 1, "none"),

@@ -73,6 +73,14 @@ static void test_malformed(void **state)
         {"{" BERT ",\"architectures\":[null]}", "architectures[0]: expected the name of a model class"},
         {"{" BERT ",\"is_decoder\":1}", "is_decoder: expected true or false, found 1"},
         {"{" BERT ",\"pruned_heads\":[]}", "pruned_heads: expected an object"},
+        {"{" BERT ",\"pruned_heads\":{\"2\":[0]}}", "pruned_heads: expected layers from 0 to 1, found \"2\""},
+        {"{" BERT ",\"pruned_heads\":{\"-1\":[0]}}", "pruned_heads: expected layers from 0 to 1, found \"-1\""},
+        {"{" BERT ",\"pruned_heads\":{\"0x\":[0]}}", "pruned_heads: expected layers from 0 to 1, found \"0x\""},
+        {"{" BERT ",\"pruned_heads\":{\"99999999999999999999\":[0]}}", "pruned_heads: expected layers from 0 to 1"},
+        {"{" BERT ",\"pruned_heads\":{\"0\":1}}", "pruned_heads.0: expected an array"},
+        {"{" BERT ",\"pruned_heads\":{\"0\":[2]}}", "pruned_heads.0[0]: expected a head from 0 to 1"},
+        {"{" BERT ",\"pruned_heads\":{\"0\":[0,-1]}}", "pruned_heads.0[1]: expected a head from 0 to 1"},
+        {"{" BERT ",\"pruned_heads\":{\"0\":[\"0\"]}}", "pruned_heads.0[0]: expected a head from 0 to 1"},
         {"{" BERT ",\"position_embedding_type\":1}", "position_embedding_type: expected a string"},
         {"{" BERT SEQUENCE ",\"num_labels\":0}", "num_labels: expected an integer from 1 to 65536, found 0"},
         {"{" BERT SEQUENCE ",\"num_labels\":65537}", "num_labels: expected an integer from 1 to 65536"},
@@ -119,7 +127,7 @@ static void test_unsupported(void **state)
         {"{" BERT ",\"is_decoder\":true}", "is_decoder: true is not supported"},
         {"{" BERT ",\"add_cross_attention\":true}", "add_cross_attention: true is not supported"},
         {"{" BERT ",\"is_encoder_decoder\":true}", "is_encoder_decoder: true is not supported"},
-        {"{" BERT ",\"pruned_heads\":{\"0\":[1]}}", "pruned_heads: not supported"},
+        {"{" BERT ",\"pruned_heads\":{\"1\":[1,0]}}", "pruned_heads.1: all 2 heads of a layer: not supported"},
         {"{" BERT ",\"quantization_config\":{\"bits\":8}}", "quantization_config: not supported"},
         {"{" BERT ",\"auto_map\":{\"AutoModel\":\"x.Y\"}}", "auto_map: not supported"},
         {"{" BERT ",\"architectures\":[\"BertForNextSentencePrediction\"]}",
@@ -184,6 +192,30 @@ static void test_harmless_options(void **state)
           "\"hidden_act\":null,\"pad_token_id\":null,\"type_vocab_size\":null,\"tie_word_embeddings\":false}",
           &config);
     assert_int_equal(config.head, ESPI_HEAD_NONE);
+    espi_config_clear(&config);
+}
+
+/* Heads that are gone: read, copied, written again. */
+static void test_pruned_heads(void **state)
+{
+    (void)state;
+    struct espi_config config, copy;
+    parse("{" BERT ",\"pruned_heads\":{\"1\":[0,0],\"0\":[]}}", &config);
+    assert_int_equal(espi_config_layer_heads(&config, 0), 2);
+    assert_int_equal(espi_config_layer_heads(&config, 1), 1);
+    assert_int_equal(espi_config_context(&config, 0), 8);
+    assert_int_equal(espi_config_context(&config, 1), 4);
+    assert_int_equal(espi_config_copy(ctx, &config, NULL, &copy), ESP_OK);
+    assert_memory_equal(copy.removed_heads, config.removed_heads, 4);
+    json_t *json = espi_config_json(ctx, &copy), *expected = json_loads("{\"1\":[0]}", 0, NULL);
+    assert_true(json_equal(json_object_get(json, "pruned_heads"), expected));
+    json_decref(json);
+    json_decref(expected);
+    assert_int_equal(espi_config_remove_heads(ctx, &copy, NULL), ESP_OK);
+    json = espi_config_json(ctx, &copy);
+    assert_int_equal(json_object_size(json_object_get(json, "pruned_heads")), 0);
+    json_decref(json);
+    espi_config_clear(&copy);
     espi_config_clear(&config);
 }
 
@@ -619,13 +651,21 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_harmless_options),
-        cmocka_unit_test(test_heads),       cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_activations), cmocka_unit_test(test_head_dropout),
-        cmocka_unit_test(test_sentence),    cmocka_unit_test(test_sentence_refused),
-        cmocka_unit_test(test_json_kept),   cmocka_unit_test(test_json_edited),
-        cmocka_unit_test(test_copy),        cmocka_unit_test(test_named),
+        cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_harmless_options),
+        cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_pruned_heads),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_head_dropout),
+        cmocka_unit_test(test_sentence),
+        cmocka_unit_test(test_sentence_refused),
+        cmocka_unit_test(test_json_kept),
+        cmocka_unit_test(test_json_edited),
+        cmocka_unit_test(test_copy),
+        cmocka_unit_test(test_named),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -18,7 +18,7 @@ static const char *const configs[] = {
     "\"initializer_range\":0.08}",
     "{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],\"vocab_size\":80,"
     "\"dim\":48,\"n_layers\":2,\"n_heads\":2,\"hidden_dim\":96,\"max_position_embeddings\":129,\"num_labels\":3,"
-    "\"activation\":\"relu\",\"initializer_range\":0.1}",
+    "\"activation\":\"relu\",\"initializer_range\":0.1,\"pruned_heads\":{\"0\":[1]}}",
 };
 static const uint32_t lengths[] = {3, 64, 1, 129, 17, 60};
 enum { SEQUENCES = sizeof lengths / sizeof *lengths };

@@ -12,14 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Head sizes, widths and intermediates that are no multiples of a vector; every activation and head. */
+/* Head sizes, widths and intermediates that are no multiples of a vector; pruned heads; every activation and head. */
 static const struct {
     const char *config;
     double sparsity;
 } models[] = {
     {"{\"model_type\":\"bert\",\"architectures\":[\"BertForQuestionAnswering\"],\"vocab_size\":97,"
      "\"hidden_size\":48,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"intermediate_size\":102,"
-     "\"max_position_embeddings\":150,\"initializer_range\":0.2}",
+     "\"max_position_embeddings\":150,\"initializer_range\":0.2,\"pruned_heads\":{\"1\":[0,2]}}",
      0},
     {"{\"model_type\":\"bert\",\"architectures\":[\"BertForSequenceClassification\"],\"vocab_size\":50,"
      "\"hidden_size\":64,\"num_hidden_layers\":3,\"num_attention_heads\":2,\"intermediate_size\":128,"
@@ -27,7 +27,7 @@ static const struct {
      0.8},
     {"{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForMaskedLM\"],\"vocab_size\":601,\"dim\":40,"
      "\"n_layers\":2,\"n_heads\":5,\"hidden_dim\":68,\"max_position_embeddings\":140,\"activation\":\"relu\","
-     "\"initializer_range\":0.2}",
+     "\"initializer_range\":0.2,\"pruned_heads\":{\"0\":[4],\"1\":[1,2,3]}}",
      0.6},
     {"{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForSequenceClassification\"],\"vocab_size\":80,"
      "\"dim\":32,\"n_layers\":2,\"n_heads\":2,\"hidden_dim\":64,\"max_position_embeddings\":129,"

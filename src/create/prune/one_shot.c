@@ -2,6 +2,7 @@
 #include "create/prune/one_shot.h"
 
 #include "base/progress.h"
+#include "create/prune/structure.h"
 #include "create/train/trainer_private.h"
 
 #include <inttypes.h>
@@ -10,12 +11,17 @@
 
 /* ---- the model ---------------------------------------------------------------------------------------------------------- */
 
+static bool removes(const struct espi_train_options *o)
+{
+    return o->remove_heads > 0 || o->remove_neurons > 0;
+}
+
 static int check_options(esp_context *ctx, const struct espi_train_options *o)
 {
-    if (!(o->sparsity > 0 && o->sparsity < 1))
+    if (!(o->sparsity > 0 && o->sparsity < 1) && (o->sparsity != 0 || !removes(o)))
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "--sparsity: expected a share above 0 and below 1, found %g",
                          o->sparsity);
-    if (o->pattern == ESPI_PATTERN_2_4 && o->sparsity != 0.5)
+    if (o->sparsity > 0 && o->pattern == ESPI_PATTERN_2_4 && o->sparsity != 0.5)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "--sparsity: expected 0.5, which pattern 2:4 has, found %g",
                          o->sparsity);
     if (o->score != ESPI_SCORE_MAGNITUDE && !o->train.count)
@@ -53,7 +59,9 @@ static int open_model(esp_context *ctx, struct espi_trainer *t, struct espi_trai
         status = espi_team_new(ctx, o->threads, &t->team);
     if (status)
         return status;
-    return data ? espi_train_model_open(ctx, o, NULL, &t->model)
+    struct espi_train_options whole = *o; // heads and neurons go when they have been scored
+    whole.remove_heads = whole.remove_neurons = 0;
+    return data ? espi_train_model_open(ctx, &whole, NULL, &t->model)
                 : espi_checkpoint_read(ctx, o->model, &t->model.checkpoint);
 }
 
@@ -86,10 +94,11 @@ static int observe_step(esp_context *ctx, struct espi_trainer *t, observe_fn *ob
 }
 
 /* One pass over the data. */
-static int observe_data(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run,
-                        observe_fn *observe, void *argument)
+static int observe_steps(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run,
+                         observe_fn *observe, void *argument)
 {
-    int status = espi_trainer_open_feed(ctx, t);
+    int status = t->feed ? ESP_OK : espi_trainer_open_feed(ctx, t);
+    t->counters.step = 0;
     if (!status)
         status = espi_trainer_open_network(ctx, t);
     if (!status)
@@ -105,7 +114,60 @@ static int observe_data(esp_context *ctx, struct espi_trainer *t, const struct e
         espi_progress_update(&progress, (size_t)step + 1, NULL);
     }
     espi_progress_end(&progress, NULL);
+    espi_trainer_close_network(t);
     return status;
+}
+
+/* The same without dropout. */
+static int observe_data(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run,
+                        observe_fn *observe, void *argument)
+{
+    struct espi_config *config = &t->model.checkpoint.config;
+    const float hidden = config->hidden_dropout, attention = config->attention_dropout,
+                classifier = config->classifier_dropout;
+    config->hidden_dropout = config->attention_dropout = config->classifier_dropout = 0;
+    int status = observe_steps(ctx, t, run, observe, argument);
+    config->hidden_dropout = hidden;
+    config->attention_dropout = attention;
+    config->classifier_dropout = classifier;
+    return status;
+}
+
+/* ---- heads and neurons -------------------------------------------------------------------------------------------------- */
+
+struct scoring {
+    const struct espi_checkpoint *checkpoint;
+    struct espi_importance importance;
+};
+
+static void observe_structure(void *argument, const float *gradients)
+{
+    struct scoring *scoring = argument;
+    espi_importance_observe(scoring->checkpoint, gradients, &scoring->importance);
+}
+
+static int remove_structure(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run)
+{
+    const struct espi_train_options *o = t->options;
+    struct espi_checkpoint *checkpoint = &t->model.checkpoint, smaller;
+    const struct espi_structure_options how = {
+        .heads = o->remove_heads, .neurons = o->remove_neurons, .uniform = o->prune_scope == 1};
+    struct scoring scoring = {.checkpoint = checkpoint};
+    int status = espi_importance_new(ctx, &checkpoint->config, &scoring.importance);
+    if (status)
+        return status;
+    if (o->score == ESPI_SCORE_MAGNITUDE)
+        espi_importance_magnitude(checkpoint, &scoring.importance);
+    else
+        status = observe_data(ctx, t, run, observe_structure, &scoring);
+    if (!status)
+        status = espi_structure_remove(ctx, checkpoint, &scoring.importance, &how, &smaller);
+    espi_importance_clear(&scoring.importance);
+    if (status)
+        return status;
+    espi_checkpoint_clear(checkpoint);
+    *checkpoint = smaller;
+    return ESP_OK;
 }
 
 /* ---- weights ------------------------------------------------------------------------------------------------------------ */
@@ -139,15 +201,10 @@ int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, co
     int status = check_options(ctx, options);
     if (!status)
         status = open_model(ctx, &t, options);
-    struct espi_config *config = &t.model.checkpoint.config;
-    const float hidden = config->hidden_dropout, attention = config->attention_dropout,
-                classifier = config->classifier_dropout;
-    config->hidden_dropout = config->attention_dropout = config->classifier_dropout = 0;
-    if (!status)
+    if (!status && removes(options))
+        status = remove_structure(ctx, &t, run);
+    if (!status && options->sparsity > 0)
         status = prune_weights(ctx, &t, run);
-    config->hidden_dropout = hidden;
-    config->attention_dropout = attention;
-    config->classifier_dropout = classifier;
     if (!status) {
         *out = t.model.checkpoint;
         t.model.checkpoint = (struct espi_checkpoint){0};

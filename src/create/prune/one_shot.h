@@ -17,7 +17,9 @@ struct espi_one_shot_run {
     bool (*interrupted)(void); // asked between steps, then ESP_ERR_CANCELLED; may be NULL
 };
 
-/* Prunes the checkpoint options->model as sparsity, pattern, score, prune_scope and layer_max say. Scores of gradients
+/* Prunes the checkpoint options->model: first heads and neurons as remove_heads and remove_neurons say (structure.h; by
+ * magnitude, or with any other score by first order), then, scored anew, the weights of what is left as sparsity, pattern,
+ * score, prune_scope and layer_max say. Scores of gradients
  * need data: options->train; options->task (set to the task of the model's head when NULL) and the options of the data
  * say how it is read. ESP_ERR_ARGUMENT: such a score without data; a task the model's head is not for; what
  * espi_pruner_new refuses. Owner of *out: the caller. */

@@ -137,10 +137,10 @@ static int check_relations(esp_context *ctx, const struct espi_distill *distill)
                                  configs[i]->layers);
         if (status)
             return status;
-        if (configs[i]->hidden % heads != 0)
+        if (espi_distill_relation_width(distill, i) % heads != 0)
             return espi_fail(ctx, ESP_ERR_ARGUMENT,
                              "attention relations: %zu relation heads do not divide the %s's width of %zu", heads,
-                             i ? "teacher" : "student", configs[i]->hidden);
+                             i ? "teacher" : "student", espi_distill_relation_width(distill, i));
     }
     return ESP_OK;
 }

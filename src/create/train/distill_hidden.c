@@ -192,6 +192,12 @@ size_t espi_distill_relation_heads(const struct espi_distill *distill)
     return heads ? heads : espi_size_min(distill->job->config->heads, distill->teacher->config.heads);
 }
 
+size_t espi_distill_relation_width(const struct espi_distill *distill, size_t teacher)
+{
+    const struct espi_config *config = teacher ? &distill->teacher->config : distill->job->config;
+    return espi_config_context(config, espi_distill_relation_layer(distill, teacher) - 1);
+}
+
 size_t espi_distill_relation_layer(const struct espi_distill *distill, size_t teacher)
 {
     size_t layer = distill->options.relation_layer[teacher];
@@ -202,8 +208,8 @@ int espi_distill_relation(esp_context *ctx, const struct espi_distill_step *step
 {
     struct espi_distill *distill = step->distill;
     size_t tokens = step->batch->batch.tokens, heads = espi_distill_relation_heads(distill);
-    size_t width = distill->job->config->hidden, teacher_width = distill->teacher->config.hidden;
-    size_t each = 3 * tokens * width, layer = espi_distill_relation_layer(distill, 0) - 1;
+    size_t layer = espi_distill_relation_layer(distill, 0) - 1, width = espi_distill_relation_width(distill, 0);
+    size_t teacher_width = espi_distill_relation_width(distill, 1), each = 3 * tokens * width;
     int status = espi_distill_reserve(ctx, &distill->qkv, 2 * each + 3 * tokens * teacher_width, sizeof(float));
     if (status)
         return status;

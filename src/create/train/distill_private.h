@@ -63,6 +63,8 @@ int espi_distill_check(esp_context *ctx, const struct espi_distill *distill) ESP
 /* Relation heads and layers (from 1) after defaults. */
 size_t espi_distill_relation_heads(const struct espi_distill *distill);
 size_t espi_distill_relation_layer(const struct espi_distill *distill, size_t teacher); // 0: the student's, 1
+/* Columns of the queries, keys or values there. */
+size_t espi_distill_relation_width(const struct espi_distill *distill, size_t teacher);
 
 /* The pairs of layers as the options say, without their projections. */
 int espi_distill_map(esp_context *ctx, struct espi_distill *distill) ESPI_NODISCARD;

@@ -3,6 +3,7 @@
 
 #include "model/arch.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int check_layers(esp_context *ctx, const struct espi_checkpoint *teacher, const size_t *layers, size_t count)
@@ -20,6 +21,21 @@ static int check_layers(esp_context *ctx, const struct espi_checkpoint *teacher,
     return ESP_OK;
 }
 
+/* The config with these layers only. */
+static int keep_layers(esp_context *ctx, const struct espi_config *from, const size_t *layers, size_t count,
+                       struct espi_config *config)
+{
+    uint8_t *removed = espi_calloc(ctx, count, config->heads);
+    if (!removed)
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; from->removed_heads && i < count; i++)
+        memcpy(removed + i * config->heads, from->removed_heads + layers[i] * config->heads, config->heads);
+    config->layers = count;
+    int status = espi_config_remove_heads(ctx, config, removed);
+    free(removed);
+    return status;
+}
+
 int espi_student_from_layers(esp_context *ctx, const struct espi_checkpoint *teacher, const size_t *layers,
                              size_t layer_count, struct espi_checkpoint *out)
 {
@@ -30,8 +46,9 @@ int espi_student_from_layers(esp_context *ctx, const struct espi_checkpoint *tea
     if (status)
         return status;
     memcpy(out->directory, teacher->directory, sizeof out->directory);
-    out->config.layers = layer_count;
-    status = espi_params_init(ctx, &out->config, true, &out->params);
+    status = keep_layers(ctx, &teacher->config, layers, layer_count, &out->config);
+    if (!status)
+        status = espi_params_init(ctx, &out->config, true, &out->params);
     for (size_t i = 0; !status && i < out->params.length; i++) {
         const struct espi_param *to = &out->params.list[i];
         size_t layer = espi_role_in_layer(to->role) ? layers[to->layer] : 0;

@@ -308,11 +308,11 @@ static void round_head(void *argument, size_t index, size_t thread)
 static int forward_per_token(const struct espi_fake_quant *quant, enum espi_tap tap, const struct espi_batch *batch,
                              size_t columns, float *x)
 {
-    const struct espi_config *config = quant->config;
+    size_t width = espi_config_head_size(quant->config);
     struct rows rows = {columns, x};
-    struct heads heads = {batch, config->heads, config->hidden / config->heads, x};
+    struct heads heads = {batch, columns / 3 / width, width, x};
     if (tap == ESPI_TAP_QKV)
-        espi_team_run(quant->team, batch->sequences * 3 * config->heads, round_head, &heads);
+        espi_team_run(quant->team, batch->sequences * 3 * heads.heads, round_head, &heads);
     else
         espi_team_run(quant->team, batch->tokens, round_token, &rows);
     return ESP_OK;

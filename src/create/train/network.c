@@ -85,8 +85,8 @@ static int attend(esp_context *ctx, struct espi_network *network, size_t number)
     const struct espi_config *config = network->config;
     struct espi_activations *layer = &network->memory.layers[number];
     struct espi_drop drop = espi_network_drop(network, ESPI_PLACE_ATTENTION, number);
-    struct espi_attention_pass pass = {.heads = config->heads,
-                                       .width = config->hidden / config->heads,
+    struct espi_attention_pass pass = {.heads = espi_config_layer_heads(config, number),
+                                       .width = espi_config_head_size(config),
                                        .batch = &network->pass.batch,
                                        .dropout = drop.rate,
                                        .seed = drop.key,
@@ -97,11 +97,11 @@ static int attend(esp_context *ctx, struct espi_network *network, size_t number)
     int status = espi_attention_train_forward(ctx, network->matmuls, &pass);
     if (status)
         return status;
-    size_t tokens = network->pass.batch.tokens, hidden = config->hidden;
+    size_t tokens = network->pass.batch.tokens, context = espi_config_context(config, number);
     if (network->filtered)
-        return take_filtered(ctx, network, number, ESPI_TAP_CONTEXT, hidden, layer->context, layer->attended);
+        return take_filtered(ctx, network, number, ESPI_TAP_CONTEXT, context, layer->context, layer->attended);
     void *operand;
-    return espi_network_operand(ctx, network, tokens, hidden, layer->context, layer->attended, &operand);
+    return espi_network_operand(ctx, network, tokens, context, layer->context, layer->attended, &operand);
 }
 
 /* Query, key, value, attention and its output layer: from hidden[number] to middle. */
@@ -118,7 +118,8 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
                                     espi_params_data(network->params, ESPI_QUERY_B, number), layer->qkv);
     if (!status && network->filtered)
         status = network->filter.forward(network->filter.argument, ctx, number, ESPI_TAP_QKV, &network->pass.batch,
-                                         3 * columns, network->pass.train, NULL, layer->qkv);
+                                         3 * espi_config_context(network->config, number), network->pass.train, NULL,
+                                         layer->qkv);
     if (!status)
         status = attend(ctx, network, number);
     if (!status)
@@ -231,7 +232,7 @@ const float *espi_network_hidden(const struct espi_network *network, size_t laye
 void espi_network_copy_qkv(const struct espi_network *network, size_t layer, float *out)
 {
     memcpy(out, network->memory.layers[layer].qkv,
-           network->pass.batch.tokens * 3 * network->config->hidden * sizeof *out);
+           network->pass.batch.tokens * 3 * espi_config_context(network->config, layer) * sizeof *out);
 }
 
 void espi_network_keep_layers(struct espi_network *network, bool keep)
@@ -302,12 +303,14 @@ void espi_network_free(struct espi_network *network)
     free(network);
 }
 
-static int init_layer(esp_context *ctx, struct espi_network *network, struct espi_network_layer *layer)
+static int init_layer(esp_context *ctx, struct espi_network *network, size_t number)
 {
+    struct espi_network_layer *layer = &network->layers[number];
     size_t hidden = network->config->hidden, intermediate = network->config->intermediate;
-    int status = espi_dense_init(ctx, network->matmuls, hidden, 3 * hidden, &layer->qkv);
+    size_t context = espi_config_context(network->config, number);
+    int status = espi_dense_init(ctx, network->matmuls, hidden, 3 * context, &layer->qkv);
     if (!status)
-        status = espi_dense_init(ctx, network->matmuls, hidden, hidden, &layer->attention_out);
+        status = espi_dense_init(ctx, network->matmuls, context, hidden, &layer->attention_out);
     if (!status)
         status = espi_dense_init(ctx, network->matmuls, hidden, intermediate, &layer->ffn_in);
     if (!status)
@@ -334,7 +337,7 @@ int espi_network_new(esp_context *ctx, const struct espi_config *config, const s
     if (!network->layers || !network->rows || (status = espi_matmuls_new(ctx, compute, team, &network->matmuls)))
         goto fail;
     for (size_t l = 0; l < config->layers; l++)
-        if ((status = init_layer(ctx, network, &network->layers[l])))
+        if ((status = init_layer(ctx, network, l)))
             goto fail;
     if ((status = espi_network_init_heads(ctx, network)))
         goto fail;

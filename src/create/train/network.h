@@ -59,14 +59,14 @@ int espi_network_forward(esp_context *ctx, struct espi_network *network, const s
  * (tokens, hidden); valid until the next pass. Kept for every layer in a `train` pass and after
  * espi_network_keep_layers(network, true). */
 const float *espi_network_hidden(const struct espi_network *network, size_t layer);
-/* Query, key and value of a layer, behind the activation filter: out (tokens, 3 hidden). Kept as the hidden states. */
+/* Query, key and value of a layer, behind the activation filter: out (tokens, 3 context), see espi_config_context. Kept as the hidden states. */
 void espi_network_copy_qkv(const struct espi_network *network, size_t layer, float *out);
 void espi_network_keep_layers(struct espi_network *network, bool keep);
 
 /* Gradients that enter beside that of the result (distillation of inner layers). Members may be NULL. */
 struct espi_layer_gradients {
     const float *const *hidden; // (layers + 1) each NULL or (tokens, hidden)
-    const float *const *qkv;    // (layers) each NULL or (tokens, 3 hidden)
+    const float *const *qkv;    // (layers) each NULL or (tokens, 3 context)
 };
 
 /* The gradients of slab elements [first, first + count) are complete: called on the calling thread, from the head to the

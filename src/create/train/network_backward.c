@@ -92,8 +92,9 @@ ESPI_NODISCARD static int attend_backward(esp_context *ctx, const struct backwar
     const struct espi_activations *layer = &memory->layers[number];
     const struct espi_config *config = network->config;
     struct espi_drop drop = espi_network_drop(network, ESPI_PLACE_ATTENTION, number);
-    struct espi_attention_pass pass = {.heads = config->heads,
-                                       .width = config->hidden / config->heads,
+    size_t columns = 3 * espi_config_context(config, number);
+    struct espi_attention_pass pass = {.heads = espi_config_layer_heads(config, number),
+                                       .width = espi_config_head_size(config),
                                        .batch = &network->pass.batch,
                                        .dropout = drop.rate,
                                        .seed = drop.key,
@@ -106,8 +107,8 @@ ESPI_NODISCARD static int attend_backward(esp_context *ctx, const struct backwar
     int status = espi_attention_train_backward(ctx, network->matmuls, &pass);
     const struct espi_layer_gradients *layers = b->wanted->layers;
     if (!status && layers && layers->qkv && layers->qkv[number])
-        espi_network_add(network, network->pass.batch.tokens, 3 * config->hidden, layers->qkv[number], memory->wide);
-    return status ? status : filter(ctx, b, number, ESPI_TAP_QKV, 3 * config->hidden, memory->wide);
+        espi_network_add(network, network->pass.batch.tokens, columns, layers->qkv[number], memory->wide);
+    return status ? status : filter(ctx, b, number, ESPI_TAP_QKV, columns, memory->wide);
 }
 
 static int backward_attention(esp_context *ctx, struct backward *b, size_t number)
@@ -115,7 +116,7 @@ static int backward_attention(esp_context *ctx, struct backward *b, size_t numbe
     struct espi_network *network = b->network;
     struct espi_network_memory *memory = &network->memory;
     const struct espi_activations *layer = &memory->layers[number];
-    size_t hidden = network->config->hidden;
+    size_t hidden = network->config->hidden, context = espi_config_context(network->config, number);
     struct espi_norm_backward pass = {.tensors = espi_network_norm(network, ESPI_ATTENTION_NORM_W,
                                                                    ESPI_ATTENTION_NORM_B, number, b->wanted->gradients),
                                       .before = espi_network_drop(network, ESPI_PLACE_ATTENTION_OUT, number),
@@ -124,12 +125,12 @@ static int backward_attention(esp_context *ctx, struct backward *b, size_t numbe
     int status = linear(ctx, b, &network->layers[number].attention_out, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B,
                         number, layer->attended, dy, memory->branch);
     if (!status)
-        status = filter(ctx, b, number, ESPI_TAP_CONTEXT, hidden, memory->branch);
+        status = filter(ctx, b, number, ESPI_TAP_CONTEXT, context, memory->branch);
     if (!status)
         status = attend_backward(ctx, b, number);
     void *operand;
     if (!status)
-        status = espi_network_operand(ctx, network, network->pass.batch.tokens, 3 * hidden, memory->wide,
+        status = espi_network_operand(ctx, network, network->pass.batch.tokens, 3 * context, memory->wide,
                                       memory->operand, &operand);
     if (!status)
         status = linear(ctx, b, &network->layers[number].qkv, ESPI_QUERY_W, ESPI_QUERY_B, number, layer->input, operand,

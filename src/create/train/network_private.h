@@ -39,9 +39,9 @@ struct espi_normed {
 /* What forward leaves of a layer. In fp32 without activation filter an operand is the float buffer itself. */
 struct espi_activations {
     void *input;    // operand (room, hidden)
-    float *qkv;     // (room, 3 hidden)
+    float *qkv;     // (room, 3 context): see espi_config_context; up to 3 hidden
     float *lse;     // (heads, tokens)
-    float *context; // (room, hidden)
+    float *context; // (room, context)
     void *attended; // operand of context
     struct espi_normed attention;
     float *middle;   // (room, hidden) between attention and feed-forward

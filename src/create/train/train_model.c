@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/train/train_model.h"
 
+#include "create/prune/structure.h"
 #include "create/train/distill.h"
 #include "tasks/dataset.h"
 
@@ -121,6 +122,29 @@ static int open_model(esp_context *ctx, const struct espi_train_options *options
     return from_checkpoint(ctx, options, options->model, task, &out->checkpoint);
 }
 
+/* A stage may start from a smaller model. */
+static int remove_structure(esp_context *ctx, const struct espi_train_options *options,
+                            struct espi_checkpoint *checkpoint)
+{
+    const struct espi_structure_options how = {
+        .heads = options->remove_heads, .neurons = options->remove_neurons, .uniform = options->prune_scope == 1};
+    if (!(how.heads > 0) && !(how.neurons > 0))
+        return ESP_OK;
+    struct espi_importance importance = {0};
+    struct espi_checkpoint smaller;
+    int status = espi_importance_new(ctx, &checkpoint->config, &importance);
+    if (status)
+        return status;
+    espi_importance_magnitude(checkpoint, &importance);
+    status = espi_structure_remove(ctx, checkpoint, &importance, &how, &smaller);
+    espi_importance_clear(&importance);
+    if (status)
+        return status;
+    espi_checkpoint_clear(checkpoint);
+    *checkpoint = smaller;
+    return ESP_OK;
+}
+
 int espi_train_model_open(esp_context *ctx, const struct espi_train_options *options, const char *resumed,
                           struct espi_train_model *out)
 {
@@ -133,6 +157,8 @@ int espi_train_model_open(esp_context *ctx, const struct espi_train_options *opt
     int status = esp_tokenizer_open(ctx, out->tokenizer_from, &out->tokenizer);
     if (!status)
         status = open_model(ctx, options, resumed, task, out);
+    if (!status && !resumed)
+        status = remove_structure(ctx, options, &out->checkpoint);
     if (!status && options->dropout >= 0)
         out->checkpoint.config.hidden_dropout = out->checkpoint.config.attention_dropout = (float)options->dropout;
     if (!status) {

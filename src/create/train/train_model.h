@@ -16,7 +16,7 @@ struct espi_train_model {
 };
 
 /* Opens what the options name: a checkpoint (another head is initialised from the seed), random weights of a config, or
- * some layers of a checkpoint. `resumed` (may be NULL): a checkpoint of the same run, taken as it is.
+ * some layers of a checkpoint; remove_heads and remove_neurons then take those of the least magnitude. `resumed` (may be NULL): a checkpoint of the same run, taken as it is.
  * The labels of a new head are those of the first file of training data. */
 int espi_train_model_open(esp_context *ctx, const struct espi_train_options *options, const char *resumed,
                           struct espi_train_model *out) ESPI_NODISCARD;

@@ -212,6 +212,17 @@ int espi_trainer_open(esp_context *ctx, struct espi_trainer *t)
     return status ? status : espi_network_refresh(ctx, t->network);
 }
 
+void espi_trainer_close_network(struct espi_trainer *t)
+{
+    if (t->engine)
+        t->engine->free(t->engine);
+    espi_network_free(t->network);
+    free(t->gradients);
+    t->engine = NULL;
+    t->network = NULL;
+    t->gradients = NULL;
+}
+
 void espi_trainer_close(struct espi_trainer *t)
 {
     espi_train_record_close(&t->record);
@@ -220,15 +231,12 @@ void espi_trainer_close(struct espi_trainer *t)
     espi_optimizer_free(t->optimizer);
     espi_pruner_free(t->pruner);
     espi_distill_free(t->distill);
-    if (t->engine)
-        t->engine->free(t->engine);
-    espi_network_free(t->network);
+    espi_trainer_close_network(t);
     espi_fake_quant_free(t->quant);
     espi_feed_close(t->feed);
     espi_checkpoint_clear(&t->teacher);
     espi_train_model_clear(&t->model);
     espi_team_free(t->team);
-    free(t->gradients);
     free(t->result);
     free(t->d_result);
 }
