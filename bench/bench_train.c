@@ -7,7 +7,8 @@
  *
  * Prints one JSON line: medians of the steps and of their parts. Sequences have --length tokens, with --shortest from so
  * many on evenly. Between the steps the same process times oneDNN's matmul alone on as many threads (1024 x 768 x 3072);
- * --matmul 0 leaves that out. `gflops` counts the products of the encoder, forward and twice that backward. */
+ * --matmul 0 leaves that out. `gflops` counts the products of the encoder, forward and twice that backward; `busy` is the
+ * share of the threads' time on a processor. */
 #include "base/file.h"
 #include "base/random.h"
 #include "base/size.h"
@@ -36,6 +37,7 @@ struct bench {
     struct matmul_peak peak;
     double times[ESPI_PART_COUNT + 1][MAX_STEPS]; // the last: of the whole step
     double tokens, gflop;                         // of all timed steps
+    double seconds, busy;                         // of all timed steps: on the clock, and of processors
 };
 
 static const char *const part_names[ESPI_PART_COUNT] = {"forward", "loss", "backward", "update", "pack"};
@@ -156,6 +158,14 @@ static double gflop_step(const struct bench *b)
     return 3e-9 * tokens * (double)c->layers * (linear + 4.0 * length * (double)c->hidden);
 }
 
+static double cpu_seconds(void)
+{
+    struct rusage usage;
+    require(getrusage(RUSAGE_SELF, &usage) == 0, "getrusage");
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
 static void run_steps(struct bench *b)
 {
     struct espi_trainer *t = &b->trainer;
@@ -163,7 +173,7 @@ static void run_steps(struct bench *b)
         for (int i = 0; b->options.matmul && i < 3; i++)
             require(matmul_peak_time(ctx, &b->peak) == ESP_OK, "matmul");
         memset(t->seconds, 0, sizeof t->seconds);
-        double start = espi_clock();
+        double start = espi_clock(), busy = cpu_seconds();
         require(espi_trainer_step(ctx, t) == ESP_OK, "step");
         double seconds = espi_clock() - start;
         if (step == 0)
@@ -173,6 +183,8 @@ static void run_steps(struct bench *b)
         b->times[ESPI_PART_COUNT][step - 1] = seconds;
         b->tokens += (double)t->tokens;
         b->gflop += gflop_step(b);
+        b->seconds += seconds;
+        b->busy += cpu_seconds() - busy;
     }
 }
 
@@ -211,6 +223,7 @@ static void report(struct bench *b)
         printf(", \"%s_ms\": %.2f", part_names[part], median_ms(b, part));
     printf(", \"median_ms\": %.2f, \"min_ms\": %.2f, \"tokens_per_s\": %.0f, \"gflops\": %.1f", median,
            1e3 * b->times[ESPI_PART_COUNT][0], 1e3 * b->tokens / steps / median, gflops);
+    printf(", \"busy\": %.3f", b->busy / b->seconds / (double)o->threads);
     if (o->matmul)
         printf(", \"matmul_gflops\": %.1f, \"of_matmul\": %.3f", matmul_peak_gflops(&b->peak),
                gflops / matmul_peak_gflops(&b->peak));

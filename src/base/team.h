@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A team of threads that share loops. Workers sleep when there is nothing to do. */
+ * A team of threads that share loops. Workers sleep when there is nothing to do for more than some microseconds. */
 #ifndef ESPI_BASE_TEAM_H
 #define ESPI_BASE_TEAM_H
 

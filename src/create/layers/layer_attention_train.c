@@ -14,7 +14,7 @@
 
 enum {
     BLOCK = 128,   // queries of a block
-    ROW_STEP = 32, // to which the last block is rounded up
+    ROW_STEP = 32, // to which features and, for oneDNN, the last block are rounded up
     AHEAD = 8,     // rows to be fetched before they are needed
 };
 
@@ -63,6 +63,18 @@ static size_t operand_features(size_t width)
     return espi_round_up(width, ROW_STEP);
 }
 
+/* Columns of a right-hand operand: oneDNN's panels are wide, strips need only `step`. */
+static size_t right_columns(const struct attention *a, size_t columns, size_t step)
+{
+    return espi_round_up(columns, a->matmuls->strips ? step : ESPI_PANEL);
+}
+
+/* Rows of a block up to the step that both kinds of products need; not more than there are keys. */
+static size_t block_room(const struct attention *a, size_t rows)
+{
+    return espi_round_up(rows, a->matmuls->strips ? ESPI_STRIP : ROW_STEP);
+}
+
 struct cursor {
     char *base; // NULL: only to count
     size_t used;
@@ -78,8 +90,8 @@ static void *place(struct cursor *cursor, size_t elements, size_t size)
 /* Lays a task's memory out from `memory` on; returns its bytes. */
 static size_t lay_out(const struct attention *a, size_t tokens, char *memory, struct scratch *out)
 {
-    size_t inner = operand_features(a->pass->width), columns = espi_round_up(a->pass->width, ESPI_PANEL);
-    size_t keys = espi_round_up(tokens, ESPI_PANEL), size = espi_operand_size(a->matmuls->compute);
+    size_t inner = operand_features(a->pass->width), columns = right_columns(a, a->pass->width, ROW_STEP);
+    size_t keys = right_columns(a, tokens, ESPI_STRIP), size = espi_operand_size(a->matmuls->compute);
     struct cursor cursor = {.base = memory};
     *out = (struct scratch){.inner = inner, .columns = columns, .keys = keys};
     out->rows = place(&cursor, keys * columns, size);
@@ -108,8 +120,8 @@ static int get_block_shapes(esp_context *ctx, const struct attention *a, size_t 
                             struct shapes *out)
 {
     struct espi_matmuls *matmuls = a->matmuls;
-    size_t inner = operand_features(a->pass->width), columns = espi_round_up(a->pass->width, ESPI_PANEL);
-    rows = espi_round_up(rows, ROW_STEP);
+    size_t inner = operand_features(a->pass->width), columns = right_columns(a, a->pass->width, ROW_STEP);
+    rows = block_room(a, rows);
     int status = espi_matmul_get(ctx, matmuls, rows, keys, inner, false, &out->scores[last]);
     if (!status)
         status = espi_matmul_get(ctx, matmuls, rows, columns, keys, false, &out->context[last]);
@@ -127,7 +139,7 @@ static int prepare(esp_context *ctx, struct attention *a)
     if (!a->shapes)
         return ESP_ERR_MEMORY;
     for (size_t s = 0; s < batch->sequences; s++) {
-        size_t tokens = batch->starts[s + 1] - batch->starts[s], keys = espi_round_up(tokens, ESPI_PANEL);
+        size_t tokens = batch->starts[s + 1] - batch->starts[s], keys = right_columns(a, tokens, ESPI_STRIP);
         longest = espi_size_max(longest, tokens);
         int status = ESP_OK;
         if (tokens >= BLOCK)
@@ -394,7 +406,7 @@ static int backward_block(const struct task *t, size_t first, size_t rows)
     const struct espi_attention_pass *pass = a->pass;
     const struct scratch *s = &t->s;
     const struct shapes *shapes = t->shapes;
-    size_t last = rows < BLOCK, room = espi_round_up(rows, ROW_STEP), stride = 3 * a->hidden, thread = t->thread;
+    size_t last = rows < BLOCK, room = block_room(a, rows), stride = 3 * a->hidden, thread = t->thread;
     const float *d_out = pass->d_out + (t->start + first) * a->hidden + t->head * pass->width;
     load_block(t, rows, room, last, t->query + first * stride, stride, s->query, s->query_right);
     load_block(t, rows, room, last, d_out, a->hidden, s->d_out, s->d_out_right);

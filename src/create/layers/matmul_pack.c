@@ -165,8 +165,8 @@ static uint32_t *strip_row(const struct espi_right *right, size_t k, size_t n)
 
 static void put_rows_in_strips(const struct espi_right *right, size_t k, size_t n, const uint32_t *block, size_t stride)
 {
-    size_t rows = espi_size_min(right->inner - k, ESPI_PANEL);
-    for (size_t column = 0; column < ESPI_PANEL; column += ESPI_STRIP) {
+    size_t rows = espi_size_min(right->inner - k, ESPI_PANEL), columns = espi_size_min(right->columns - n, ESPI_PANEL);
+    for (size_t column = 0; column < columns; column += ESPI_STRIP) {
         uint32_t *strip = strip_row(right, k, n + column);
         for (size_t row = 0; row < rows; row++)
             memcpy(strip + row * ESPI_STRIP, block + row * stride + column, ESPI_STRIP * sizeof *strip);
@@ -177,7 +177,8 @@ static void put_columns_in_strips(const struct espi_right *right, size_t k, size
                                   size_t stride)
 {
     size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_PANEL);
-    for (size_t column = 0; column < ESPI_PANEL; column += ESPI_STRIP)
+    size_t columns = espi_size_min(right->columns - n, ESPI_PANEL);
+    for (size_t column = 0; column < columns; column += ESPI_STRIP)
         transpose_words(ESPI_STRIP, rows, block + column * stride, stride, strip_row(right, k, n + column), ESPI_STRIP);
 }
 

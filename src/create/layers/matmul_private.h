@@ -11,7 +11,7 @@
 enum { ESPI_PANEL = 64 }; // columns of a panel, and rows and columns of what is packed at once
 enum { ESPI_STRIP = 16 }; // columns of a strip
 
-/* How a right-hand operand, (inner, columns), stands; columns are a multiple of ESPI_PANEL. */
+/* How a right-hand operand, (inner, columns), stands; columns are a multiple of ESPI_PANEL, in strips of ESPI_STRIP. */
 enum espi_layout {
     ESPI_LAYOUT_ROWS,
     ESPI_LAYOUT_PANELS, // as oneDNN likes it: each (padded inner / v, ESPI_PANEL, v) with v = 2 for bf16, 1 for fp32
@@ -26,8 +26,8 @@ struct espi_right {
 };
 
 size_t espi_right_bytes(enum espi_compute compute, size_t inner, size_t columns);
-/* Places a block of it: `inner` rows from k and ESPI_PANEL columns from n, multiples of ESPI_PANEL both. Rows of the
- * block behind the operand's end are left out; those up to its padding have to be there.
+/* Places a block of it: `inner` rows from k and ESPI_PANEL columns from n, multiples of ESPI_PANEL both. Rows and columns
+ * of the block behind the operand's end are left out; rows up to its padding have to be there.
  * block: (ESPI_PANEL or what is left, ESPI_PANEL), in operand elements, stride in elements */
 void espi_right_put_rows(const struct espi_right *right, size_t k, size_t n, const void *block, size_t stride);
 /* The same from a block that stands the other way round. block: (columns ESPI_PANEL, inner ESPI_PANEL) */
@@ -43,7 +43,7 @@ void espi_operand_add_to(enum espi_compute compute, size_t count, const void *x,
 
 /* target (+)= source right, all of fixed shape. Owner: espi_matmuls. Immutable but for the threads' memory objects. */
 struct espi_matmul_shape {
-    size_t rows, columns, inner; // columns is a multiple of ESPI_PANEL
+    size_t rows, columns, inner; // columns as those of a right-hand operand
     bool add;
     enum espi_layout layout;  // of the right-hand operand
     dnnl_memory_desc_t right; // from here on: of oneDNN's products

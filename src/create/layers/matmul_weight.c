@@ -17,13 +17,13 @@ struct gradient {
     size_t inputs, outputs; // of the layer
     size_t columns, lines;  // inputs and outputs, up to a multiple of ESPI_PANEL
     size_t room;
-    const char *x, *dy; // operands (room, inputs), (room, outputs)
-    char *turned;       // blocks of rows (lines, depth)
-    char *panels;       // blocks of rows of right-hand operands, one for each tile of columns
-    float *partial;     // (room / ESPI_PANEL, lines) sums of rows
-    float *dweight;     // (outputs, inputs)
-    float *dbias;       // (outputs) or NULL
-    size_t line_tiles;
+    const char *x, *dy;            // operands (room, inputs), (room, outputs)
+    char *turned;                  // blocks of rows (lines, depth)
+    char *panels;                  // blocks of rows of right-hand operands, one for each tile of columns
+    float *partial;                // (room / ESPI_PANEL, lines) sums of rows
+    float *dweight;                // (outputs, inputs)
+    float *dbias;                  // (outputs) or NULL
+    size_t tile_lines, line_tiles; // lines of a tile; tiles of all lines
     // by depth, full or last lines, full or last columns
     const struct espi_matmul_shape *shapes[DEPTHS][2][2];
 };
@@ -94,10 +94,16 @@ static struct espi_right tile_right(const struct gradient *g, size_t first, size
                                .data = g->panels + place * espi_operand_size(g->matmuls->compute)};
 }
 
+/* Of oneDNN's products. */
 static const struct espi_matmul_shape *tile_shape(const struct gradient *g, size_t level, size_t line, size_t column)
 {
     bool last_line = line + ESPI_MATMUL_WEIGHT_ROWS > g->lines, last_column = column + ESPI_MATMUL_COLUMNS > g->columns;
     return g->shapes[level][last_line][last_column];
+}
+
+static enum espi_layout tile_layout(const struct gradient *g, size_t level, size_t column)
+{
+    return g->matmuls->strips ? ESPI_LAYOUT_STRIPS : tile_shape(g, level, 0, column)->layout;
 }
 
 /* ESPI_PANEL inputs of the block of rows that starts at `first`, packed. */
@@ -105,7 +111,7 @@ static void pack_block(const struct gradient *g, size_t first, size_t depth, siz
 {
     enum espi_compute compute = g->matmuls->compute;
     size_t size = espi_operand_size(compute), tile = column / ESPI_MATMUL_COLUMNS * ESPI_MATMUL_COLUMNS;
-    struct espi_right right = tile_right(g, first, depth, tile, tile_shape(g, level, 0, tile)->layout);
+    struct espi_right right = tile_right(g, first, depth, tile, tile_layout(g, level, tile));
     _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
     for (size_t row = 0; row < depth; row += ESPI_PANEL) {
         bool more = first + row + ESPI_PANEL < g->room;
@@ -151,19 +157,22 @@ static void add_bias(const struct gradient *g, size_t line, size_t lines)
 static int sum_tile(void *argument, size_t index, size_t thread)
 {
     const struct gradient *g = argument;
-    size_t line = index % g->line_tiles * ESPI_MATMUL_WEIGHT_ROWS;
+    size_t line = index % g->line_tiles * g->tile_lines;
     size_t column = index / g->line_tiles * ESPI_MATMUL_COLUMNS, depth;
-    size_t lines = espi_size_min(ESPI_MATMUL_WEIGHT_ROWS, g->outputs - line);
+    size_t lines = espi_size_min(g->tile_lines, g->outputs - line);
     size_t columns = espi_size_min(ESPI_MATMUL_COLUMNS, g->inputs - column), stride = tile_columns(g, column);
-    float *tile = g->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (ESPI_MATMUL_WEIGHT_ROWS, stride)
-    memset(tile, 0, ESPI_MATMUL_WEIGHT_ROWS * stride * sizeof *tile);
+    float *tile = g->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (tile_lines, stride)
+    memset(tile, 0, g->tile_lines * stride * sizeof *tile);
     for (size_t row = 0; row < g->room; row += depth) {
         size_t level = block_level(g, row);
         depth = block_depth(g->matmuls->compute, level);
-        const struct espi_matmul_shape *shape = tile_shape(g, level, line, column);
-        const char *left = g->turned + (row * g->lines + line * depth) * espi_operand_size(g->matmuls->compute);
-        const void *right = tile_right(g, row, depth, column, shape->layout).data;
-        int status = espi_matmul_multiply(g->matmuls, shape, left, right, tile, thread);
+        const void *left = g->turned + (row * g->lines + line * depth) * espi_operand_size(g->matmuls->compute);
+        const void *right = tile_right(g, row, depth, column, tile_layout(g, level, column)).data;
+        int status = ESP_OK;
+        if (g->matmuls->strips)
+            espi_strips_multiply(lines, stride, depth, left, right, true, tile);
+        else
+            status = espi_matmul_multiply(g->matmuls, tile_shape(g, level, line, column), left, right, tile, thread);
         if (status)
             return status;
     }
@@ -197,6 +206,15 @@ static int get_shapes(esp_context *ctx, struct gradient *g)
     return ESP_OK;
 }
 
+/* Strips take any number of lines: of small layers, few enough that every thread gets several tiles. */
+static size_t lines_of_tile(const struct gradient *g, size_t column_tiles)
+{
+    enum { TILES = 4 };
+    size_t share = g->lines * column_tiles / (TILES * g->matmuls->products->threads) / ESPI_PANEL;
+    return g->matmuls->strips ? espi_size_min(espi_size_max(share, 1) * ESPI_PANEL, ESPI_MATMUL_WEIGHT_ROWS)
+                              : ESPI_MATMUL_WEIGHT_ROWS;
+}
+
 int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
                                size_t rows, const void *x, const void *dy, float *dweight, float *dbias)
 {
@@ -216,15 +234,16 @@ int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, c
         status = espi_room_reserve(ctx, &matmuls->panels, room * g.columns, size);
     if (!status)
         status = espi_room_reserve(ctx, &matmuls->partial, room / ESPI_PANEL * g.lines, sizeof(float));
-    if (!status)
+    if (!status && !matmuls->strips)
         status = get_shapes(ctx, &g);
     if (status)
         return status;
     g.turned = matmuls->turned.data;
     g.panels = matmuls->panels.data;
     g.partial = matmuls->partial.data;
-    g.line_tiles = (g.lines + ESPI_MATMUL_WEIGHT_ROWS - 1) / ESPI_MATMUL_WEIGHT_ROWS;
     size_t column_tiles = (g.columns + ESPI_MATMUL_COLUMNS - 1) / ESPI_MATMUL_COLUMNS;
+    g.tile_lines = lines_of_tile(&g, column_tiles);
+    g.line_tiles = (g.lines + g.tile_lines - 1) / g.tile_lines;
     status = espi_matmuls_run(ctx, matmuls, (g.lines + g.columns) / ESPI_PANEL, prepare, &g);
     return status ? status : espi_matmuls_run(ctx, matmuls, g.line_tiles * column_tiles, sum_tile, &g);
 }
