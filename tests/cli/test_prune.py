@@ -126,6 +126,29 @@ class Prune(support.Scratch):
             with open(os.path.join(out + "-trained", "config.json")) as stream:
                 self.assertEqual(json.load(stream), config)
 
+    def test_trained_masks(self):
+        """train --sparsity: whatever the score and with an average of the weights, what is written is exactly as sparse as
+        it says, in whole units, and only where it may be."""
+        model, data = self.model(hidden_size=32, intermediate_size=64), self.squad()
+        for number, (pattern, score, more) in enumerate((("4x1", "magnitude", []), ("4x1", "snip-momentum", []),
+                                                         ("4x1", "movement", ["--ema", 0.9]), ("4x1", "obert", []),
+                                                         ("2:4", "obert", ["--ema", 0.9]), ("4x1", "obert", ["--qat"]))):
+            out, sparsity = self.path(f"out{number}"), 0.5 if pattern == "2:4" else 0.8
+            report = json.loads(self.ok(
+                "train", model, "--task", "qa", "--train", data, "--max-steps", 12, "--sparsity", sparsity, "--pattern",
+                pattern, "--score", score, "--prune-begin", 1, "--prune-end", 8, "--prune-every", 3, "--learning-rate",
+                "1e-3", *more, "--quiet", "--json", "-o", out).stdout)
+            self.assertAlmostEqual(report["sparsity"], sparsity, delta=1e-3)
+            zeros = total = 0
+            for name, (shape, values) in tensors(out).items():
+                if name.endswith(PRUNED) and not name.startswith("bert.embeddings"):
+                    self.check_pattern(pattern, shape, values)
+                    zeros += sum(x == 0 for x in values)
+                    total += len(values)
+                elif name.endswith("LayerNorm.weight") or name.startswith("qa_outputs.weight"):
+                    self.assertTrue(all(values), name)
+            self.assertAlmostEqual(zeros / total, report["sparsity"], delta=1e-6)
+
     def test_train_from_fewer_heads(self):
         model, data = self.model(hidden_size=32, num_attention_heads=4, intermediate_size=64), self.squad()
         out, same = self.path("out"), self.path("same")
