@@ -141,13 +141,22 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
     return ESP_OK;
 }
 
-static int activate(esp_context *ctx, struct espi_network *network, size_t number)
+/* The first layer of the feed-forward with its activation; a filter wants to see all of it at once. */
+static int forward_inner(esp_context *ctx, struct espi_network *network, size_t number)
 {
     struct espi_activations *layer = &network->memory.layers[number];
+    const struct espi_dense *dense = &network->layers[number].ffn_in;
+    const float *bias = espi_params_data(network->params, ESPI_FFN_IN_B, number);
+    enum espi_activation kind = network->config->activation;
     size_t tokens = network->pass.batch.tokens, columns = network->config->intermediate;
     float *floats = network->filtered ? network->memory.wide : NULL;
-    espi_network_activate(network, network->config->activation, tokens, columns, layer->inner, floats,
-                          floats ? NULL : layer->activated);
+    if (network->compute == ESPI_COMPUTE_F32 && !floats)
+        return espi_network_dense_activate(ctx, network, dense, kind, tokens, layer->ffn_input, bias,
+                                           network->pass.train ? layer->inner : NULL, layer->activated);
+    int status = espi_dense_forward(ctx, network->matmuls, dense, tokens, layer->ffn_input, bias, layer->inner);
+    if (status)
+        return status;
+    espi_network_activate(network, kind, tokens, columns, layer->inner, floats, floats ? NULL : layer->activated);
     return floats ? take_filtered(ctx, network, number, ESPI_TAP_INTERMEDIATE, columns, floats, layer->activated)
                   : ESP_OK;
 }
@@ -161,10 +170,7 @@ static int forward_ffn(esp_context *ctx, struct espi_network *network, size_t nu
     if (network->filtered)
         status = take_filtered(ctx, network, number, ESPI_TAP_FFN_INPUT, columns, layer->middle, layer->ffn_input);
     if (!status)
-        status = espi_dense_forward(ctx, network->matmuls, &network->layers[number].ffn_in, tokens, layer->ffn_input,
-                                    espi_params_data(network->params, ESPI_FFN_IN_B, number), layer->inner);
-    if (!status)
-        status = activate(ctx, network, number);
+        status = forward_inner(ctx, network, number);
     if (!status)
         status = espi_dense_forward(ctx, network->matmuls, &network->layers[number].ffn_out, tokens, layer->activated,
                                     espi_params_data(network->params, ESPI_FFN_OUT_B, number), layer->ffn.sum);

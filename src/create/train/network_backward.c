@@ -59,6 +59,34 @@ static const void *norm(const struct backward *b, struct espi_norm_backward *pas
     return same ? (const void *)memory->carry : memory->operand;
 }
 
+/* The second layer of the feed-forward with the activation in front of it; *dy becomes the operand for the first one. In
+ * bf16 both operands are in the same memory, and a filter wants to see all of the gradient at once. */
+static int backward_inner(esp_context *ctx, const struct backward *b, size_t number, const void **dy)
+{
+    struct espi_network *network = b->network;
+    struct espi_network_memory *memory = &network->memory;
+    const struct espi_activations *layer = &memory->layers[number];
+    const struct espi_dense *dense = &network->layers[number].ffn_out;
+    enum espi_activation kind = network->config->activation;
+    size_t tokens = network->pass.batch.tokens, columns = network->config->intermediate;
+    int status;
+    if (network->compute == ESPI_COMPUTE_F32 && !network->filtered) {
+        status =
+            espi_dense_backward_weight(ctx, network->matmuls, dense, tokens, layer->activated, *dy,
+                                       gradient_of(b, ESPI_FFN_OUT_W, number), gradient_of(b, ESPI_FFN_OUT_B, number));
+        if (!status)
+            status = espi_network_dense_activate_backward(ctx, network, dense, kind, tokens, *dy, layer->inner,
+                                                          memory->wide);
+        *dy = memory->wide;
+        return status;
+    }
+    status = linear(ctx, b, dense, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, number, layer->activated, *dy, memory->wide);
+    if (!status)
+        status = filter(ctx, b, number, ESPI_TAP_INTERMEDIATE, columns, memory->wide);
+    *dy = espi_network_activate_backward(network, kind, tokens, columns, layer->inner, memory->wide, memory->operand);
+    return status;
+}
+
 static int backward_ffn(esp_context *ctx, struct backward *b, size_t number)
 {
     struct espi_network *network = b->network;
@@ -71,14 +99,9 @@ static int backward_ffn(esp_context *ctx, struct backward *b, size_t number)
         .normed = layer->ffn,
         .extra = injected_hidden(b, number + 1)};
     const void *dy = norm(b, &pass);
-    int status = linear(ctx, b, &network->layers[number].ffn_out, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, number,
-                        layer->activated, dy, memory->wide);
-    if (!status)
-        status = filter(ctx, b, number, ESPI_TAP_INTERMEDIATE, config->intermediate, memory->wide);
+    int status = backward_inner(ctx, b, number, &dy);
     if (status)
         return status;
-    dy = espi_network_activate_backward(network, config->activation, network->pass.batch.tokens, config->intermediate,
-                                        layer->inner, memory->wide, memory->operand);
     b->branch = memory->branch;
     status = linear(ctx, b, &network->layers[number].ffn_in, ESPI_FFN_IN_W, ESPI_FFN_IN_B, number, layer->ffn_input, dy,
                     memory->branch);

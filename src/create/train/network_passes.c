@@ -275,3 +275,55 @@ void *espi_network_activate_backward(struct espi_network *network, enum espi_act
     espi_network_zero_tail(network, rows, columns, a.operand);
     return a.operand;
 }
+
+/* ---- activation on the tiles of a product --------------------------------------------------------------------------- */
+
+struct activated_tiles {
+    enum espi_activation kind;
+    size_t columns;     // of a row
+    const float *bias;  // (columns)
+    float *inner;       // (rows, columns) forward: or NULL
+    const float *slope; // (rows, columns) backward: before the activation
+    float *out;         // (room, columns)
+};
+
+static void activate_tile(void *argument, const struct espi_result_tile *tile)
+{
+    const struct activated_tiles *a = argument;
+    for (size_t row = 0; row < tile->rows; row++) {
+        size_t place = (tile->row + row) * a->columns + tile->column;
+        float *values = tile->values + row * tile->stride;
+        add_to_row(tile->columns, a->bias + tile->column, values);
+        if (a->inner)
+            memcpy(a->inner + place, values, tile->columns * sizeof *values);
+        espi_activation_forward(a->kind, 1, tile->columns, values, 0, a->out + place, 0);
+    }
+}
+
+int espi_network_dense_activate(esp_context *ctx, struct espi_network *network, const struct espi_dense *dense,
+                                enum espi_activation kind, size_t rows, const void *x, const float *bias, float *inner,
+                                float *out)
+{
+    struct activated_tiles a = {.kind = kind, .columns = dense->outputs, .bias = bias, .inner = inner, .out = out};
+    espi_network_zero_tail(network, rows, dense->outputs, out);
+    return espi_dense_forward_tiles(ctx, network->matmuls, dense, rows, x, activate_tile, &a);
+}
+
+static void activate_backward_tile(void *argument, const struct espi_result_tile *tile)
+{
+    const struct activated_tiles *a = argument;
+    for (size_t row = 0; row < tile->rows; row++) {
+        size_t place = (tile->row + row) * a->columns + tile->column;
+        espi_activation_backward(a->kind, 1, tile->columns, a->slope + place, 0, tile->values + row * tile->stride, 0,
+                                 a->out + place, 0);
+    }
+}
+
+int espi_network_dense_activate_backward(esp_context *ctx, struct espi_network *network, const struct espi_dense *dense,
+                                         enum espi_activation kind, size_t rows, const void *dy, const float *inner,
+                                         float *d)
+{
+    struct activated_tiles a = {.kind = kind, .columns = dense->inputs, .slope = inner, .out = d};
+    espi_network_zero_tail(network, rows, dense->inputs, d);
+    return espi_dense_backward_input_tiles(ctx, network->matmuls, dense, rows, dy, activate_backward_tile, &a);
+}

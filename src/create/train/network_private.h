@@ -191,6 +191,17 @@ void espi_network_activate(struct espi_network *network, enum espi_activation ki
  * inner: (rows, columns); d, operand: (room, columns) */
 void *espi_network_activate_backward(struct espi_network *network, enum espi_activation kind, size_t rows,
                                      size_t columns, const float *inner, float *d, void *operand);
+/* In fp32, the linear layer in front of an activation with it, tile by tile while the result is in the cache: out =
+ * activation(x W' + bias), an operand; `inner` is what is before the activation (NULL: it is not kept).
+ * x: (room, inputs); inner: (rows, outputs); out: (room, outputs) */
+int espi_network_dense_activate(esp_context *ctx, struct espi_network *network, const struct espi_dense *dense,
+                                enum espi_activation kind, size_t rows, const void *x, const float *bias, float *inner,
+                                float *out) ESPI_NODISCARD;
+/* The input gradient of the linear layer behind an activation, likewise: d = dy W activation'(inner), an operand.
+ * dy: (room, outputs), apart from d; inner: (rows, inputs); d: (room, inputs) */
+int espi_network_dense_activate_backward(esp_context *ctx, struct espi_network *network, const struct espi_dense *dense,
+                                         enum espi_activation kind, size_t rows, const void *dy, const float *inner,
+                                         float *d) ESPI_NODISCARD;
 /* One row to an operand; rows from `rows` up to the room become zero in the other.
  * x: (columns); operand: (room, columns) */
 void espi_network_operand_row(const struct espi_network *network, size_t row, size_t columns, const float *x,
