@@ -3,7 +3,7 @@
 """How a model's time grows: fits  ms = base + a * tokens + b * sum of length^2  to what
     espalier bench MODEL --batch 1,2,... --length 8,16,... --threads 1 --json | fit_cost.py
 prints, by least squares of relative errors, and shows every combination beside the fit. Several runs one after another:
-the smallest median of each combination counts, since other work on the machine only slows. Needs numpy."""
+the fastest run of each combination counts, since other work on the machine only slows. Needs numpy."""
 import json
 import sys
 
@@ -13,7 +13,7 @@ best = {}
 for line in sys.stdin:
     for row in json.loads(line):
         shape = row["batch"], row["length"]
-        best[shape] = min(row["median_ms"], best.get(shape, float("inf")))
+        best[shape] = min(row["min_ms"], best.get(shape, float("inf")))
 batch, length = numpy.array(list(best), float).T
 measured = numpy.array(list(best.values()))
 terms = numpy.stack([numpy.ones(len(best)), batch * length, batch * length**2], 1)

@@ -79,8 +79,8 @@ static void describe_rest(const struct espi_plan *plan, const struct espi_step *
         [ESPI_STEP_ATTENTION] = {"attention", ESPI_OP_attention},
     };
     double tokens = (double)(shape->batch * shape->length), hidden = (double)plan->model->config.hidden;
-    double in = tokens * (double)(plan->rows[step->in] * plan->bytes[step->in]);
-    double out = tokens * (double)(plan->rows[step->out] * plan->bytes[step->out]);
+    double rows = (double)(step->kind == ESPI_STEP_QUANTIZE ? step->rows : plan->rows[step->in]);
+    double in = tokens * rows * (double)plan->bytes[step->in], out = tokens * rows * (double)plan->bytes[step->out];
     op->peak = ESPI_PEAK_COPY;
     op->bytes = in + out;
     if (step->kind == ESPI_STEP_ACTIVATE) {
@@ -94,9 +94,11 @@ static void describe_rest(const struct espi_plan *plan, const struct espi_step *
     if (step->kind == ESPI_STEP_NORM)
         op->bytes = 2 * in + (step->quantize.scale ? out : 0);
     if (step->kind == ESPI_STEP_ATTENTION) {
+        double features = (double)(step->heads * espi_config_head_size(&plan->model->config));
         op->product = true;
         op->peak = ESPI_PEAK_INT8;
-        op->operations = 4 * tokens * (double)shape->length * hidden;
+        op->operations = 4 * tokens * (double)shape->length * features;
+        op->bytes = tokens * features * (double)(3 * plan->bytes[step->in] + plan->bytes[step->out]);
     }
 }
 
