@@ -199,17 +199,17 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 struct report {
     struct espi_compile_report file;
     bool trained;     // the activations have the ranges of quantization-aware training
+    bool per_token;   // none: a range per token
     double reference; // of a search
     struct espi_search_report search;
 };
 
 /* For programs and for people. */
-static const char *const *activations(const struct options *options, const struct report *report)
+static const char *const *activations(const struct report *report)
 {
     static const char *const words[][2] = {
         {"per_token", "per token"}, {"static", "static (calibrated)"}, {"static", "static (trained)"}};
-    bool per_token = options->activations == ACTIVATIONS_PER_TOKEN || !options->calibrate;
-    return words[report->trained ? 2 : per_token ? 0 : 1];
+    return words[report->per_token ? 0 : report->trained ? 2 : 1];
 }
 
 static json_t *linears_to_json(const struct report *report)
@@ -241,7 +241,7 @@ static json_t *search_to_json(const struct report *report)
 static int print_json(esp_context *ctx, const struct options *options, const struct report *report)
 {
     json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file.file_bytes,
-                             "activations", activations(options, report)[0], "linear_layers", linears_to_json(report));
+                             "activations", activations(report)[0], "linear_layers", linears_to_json(report));
     if (json && options->smooth >= 0)
         json_object_set_new(json, "smooth", json_real(options->smooth));
     if (json && options->search)
@@ -274,7 +274,7 @@ static void print_table(const struct options *options, const struct report *repo
         putchar('\n');
     }
     printf("\n%s: %.1f MB, activations %s", options->output, (double)report->file.file_bytes * 1e-6,
-           activations(options, report)[1]);
+           activations(report)[1]);
     if (options->smooth >= 0)
         printf(", smoothed by %g", options->smooth);
     putchar('\n');
@@ -354,8 +354,9 @@ static int find_precisions(esp_context *ctx, struct work *work, const struct esp
         return status;
     find.examples = &examples;
     find.batch_tokens = work->options->task.batch_tokens;
+    find.may_per_token = work->options->activations == ACTIVATIONS_DEFAULT;
     status = cli_precision_find(ctx, &work->checkpoint, how, &work->job, work->team, &find, work->precisions,
-                                &work->report.reference, &work->report.search);
+                                &work->report.reference, &work->report.per_token, &work->report.search);
     espi_examples_clear(&examples);
     return status;
 }
@@ -375,8 +376,11 @@ static int compile(esp_context *ctx, struct work *work)
                                        .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])work->points,
                                        .factors = work->factors,
                                        .tokenizer = work->tokenizer};
+    work->report.per_token = !work->points;
     if (!status && options->search)
         status = find_precisions(ctx, work, &how);
+    if (work->report.per_token)
+        how.points = NULL;
     return status ? status : espi_compile(ctx, &work->checkpoint, &how, options->output, &work->report.file);
 }
 

@@ -10,6 +10,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* A compiled model in memory, ready to run. */
 struct candidate {
@@ -154,22 +155,71 @@ static int find_reference(esp_context *ctx, struct finding *f, double *reference
     return status;
 }
 
+/* The search with the seconds that are left of `search`. */
+static int find(esp_context *ctx, struct finding *f, struct espi_search_options search, double begin,
+                enum espi_precision *precisions, struct espi_search_report *report)
+{
+    const struct espi_search_trials trials = {.argument = f, .error = trial_error, .metric = trial_metric};
+    if (search.seconds > 0) // int8 throughout is tried in any case
+        search.seconds = fmax(search.seconds - (espi_clock() - begin), DBL_MIN);
+    return espi_precision_search(ctx, &search, &trials, f->checkpoint->config.layers * ESPI_LINEAR_COUNT, precisions,
+                                 report);
+}
+
+static bool is_better(const struct espi_search_report *a, const struct espi_search_report *b)
+{
+    if (a->met != b->met)
+        return a->met;
+    return a->met && a->fallen != b->fallen ? a->fallen < b->fallen : a->metric > b->metric;
+}
+
+/* The same without static ranges; takes the place of what was found when it is better: *per_token. */
+static int find_per_token(esp_context *ctx, const struct finding *f, const struct espi_search_options *search,
+                          double begin, enum espi_precision *precisions, bool *per_token,
+                          struct espi_search_report *report)
+{
+    struct espi_compile_options how = *f->how;
+    struct finding without = *f;
+    struct espi_search_report other;
+    size_t linears = f->checkpoint->config.layers * ESPI_LINEAR_COUNT;
+    enum espi_precision *found = espi_calloc(ctx, linears, sizeof *found);
+    if (!found)
+        return ESP_ERR_MEMORY;
+    how.points = NULL;
+    without.how = &how;
+    espi_log(ctx, ESP_LOG_INFO, "now with a range per token instead of static ones");
+    int status = find(ctx, &without, *search, begin, found, &other);
+    *per_token = !status && is_better(&other, report);
+    struct espi_search_report *kept = *per_token ? &other : report, *lost = *per_token ? report : &other;
+    kept->metrics += lost->metrics;
+    kept->errors += lost->errors;
+    kept->seconds += lost->seconds;
+    kept->out_of_time |= lost->out_of_time;
+    free(lost->gains);
+    if (*per_token) {
+        memcpy(precisions, found, linears * sizeof *found);
+        *report = other;
+    }
+    free(found);
+    return status;
+}
+
 int cli_precision_find(esp_context *ctx, const struct espi_checkpoint *checkpoint,
                        const struct espi_compile_options *how, const struct espi_job *job, struct espi_team *team,
                        const struct cli_precision_options *options, enum espi_precision *precisions, double *reference,
-                       struct espi_search_report *report)
+                       bool *per_token, struct espi_search_report *report)
 {
     struct finding f = {.checkpoint = checkpoint, .how = how, .job = job, .team = team, .options = options};
-    const struct espi_search_trials trials = {.argument = &f, .error = trial_error, .metric = trial_metric};
     struct espi_search_options search = options->search;
     double begin = espi_clock();
     *report = (struct espi_search_report){0};
+    *per_token = !how->points;
     int status = find_reference(ctx, &f, &search.reference);
-    if (search.seconds > 0) // its evaluation counts too; int8 throughout is tried in any case
-        search.seconds = fmax(search.seconds - (espi_clock() - begin), DBL_MIN);
     if (!status)
-        status = espi_precision_search(ctx, &search, &trials, checkpoint->config.layers * ESPI_LINEAR_COUNT, precisions,
-                                       report);
+        status = find(ctx, &f, search, begin, precisions, report);
+    bool perfect = report->met && !report->fallen, late = search.seconds > 0 && espi_clock() - begin > search.seconds;
+    if (!status && how->points && options->may_per_token && !perfect && !late)
+        status = find_per_token(ctx, &f, &search, begin, precisions, per_token, report);
     *reference = search.reference;
     for (size_t i = 0; f.exact && i < options->examples->count; i++)
         free(f.exact[i]);

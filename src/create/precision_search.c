@@ -194,7 +194,7 @@ int espi_precision_search(esp_context *ctx, const struct espi_search_options *op
     report->seconds = espi_clock() - s.begin;
     free(s.order);
     free(s.trial);
-    if (status) {
+    if (status || !report->errors) { // failed, or nothing was measured
         free(report->gains);
         report->gains = NULL;
     }

@@ -119,6 +119,18 @@ class Compile(support.Scratch):
             if met:
                 self.assertEqual((search["met"], fallen), (True, []))
 
+    def test_max_drop_gives_static_ranges_up(self):
+        checkpoint, data = self.model(hidden_size=64, intermediate_size=128), self.calibration()
+        command = ["compile", checkpoint, "--calibrate", data, "--percentile", "60", "--max-drop", "0", "--eval", data]
+        done = self.ok(*command, "-o", self.path("any.esp"), "--json")
+        report = json.loads(done.stdout)
+        if report["search"]["fallen_back"] or not report["search"]["met"] or report["activations"] == "per_token":
+            self.assertIn("now with a range per token", done.stderr)
+        kept = self.ok(*command, "-o", self.path("static.esp"), "--json", "--activations", "static")
+        self.assertNotIn("now with a range per token", kept.stderr)
+        self.assertEqual(json.loads(kept.stdout)["activations"], "static")
+        self.assertGreaterEqual(report["search"]["compiled"], json.loads(kept.stdout)["search"]["compiled"] - 1e-9)
+
     def test_bad_files(self):
         _, esp = self.compiled()
         with open(esp, "rb") as stream:
