@@ -76,6 +76,7 @@ static inline bool espi_trainer_leads(const struct espi_trainer *trainer)
  * and room for gradients. */
 int espi_trainer_open_feed(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
 int espi_trainer_open_network(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
+/* The network with its engine and gradients alone. */
 void espi_trainer_close_network(struct espi_trainer *trainer);
 /* All parts that the options ask for. Beforehand: options, run, and record where there is one. */
 int espi_trainer_open(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
