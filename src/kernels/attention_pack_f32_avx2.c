@@ -8,8 +8,10 @@ static float find_step(const struct source *source, const struct espi_span *span
     for (size_t token = 0; token < head->count; token += BLOCK) {
         struct part part = find_part(span, token);
         for (size_t row = 0; row < head->size; row++) {
-            float values[BLOCK] = {0};
-            gather(source, &part, row, values);
+            float buffer[BLOCK];
+            if (part.count[0] != BLOCK)
+                memset(buffer, 0, sizeof(buffer));
+            const float *values = gather(source, &part, row, buffer);
             for (int i = 0; i < BLOCK; i += 8)
                 largest = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(values + i)), largest);
         }

@@ -2,6 +2,8 @@
  * Dense int8 products. A quad's narrow groups come first, then its wide ones: a loop each, without a branch on the kind. */
 #include "kernels/int8_avx2.h"
 
+enum { SEGMENT = 256 }; // groups sorted at a time: bounds the stack
+
 /* Groups by kind. A group is named by its offset in the weights, GROUP times its number. */
 struct segment {
     size_t narrow_count, wide_count;
@@ -44,7 +46,7 @@ ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, c
     for (size_t i = 0; i < segment->narrow_count; i++) {
         size_t group = segment->narrow[i];
         const uint8_t *dwords = x + group * (width * 4 / GROUP);
-        dot_narrow(acc, load_32(dwords), load_32(dwords + 32), weights + group);
+        dot_narrow(acc, load_32(dwords), load_32(dwords + 32), weights + group, 4);
     }
     for (size_t i = 0; i < segment->wide_count; i++) {
         const uint8_t *dwords = x + segment->wide[i] * (width * 4 / GROUP);

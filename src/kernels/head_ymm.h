@@ -37,15 +37,19 @@ static inline struct part find_part(const struct espi_span *span, size_t token)
     return part;
 }
 
-/* A row's values of the part, side by side. */
-static inline void gather(const struct source *source, const struct part *part, size_t row, void *out)
+/* A row's values of the part, side by side: where they stand, or gathered in `buffer` (BLOCK values, at first 0). */
+static inline const void *gather(const struct source *source, const struct part *part, size_t row, void *buffer)
 {
-    uint8_t *to = out;
+    uint8_t *to = buffer;
     for (int i = 0; i < 2; i++) {
         size_t at = part->at[i] + (source->row + row) * part->width[i], bytes = part->count[i] * source->element;
-        memcpy(to, (const uint8_t *)source->panels + at * source->element, bytes);
+        const uint8_t *from = (const uint8_t *)source->panels + at * source->element;
+        if (part->count[i] == BLOCK)
+            return from;
+        memcpy(to, from, bytes);
         to += bytes;
     }
+    return buffer;
 }
 
 /* A row as 64 bytes, u8 with zero point 128, XOR `flip`; 0 where there is no token. */
@@ -54,21 +58,25 @@ static inline void load_row(const struct source *source, const struct part *part
 {
     size_t count = part->count[0] + part->count[1];
     const __m256i flips = _mm256_set1_epi8(flip);
+    const uint8_t *bytes = out;
     if (source->element == 1) {
-        gather(source, part, row, out);
+        bytes = gather(source, part, row, out);
     } else {
-        float values[BLOCK] = {0};
-        gather(source, part, row, values);
+        float buffer[BLOCK];
+        if (part->count[0] != BLOCK)
+            memset(buffer, 0, sizeof(buffer));
+        const float *values = gather(source, part, row, buffer);
         for (int i = 0; i < BLOCK; i += CHUNK) {
             __m256 inverse = _mm256_set1_ps(source->inverse), zero_point = _mm256_set1_ps(128);
-            __m128i bytes = to_bytes(_mm256_fmadd_ps(_mm256_loadu_ps(values + i), inverse, zero_point),
+            __m128i chunk = to_bytes(_mm256_fmadd_ps(_mm256_loadu_ps(values + i), inverse, zero_point),
                                      _mm256_fmadd_ps(_mm256_loadu_ps(values + i + 8), inverse, zero_point));
-            _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_max_epu8(bytes, _mm_set1_epi8(1)));
+            _mm_storeu_si128((__m128i *)(void *)(out + i), _mm_max_epu8(chunk, _mm_set1_epi8(1)));
         }
     }
     for (int i = 0; i < BLOCK; i += 32)
-        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_xor_si256(load_32(out + i), flips));
-    memset(out + count, 0, BLOCK - count);
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), _mm256_xor_si256(load_32(bytes + i), flips));
+    if (count < BLOCK)
+        memset(out + count, 0, BLOCK - count);
 }
 
 /* Four rows of 16 tokens to dwords of one token each. */
@@ -142,7 +150,10 @@ static inline void pack_values(const struct source *source, const struct part *p
     for (size_t row = 0; row < head->size; row++) {
         uint8_t values[BLOCK];
         load_row(source, part, row, INT8_MIN, values);
-        memcpy(head->v + row * keys + token, values, left);
+        if (left == BLOCK)
+            memcpy(head->v + row * keys + token, values, BLOCK);
+        else
+            memcpy(head->v + row * keys + token, values, left);
     }
 }
 

@@ -13,8 +13,7 @@
 
 #include <string.h>
 
-enum { GROUP = 16 };    // bytes of a group
-enum { SEGMENT = 256 }; // groups prepared at a time: bounds the stack, and fits L1
+enum { GROUP = 16 }; // bytes of a group
 
 /* Bit i: group i of 4 is narrow. */
 ESPI_INLINE unsigned narrow_of_4(const int8_t *weights)
@@ -49,13 +48,13 @@ ESPI_INLINE __m256i widen(const int8_t *group)
     return _mm256_shuffle_epi8(words, _mm256_broadcastsi128_si256(order));
 }
 
-/* acc[r] += row r of a narrow group times 16 tokens; x: dwords of 4 columns. */
-ESPI_INLINE void dot_narrow(__m256i acc[4][2], __m256i x0, __m256i x1, const int8_t *group)
+/* acc[r] += row r of a narrow group times 16 tokens; x: dwords of 4 columns; `stride`: bytes from row to row. */
+ESPI_INLINE void dot_narrow(__m256i acc[4][2], __m256i x0, __m256i x1, const int8_t *group, size_t stride)
 {
     const __m256i ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 4
-    for (int r = 0; r < 4; r++) {
-        __m256i w = _mm256_broadcastd_epi32(_mm_loadu_si32(group + 4 * r));
+    for (size_t r = 0; r < 4; r++) {
+        __m256i w = _mm256_broadcastd_epi32(_mm_loadu_si32(group + r * stride));
         acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_madd_epi16(_mm256_maddubs_epi16(x0, w), ones));
         acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_madd_epi16(_mm256_maddubs_epi16(x1, w), ones));
     }

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The 256-bit int8 products: one text for AVX2 and AVX-VNNI, which differ in the dot product alone.
- *
- * AVX2's own u8 x s8 product (maddubs) saturates pairs at 16 bits. Here bytes are widened to words and multiplied with
- * madd, whose pair sums fit 32 bits: exact for every input. */
+ * The int8 products of AVX-VNNI. */
 #ifndef ESPI_KERNELS_INT8_YMM_H
 #define ESPI_KERNELS_INT8_YMM_H
 
 #include "kernels/product_ymm.h"
 
 /* ---- the dot product --------------------------------------------------------------------------------------------------- */
-
-#ifdef __AVXVNNI__
 
 enum { DENSE_ROWS = 6 }; // of a block: 12 accumulators hide the latency
 
@@ -41,41 +36,6 @@ ESPI_INLINE void dot_row(__m256i acc[2], const struct columns *x, const int8_t *
             : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [weight] "=&x"(weight)
             : [x0] "x"(x->bytes[0]), [x1] "x"(x->bytes[1]), [w] "m"(*(const int32_t(*)[1])(const void *)w));
 }
-
-#else
-
-enum { DENSE_ROWS = 4 };
-
-struct columns {
-    __m256i even[2], odd[2]; // dwords of two words: columns 0 and 2, columns 1 and 3
-};
-
-ESPI_INLINE struct columns from_dwords(__m256i low, __m256i high)
-{
-    __m256i mask = _mm256_set1_epi16(0xff);
-    return (struct columns){{_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)},
-                            {_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)}};
-}
-
-ESPI_INLINE struct columns from_rows(__m128i a, __m128i b, __m128i c, __m128i d)
-{
-    __m256i wide[4] = {_mm256_cvtepu8_epi16(a), _mm256_cvtepu8_epi16(b), _mm256_cvtepu8_epi16(c),
-                       _mm256_cvtepu8_epi16(d)};
-    return (struct columns){{_mm256_unpacklo_epi16(wide[0], wide[2]), _mm256_unpackhi_epi16(wide[0], wide[2])},
-                            {_mm256_unpacklo_epi16(wide[1], wide[3]), _mm256_unpackhi_epi16(wide[1], wide[3])}};
-}
-
-ESPI_INLINE void dot_row(__m256i acc[2], const struct columns *x, const int8_t *w)
-{
-    __m256i weight = _mm256_broadcastd_epi32(_mm_loadu_si32(w));
-    __m256i even = _mm256_srai_epi16(_mm256_slli_epi16(weight, 8), 8), odd = _mm256_srai_epi16(weight, 8);
-#pragma GCC unroll 2
-    for (int v = 0; v < 2; v++)
-        acc[v] = _mm256_add_epi32(
-            acc[v], _mm256_add_epi32(_mm256_madd_epi16(x->even[v], even), _mm256_madd_epi16(x->odd[v], odd)));
-}
-
-#endif
 
 /* ---- dense ------------------------------------------------------------------------------------------------------------- */
 

@@ -3,6 +3,9 @@
  * narrow and the rest for wide; another order is as exact, only slower. */
 #include "kernels/int8_avx2.h"
 
+/* Groups prepared at a time. Their columns' cache lines, which all chunks of tokens read, have to stay in half of L1. */
+enum { SEGMENT = 64 };
+
 struct segment {
     size_t narrow, groups;
     uint32_t columns[SEGMENT][4]; // where a group's columns begin in the panel
@@ -43,7 +46,7 @@ ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, c
     for (; i < segment->narrow; i++) {
         const uint32_t *at = segment->columns[i];
         __m256i ab = two_columns(x + at[0], x + at[1]), cd = two_columns(x + at[2], x + at[3]);
-        dot_narrow(acc, _mm256_unpacklo_epi16(ab, cd), _mm256_unpackhi_epi16(ab, cd), weights + i * GROUP);
+        dot_narrow(acc, _mm256_unpacklo_epi16(ab, cd), _mm256_unpackhi_epi16(ab, cd), weights + i * GROUP, 4);
     }
     for (; i < segment->groups; i++) {
         const uint32_t *at = segment->columns[i];
@@ -61,9 +64,10 @@ void espi_sparse_u8s8_avx2(const struct espi_quads *weights, const uint8_t *x, s
     struct segment segment;
     __m256i sums[ESPI_PANEL_TOKENS / CHUNK][4][2];
     for (size_t quad = first; quad < end; quad++) {
-        size_t begin = weights->starts[quad], groups = weights->starts[quad + 1] - begin, group = 0, count;
+        size_t begin = weights->starts[quad], groups = weights->starts[quad + 1] - begin, group = 0;
+        size_t segments = (groups + SEGMENT - 1) / SEGMENT, part = segments ? (groups + segments - 1) / segments : 0;
         do { // once for a quad without groups
-            count = groups - group < SEGMENT ? groups - group : SEGMENT;
+            size_t count = groups - group < part ? groups - group : part;
             const int8_t *w = weights->weights + (begin + group) * GROUP;
             prepare(&segment, w, weights->indices + (begin + group) * 4, count, width);
             for (size_t token = 0; token < width; token += CHUNK) {
