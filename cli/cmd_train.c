@@ -12,7 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPTION_FIRST = 2000, OPTION_RECIPE = 1000, OPTION_RESUME, OWN_OPTIONS = 6, MOST_OPTIONS = 120, MOST_SET = 256 };
+enum {
+    OPTION_FIRST = 2000,
+    OPTION_RECIPE = 1000,
+    OPTION_RESUME,
+    OPTION_CHECK,
+    OWN_OPTIONS = 7,
+    MOST_OPTIONS = 120,
+    MOST_SET = 256
+};
 
 /* An option as it was given, in order. */
 struct given {
@@ -22,7 +30,7 @@ struct given {
 
 struct options {
     const char *checkpoint, *output, *recipe;
-    bool resume, json, quiet;
+    bool resume, check, json, quiet;
     struct given given[MOST_SET]; // (count)
     size_t count;
 };
@@ -30,7 +38,8 @@ struct options {
 static const struct argp_option own_options[OWN_OPTIONS] = {
     {"output", 'o', "DIR", 0, "where the result goes; a new or empty directory (required)", 0},
     {"recipe", OPTION_RECIPE, "FILE", 0, "run the stages of this JSON file; options override its own", 0},
-    {"resume", OPTION_RESUME, NULL, 0, "go on with the run that stopped in DIR", 0},
+    {"resume", OPTION_RESUME, NULL, 0, "go on with the run that stopped in DIR; begin it when there is none", 0},
+    {"check", OPTION_CHECK, NULL, 0, "check the options and the recipe, print all options of each stage, and stop", 0},
     {"json", 'j', NULL, 0, "print the report as one JSON object", 0},
     {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
 };
@@ -50,6 +59,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case OPTION_RECIPE:
         options->recipe = argument;
+        break;
+    case OPTION_CHECK:
+        options->check = true;
         break;
     case OPTION_RESUME:
         options->resume = true;
@@ -111,13 +123,36 @@ static int apply(void *argument, esp_context *ctx, struct espi_train_options *to
     return status;
 }
 
+/* --check: {"stages": [{"name": …, every option}]} */
+static int print_stages(esp_context *ctx, const struct espi_stage *stages, size_t count)
+{
+    json_t *list = json_array(), *json = json_pack("{s:o?}", "stages", list);
+    int status = json ? ESP_OK : espi_fail_memory(ctx, 0);
+    for (size_t i = 0; !status && i < count; i++) {
+        json_t *options = espi_train_options_json(&stages[i].options),
+               *stage = json_pack("{s:s}", "name", stages[i].name);
+        if (!options || !stage || json_object_update(stage, options) || json_array_append(list, stage))
+            status = espi_fail_memory(ctx, 0);
+        json_decref(options);
+        json_decref(stage);
+        if (!status)
+            status = espi_train_options_check(ctx, &stages[i].options);
+    }
+    if (!status)
+        status = espi_json_print(ctx, json, true, stdout);
+    json_decref(json);
+    return status;
+}
+
 static int run_stage(esp_context *ctx, const struct options *options, const struct espi_train_run *run,
                      struct espi_train_report *report)
 {
     struct espi_train_options stage;
     espi_train_options_default(&stage);
     stage.model = options->checkpoint;
-    int status = apply((void *)(uintptr_t)options, ctx, &stage);
+    int status = espi_parallel_agree(ctx, run->parallel, apply((void *)(uintptr_t)options, ctx, &stage));
+    if (!status && options->check)
+        return print_stages(ctx, &(struct espi_stage){.name = options->output, .options = stage}, 1);
     return status ? status : espi_train(ctx, &stage, run, report);
 }
 
@@ -128,10 +163,14 @@ static int run_recipe(esp_context *ctx, const struct options *options, const str
     const char *stage = NULL;
     int status = espi_recipe_read(ctx, options->recipe, options->output, options->checkpoint, apply,
                                   (void *)(uintptr_t)options, &recipe);
+    status = espi_parallel_agree(ctx, run->parallel, status);
     if (status)
         return status;
-    status = espi_recipe_run(ctx, &recipe, run, report, &stage);
-    if (!status)
+    if (options->check)
+        status = print_stages(ctx, recipe.stages, recipe.count);
+    else
+        status = espi_recipe_run(ctx, &recipe, run, report, &stage);
+    if (!status && stage)
         status = espi_path_join(ctx, result, options->output, stage);
     espi_recipe_clear(&recipe);
     return status;
@@ -139,11 +178,16 @@ static int run_recipe(esp_context *ctx, const struct options *options, const str
 
 static int print_json(esp_context *ctx, const char *result, const struct espi_train_report *report)
 {
-    json_t *json =
-        json_pack("{s:s, s:I, s:b, s:f, s:f, s:f, s:f}", "directory", result, "steps", (json_int_t)report->steps,
-                  "interrupted", (int)report->interrupted, "loss", report->loss, "sparsity", report->sparsity,
-                  "seconds", report->seconds, "tokens_per_s", report->tokens_per_s);
-    if (json && report->metric[0]) {
+    json_t *json = json_pack("{s:s, s:b, s:b}", "directory", result, "already_done", (int)report->already_done,
+                             "interrupted", (int)report->interrupted);
+    if (json && !report->already_done) {
+        json_object_set_new(json, "steps", json_integer((json_int_t)report->steps));
+        json_object_set_new(json, "loss", json_real(report->loss));
+        json_object_set_new(json, "sparsity", json_real(report->sparsity));
+        json_object_set_new(json, "seconds", json_real(report->seconds));
+        json_object_set_new(json, "tokens_per_s", json_real(report->tokens_per_s));
+    }
+    if (json && report->best_step != UINT64_MAX && report->metric[0]) {
         json_object_set_new(json, "metric", json_string(report->metric));
         json_object_set_new(json, "best", json_real(report->best));
         json_object_set_new(json, "best_step", json_integer((json_int_t)report->best_step));
@@ -164,7 +208,7 @@ static void print_text(const char *result, const struct espi_train_report *repor
         return;
     }
     printf("%s: %" PRIu64 " steps, loss %.4f", result, report->steps, report->loss);
-    if (report->metric[0])
+    if (report->metric[0] && report->best_step != UINT64_MAX)
         printf(", %s %.6g at step %" PRIu64, report->metric, report->best, report->best_step);
     if (report->sparsity > 0)
         printf(", sparsity %.2f %%", 100 * report->sparsity);
@@ -183,7 +227,7 @@ static int train(esp_context *ctx, const struct options *options, struct espi_pa
     snprintf(result, sizeof result, "%s", options->output);
     int status =
         options->recipe ? run_recipe(ctx, options, &run, &report, result) : run_stage(ctx, options, &run, &report);
-    if (status || espi_parallel_rank(parallel) > 0)
+    if (status || espi_parallel_rank(parallel) > 0 || options->check)
         return status;
     if (options->json)
         return print_json(ctx, result, &report);
@@ -211,9 +255,13 @@ int cmd_train(int argc, char **argv)
     esp_context *ctx = cli_context_new("train");
     struct espi_parallel *parallel = NULL;
     int status = espi_parallel_new(ctx, &parallel);
+    if (espi_parallel_rank(parallel) > 0)
+        esp_context_set_log(ctx, NULL, NULL); // rank 0 says the same
     if (!status)
         status = train(ctx, &options, parallel);
-    int code = cli_finish("train", cli_exit_code(ctx, "train", status));
+    int code = status ? CLI_FAILED : CLI_OK;
+    if (!espi_parallel_is_quiet(parallel))
+        code = cli_finish("train", cli_exit_code(ctx, "train", status));
     if (code != CLI_OK)
         espi_parallel_abort(parallel, code); // the other ranks wait for this one
     espi_parallel_free(parallel);

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@ static void print_help(FILE *stream)
 
 int main(int argc, char **argv)
 {
+    signal(SIGXFSZ, SIG_IGN); // a write beyond a limit is an error to report, as on a full disk
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

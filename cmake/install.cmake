@@ -1,4 +1,4 @@
-# install: library, header, CMake package, pkg-config file, command, manual page, completion.
+# install: library, header, CMake package, pkg-config file, command, manual page, completion, recipes.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS espalier EXPORT espalier-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
@@ -17,3 +17,4 @@ install(FILES ${CMAKE_BINARY_DIR}/espalier.pc DESTINATION ${CMAKE_INSTALL_LIBDIR
 install(FILES docs/espalier.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES cli/completion/espalier.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
   RENAME espalier)
+install(DIRECTORY recipes/ DESTINATION ${CMAKE_INSTALL_DATADIR}/espalier/recipes FILES_MATCHING PATTERN *.json)

@@ -21,6 +21,11 @@ _espalier()
     --pattern) COMPREPLY=($(compgen -W "4x1 1x4 2:4 unstructured" -- "$current")) ; return ;;
     --score) COMPREPLY=($(compgen -W "magnitude snip-momentum movement obert" -- "$current")) ; return ;;
     --scope | --prune-scope) COMPREPLY=($(compgen -W "global uniform" -- "$current")) ; return ;;
+    --schedule) COMPREPLY=($(compgen -W "constant linear cosine cyclic" -- "$current")) ; return ;;
+    --compute) COMPREPLY=($(compgen -W "auto fp32 bf16" -- "$current")) ; return ;;
+    --qat-activations) COMPREPLY=($(compgen -W "static per-token" -- "$current")) ; return ;;
+    --problem) COMPREPLY=($(compgen -W "single-label multi-label regression" -- "$current")) ; return ;;
+    --hidden-loss) COMPREPLY=($(compgen -W "mse cosine" -- "$current")) ; return ;;
     --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
     esac
     case $current in

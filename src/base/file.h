@@ -79,6 +79,9 @@ int espi_output_dir_create(esp_context *ctx, struct espi_output_dir *dir, const 
 int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir) ESPI_NODISCARD;
 void espi_output_dir_abort(struct espi_output_dir *dir);
 
+/* Makes the name of a file that was renamed durable. */
+int espi_sync_parent(esp_context *ctx, const char *path) ESPI_NODISCARD;
+
 /* Removes a file, or a directory with everything in it; never follows links. Nothing there is no error. */
 int espi_remove_tree(esp_context *ctx, const char *path) ESPI_NODISCARD;
 

@@ -32,8 +32,7 @@ static int sync_path(esp_context *ctx, const char *path)
     return ESP_OK;
 }
 
-/* Makes the new name itself durable. */
-static int sync_parent(esp_context *ctx, const char *path)
+int espi_sync_parent(esp_context *ctx, const char *path)
 {
     char copy[ESPI_PATH_BYTES];
     snprintf(copy, sizeof copy, "%s", path);
@@ -75,11 +74,23 @@ int espi_output_create(esp_context *ctx, struct espi_output *output, const char 
     return ESP_OK;
 }
 
+/* Whether everything that was written has arrived; else errno has the reason. Of an earlier failure stdio does not keep
+ * it: one byte more fails in the same way. */
+static bool flush_all(FILE *stream)
+{
+    if (!ferror(stream))
+        return fflush(stream) == 0 && fsync(fileno(stream)) == 0;
+    clearerr(stream);
+    errno = 0;
+    if (fputc(0, stream) != EOF)
+        fflush(stream);
+    return false;
+}
+
 int espi_output_commit(esp_context *ctx, struct espi_output *output)
 {
     int status = ESP_OK;
-    errno = 0;
-    bool failed = ferror(output->stream) || fflush(output->stream) != 0 || fsync(fileno(output->stream)) != 0;
+    bool failed = !flush_all(output->stream);
     int reason = errno;
     if (fclose(output->stream) != 0 && !failed) {
         failed = true;
@@ -95,7 +106,7 @@ int espi_output_commit(esp_context *ctx, struct espi_output *output)
         return status;
     }
     output->temporary[0] = 0;
-    return sync_parent(ctx, output->path);
+    return espi_sync_parent(ctx, output->path);
 }
 
 void espi_output_abort(struct espi_output *output)
@@ -170,7 +181,7 @@ int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir)
         return status;
     }
     dir->temporary[0] = 0;
-    return sync_parent(ctx, dir->path);
+    return espi_sync_parent(ctx, dir->path);
 }
 
 void espi_output_dir_abort(struct espi_output_dir *dir)

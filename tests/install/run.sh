@@ -26,5 +26,6 @@ cc -Wall -Wextra -Werror -o "$work/consumer" "$here/consumer.c" $flags
 LD_LIBRARY_PATH=$(dirname "$libdir") check "$work/consumer"
 
 test -f "$prefix/share/man/man1/espalier.1"
+test -f "$prefix/share/espalier/recipes/distilbert-squad-80.json"
 test -x "$prefix/bin/espalier"
 "$prefix/bin/espalier" --version

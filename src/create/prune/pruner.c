@@ -4,6 +4,7 @@
 #include "base/size.h"
 #include "create/prune/pruner_private.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -42,6 +43,10 @@ static int check_options(esp_context *ctx, const struct espi_pruner_options *o)
                          o->sparsity_start, o->sparsity);
     if (o->pattern == ESPI_PATTERN_2_4 && o->sparsity != 0.5 && !o->keep_mask)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "sparsity: pattern 2:4 has 0.5, found %g", o->sparsity);
+    if (o->begin_step > o->end_step)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "expected pruning to begin before it ends, found step %" PRIu64 " and step %" PRIu64,
+                         o->begin_step, o->end_step);
     return ESP_OK;
 }
 
@@ -257,6 +262,11 @@ int espi_pruner_step(esp_context *ctx, struct espi_pruner *pruner, uint64_t step
     if (o->keep_mask || !due)
         return ESP_OK;
     return espi_pruner_prune(ctx, pruner, espi_pruner_schedule(o, step));
+}
+
+bool espi_pruner_done(const struct espi_pruner *pruner, uint64_t steps)
+{
+    return pruner->options.keep_mask || steps > pruner->options.end_step;
 }
 
 const uint8_t *espi_pruner_frozen(const struct espi_pruner *pruner)

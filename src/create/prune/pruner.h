@@ -71,6 +71,8 @@ int espi_pruner_register(esp_context *ctx, struct espi_pruner *pruner, struct es
 void espi_pruner_observe(struct espi_pruner *pruner, const float *gradients);
 /* After the update of step `step`: extends the mask when it is time, and zeroes what is masked. */
 int espi_pruner_step(esp_context *ctx, struct espi_pruner *pruner, uint64_t step) ESPI_NODISCARD;
+/* Whether the schedule has come to its end after `steps` steps. */
+bool espi_pruner_done(const struct espi_pruner *pruner, uint64_t steps);
 /* Extends the mask to a sparsity at once. */
 int espi_pruner_prune(esp_context *ctx, struct espi_pruner *pruner, double sparsity) ESPI_NODISCARD;
 /* Zeroes what is masked (in an average of the weights). */

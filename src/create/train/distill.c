@@ -102,8 +102,7 @@ static int run_for_cache(void *argument, esp_context *ctx, const struct espi_bat
     return run_network(ctx, distill, batch, &wanted);
 }
 
-/* Of the weights and of what else in a config the outputs depend on. */
-static uint32_t teacher_crc(const struct espi_checkpoint *teacher)
+uint32_t espi_distill_teacher_crc(const struct espi_checkpoint *teacher)
 {
     const struct espi_config *config = &teacher->config;
     const uint64_t numbers[] = {config->head,          config->hidden,     config->layers,
@@ -119,7 +118,7 @@ int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, cons
 {
     if (!distill->cache_path[0] || !(distill->options.soft_weight > 0))
         return ESP_OK;
-    struct espi_teacher_key key = {.teacher = teacher_crc(distill->teacher),
+    struct espi_teacher_key key = {.teacher = espi_distill_teacher_crc(distill->teacher),
                                    .data = espi_feed_crc(feed),
                                    .compute = (uint32_t)distill->options.compute};
     key.width = (uint32_t)output_width(distill, &key.whole);

@@ -51,8 +51,12 @@ int espi_distill_new(esp_context *ctx, const struct espi_distill_options *option
 void espi_distill_free(struct espi_distill *distill);
 int espi_distill_register(esp_context *ctx, struct espi_distill *distill, struct espi_state *state) ESPI_NODISCARD;
 
-/* With a cache: reads it, or computes the logits of every window of the feed into it first. When `interrupted` (may be NULL) or stopped otherwise, ESP_ERR_CANCELLED, what is there stays beside it as
- * "CACHE.partial", and the next call goes on from there. ESP_ERR_FORMAT: the file is damaged or no cache;
+/* Of the weights and of what else in a config the outputs depend on. */
+uint32_t espi_distill_teacher_crc(const struct espi_checkpoint *teacher);
+
+/* With a cache: reads it, or computes the logits of every window of the feed into it first. When `interrupted` (may be
+ * NULL) or stopped otherwise, ESP_ERR_CANCELLED, what is there stays beside it as "CACHE.partial", and the next call goes
+ * on from there. ESP_ERR_FORMAT: the file is damaged or no cache;
  * ESP_ERR_ARGUMENT: it is of another teacher, data or precision, or the task is mlm, whose masks change. Such a file is
  * left alone. Of several processes one calls it first. Without a cache it does nothing. */
 int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, const struct espi_feed *feed,

@@ -25,6 +25,7 @@ struct espi_parallel {
     struct sum *sums; // (sum_count) that go on
     size_t sum_count, sum_room;
     int next_tag;
+    bool failed, quiet; // what the ranks agreed on
 };
 
 enum { TAGS = 16384 }; // every MPI has as many
@@ -68,8 +69,26 @@ void espi_parallel_free(struct espi_parallel *parallel)
 
 void espi_parallel_abort(struct espi_parallel *parallel, int code)
 {
-    if (parallel && parallel->ranks > 1)
+    if (parallel && parallel->ranks > 1 && !parallel->failed)
         MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+int espi_parallel_agree(esp_context *ctx, struct espi_parallel *p, int status)
+{
+    double failures[2] = {status && p && p->rank == 0, status != ESP_OK}; // rank 0's, all
+    if (espi_parallel_ranks(p) == 1 || p->failed)
+        return status;
+    int code = espi_parallel_sum(ctx, p, failures, 2);
+    if (code)
+        return code;
+    p->failed = failures[1] > 0;
+    p->quiet = p->failed && (failures[0] > 0 ? p->rank > 0 : !status);
+    return status || !p->failed ? status : espi_fail(ctx, ESP_ERR_CANCELLED, "another rank has failed");
+}
+
+bool espi_parallel_is_quiet(const struct espi_parallel *parallel)
+{
+    return parallel && parallel->quiet;
 }
 
 size_t espi_parallel_rank(const struct espi_parallel *parallel)
@@ -238,6 +257,18 @@ void espi_parallel_free(struct espi_parallel *parallel)
 void espi_parallel_abort(struct espi_parallel *parallel, int code)
 {
     (void)parallel, (void)code;
+}
+
+int espi_parallel_agree(esp_context *ctx, struct espi_parallel *parallel, int status)
+{
+    (void)ctx, (void)parallel;
+    return status;
+}
+
+bool espi_parallel_is_quiet(const struct espi_parallel *parallel)
+{
+    (void)parallel;
+    return false;
 }
 
 size_t espi_parallel_rank(const struct espi_parallel *parallel)

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Owner: the caller. Thread rule: the thread that made it. */
@@ -20,8 +21,15 @@ struct espi_parallel;
 int espi_parallel_new(esp_context *ctx, struct espi_parallel **out) ESPI_NODISCARD;
 /* Ends MPI; all ranks wait for each other. */
 void espi_parallel_free(struct espi_parallel *parallel);
-/* Ends the processes of all ranks at once with this exit code. Returns when there is one rank. */
+/* Ends the processes of all ranks at once with this exit code. Returns when there is one rank, or when all ranks have
+ * agreed that they failed. */
 void espi_parallel_abort(struct espi_parallel *parallel, int code);
+/* Every rank calls it with its status: `status` itself when it is a failure, ESP_ERR_CANCELLED when another rank's was,
+ * else ESP_OK. A rank that failed before the others calls it once and then returns; the others meet it at their next
+ * call, and later calls do not wait any more. */
+int espi_parallel_agree(esp_context *ctx, struct espi_parallel *parallel, int status) ESPI_NODISCARD;
+/* Whether another rank says what has failed: one message is enough. */
+bool espi_parallel_is_quiet(const struct espi_parallel *parallel);
 size_t espi_parallel_rank(const struct espi_parallel *parallel);
 size_t espi_parallel_ranks(const struct espi_parallel *parallel);
 

@@ -264,7 +264,8 @@ int espi_train_options_same(esp_context *ctx, const json_t *before, const json_t
         const json_t *a = json_object_get(before, option->name), *b = json_object_get(now, option->name);
         if (same_value(a, b))
             continue;
-        char *was = json_dumps(a, JSON_ENCODE_ANY), *is = json_dumps(b, JSON_ENCODE_ANY);
+        char *was = json_dumps(a, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+        char *is = json_dumps(b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
         int status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--resume: --%s was %s when the run began, now it is %s",
                                option->name, was ? was : "not there", is ? is : "not there");
         free(was);

@@ -11,10 +11,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char log_name[] = "train.jsonl", options_name[] = "options.json";
+static const char log_name[] = "train.jsonl", options_name[] = "train_options.json";
 
 /* "partial/name-step" */
 static int numbered(esp_context *ctx, const struct espi_train_record *record, const char *name, uint64_t step,
@@ -60,35 +61,41 @@ static int remove_file(esp_context *ctx, const struct espi_train_record *record,
 
 /* ---- opening ------------------------------------------------------------------------------------------------------------ */
 
+/* The checkpoint of a step is the one to go on from. */
+static int note_checkpoint(esp_context *ctx, struct espi_train_record *record, uint64_t step)
+{
+    record->saved = true;
+    record->step = step;
+    int status = numbered(ctx, record, "state", step, record->state);
+    return status ? status : numbered(ctx, record, "checkpoint", step, record->checkpoint);
+}
+
 /* Keeps the checkpoint of the highest step. */
 static int see_checkpoint(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step)
 {
     char state[ESPI_PATH_BYTES];
-    if (!number_of(file, "checkpoint", &step) || (record->resumed && step <= record->step))
+    if (!number_of(file, "checkpoint", &step) || (record->saved && step <= record->step))
         return ESP_OK;
     int status = numbered(ctx, record, "state", step, state);
-    if (status || !espi_path_exists(state))
-        return status;
-    record->resumed = true;
-    record->step = step;
-    snprintf(record->state, sizeof record->state, "%s", state);
-    return espi_path_join(ctx, record->checkpoint, record->partial, file);
+    return status || !espi_path_exists(state) ? status : note_checkpoint(ctx, record, step);
 }
 
-/* Removes what is later than the checkpoint. */
+/* Removes what is later than the checkpoint, and what was being written. */
 static int remove_later(esp_context *ctx, struct espi_train_record *record, const char *file, uint64_t step)
 {
     uint64_t number;
     bool dated =
         number_of(file, "checkpoint", &number) || number_of(file, "state", &number) || number_of(file, "best", &number);
-    return dated && (!record->resumed || number > step) ? remove_file(ctx, record, file) : ESP_OK;
+    bool later = dated && (!record->saved || number > step);
+    return later || strstr(file, ".tmp-") ? remove_file(ctx, record, file) : ESP_OK;
 }
 
-static int compare_options(esp_context *ctx, const struct espi_train_record *record, const json_t *options)
+/* With those the run in `directory` was started with. */
+static int compare_options(esp_context *ctx, const char *directory, const json_t *options)
 {
     char path[ESPI_PATH_BYTES];
     struct espi_json before;
-    int status = espi_path_join(ctx, path, record->partial, options_name);
+    int status = espi_path_join(ctx, path, directory, options_name);
     if (!status)
         status = espi_json_open_file(ctx, path, &before);
     if (status)
@@ -115,7 +122,7 @@ static int trim_log(esp_context *ctx, const struct espi_train_record *record, co
     while ((found = espi_lines_next(ctx, &lines)) > 0) {
         json_t *line = json_loadb(lines.text, lines.length, 0, NULL);
         json_int_t step = json_integer_value(json_object_get(line, "step"));
-        if (line && record->resumed && (uint64_t)step <= record->step)
+        if (line && record->saved && (uint64_t)step <= record->step)
             fprintf(output.stream, "%s\n", lines.text);
         json_decref(line);
     }
@@ -138,17 +145,9 @@ static int open_log(esp_context *ctx, struct espi_train_record *record)
     return record->log ? ESP_OK : espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot write %s", path);
 }
 
-static int begin(esp_context *ctx, struct espi_train_record *record, const json_t *options)
+static int write_options(esp_context *ctx, const struct espi_train_record *record, const json_t *options)
 {
     char path[ESPI_PATH_BYTES];
-    if (espi_path_exists(record->partial))
-        return espi_fail(ctx, ESP_ERR_ARGUMENT,
-                         "%s: a run stopped here: --resume goes on with it, or remove the directory", record->partial);
-    if (espi_path_exists(record->directory) && rmdir(record->directory) != 0)
-        return espi_fail_errno(ctx, ESP_ERR_ARGUMENT, errno, "%s: expected a new or empty directory",
-                               record->directory);
-    if (mkdir(record->partial, 0777) != 0)
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->partial);
     int status = espi_path_join(ctx, path, record->partial, options_name);
     char *text = json_dumps(options, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
     if (!status && !text)
@@ -159,6 +158,32 @@ static int begin(esp_context *ctx, struct espi_train_record *record, const json_
     return status;
 }
 
+/* Two processes must not write one run. A file system without locks does without. */
+static int lock(esp_context *ctx, struct espi_train_record *record)
+{
+    record->lock = open(record->partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (record->lock < 0)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot read %s", record->partial);
+    if (flock(record->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: another process is at this run", record->partial);
+    return ESP_OK;
+}
+
+static int begin(esp_context *ctx, struct espi_train_record *record, const json_t *options)
+{
+    if (espi_path_exists(record->partial))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "%s: a run stopped here: --resume goes on with it, or remove the directory", record->partial);
+    if (espi_path_exists(record->directory) && rmdir(record->directory) != 0)
+        return espi_fail_errno(ctx, ESP_ERR_ARGUMENT, errno, "%s: expected a new or empty directory",
+                               record->directory);
+    if (mkdir(record->partial, 0777) != 0)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->partial);
+    record->began = true;
+    int status = lock(ctx, record);
+    return status ? status : write_options(ctx, record, options);
+}
+
 static int go_on(esp_context *ctx, struct espi_train_record *record, const json_t *options)
 {
     char result[ESPI_PATH_BYTES];
@@ -166,13 +191,18 @@ static int go_on(esp_context *ctx, struct espi_train_record *record, const json_
     if (status)
         return status;
     record->done = espi_path_exists(result);
-    if (record->done)
-        return espi_remove_tree(ctx, record->partial); // killed between the last two moves
+    if (record->done) {
+        status = compare_options(ctx, record->directory, options);
+        return status ? status : espi_remove_tree(ctx, record->partial); // killed between the last two moves
+    }
     if (!espi_path_exists(record->partial))
-        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "--resume: there is no run in %s", record->partial);
-    status = compare_options(ctx, record, options);
+        return begin(ctx, record, options);
+    status = lock(ctx, record);
     if (!status)
         status = for_each(ctx, record, see_checkpoint, 0);
+    record->began = !record->saved;
+    if (!status)
+        status = record->saved ? compare_options(ctx, record->partial, options) : write_options(ctx, record, options);
     if (!status)
         status = for_each(ctx, record, remove_later, record->step);
     return status;
@@ -181,7 +211,7 @@ static int go_on(esp_context *ctx, struct espi_train_record *record, const json_
 int espi_train_record_open(esp_context *ctx, const char *directory, bool resume, const json_t *options,
                            struct espi_train_record *out)
 {
-    *out = (struct espi_train_record){0};
+    *out = (struct espi_train_record){.lock = -1};
     size_t length = strlen(directory);
     while (length > 1 && directory[length - 1] == '/')
         length--;
@@ -197,15 +227,18 @@ void espi_train_record_close(struct espi_train_record *record)
 {
     if (record->log)
         fclose(record->log);
+    if (record->partial[0] && record->lock >= 0)
+        close(record->lock);
     record->log = NULL;
+    record->lock = -1;
 }
 
 void espi_train_record_discard(struct espi_train_record *record)
 {
-    bool began = record->log != NULL;
+    bool own = record->log && record->began && !record->saved;
+    if (own && espi_remove_tree(NULL, record->partial))
+        own = false; // the files stay: nothing else depends on it
     espi_train_record_close(record);
-    if (began && espi_remove_tree(NULL, record->partial))
-        began = false; // the files stay: nothing else depends on it
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
@@ -234,10 +267,25 @@ static int remove_other_best(esp_context *ctx, struct espi_train_record *record,
     return number_of(file, "best", &number) && number != step ? remove_file(ctx, record, file) : ESP_OK;
 }
 
+/* The model with its ranges, complete under `path` or not there. */
 static int write_model(esp_context *ctx, const struct espi_train_output *output, const char *path)
 {
-    int status = espi_checkpoint_write(ctx, output->config, output->params, output->tokenizer_from, path);
-    return status || !output->quant ? status : espi_fake_quant_write(ctx, output->quant, path);
+    char temporary[ESPI_PATH_BYTES + 16];
+    snprintf(temporary, sizeof temporary, "%s.tmp-model", path);
+    int status = espi_remove_tree(ctx, temporary);
+    if (!status)
+        status = espi_checkpoint_write(ctx, output->config, output->params, output->tokenizer_from, temporary);
+    if (!status && output->quant)
+        status = espi_fake_quant_write(ctx, output->quant, temporary);
+    if (!status)
+        status = espi_remove_tree(ctx, path); // of a run that was killed in the middle of this
+    if (!status && rename(temporary, path) != 0)
+        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot rename into place", path);
+    if (!status)
+        return espi_sync_parent(ctx, path);
+    if (espi_remove_tree(NULL, temporary))
+        return status; // the failure that led here is the one to report
+    return status;
 }
 
 int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, uint64_t step, uint64_t best,
@@ -255,6 +303,8 @@ int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, u
     if (!status)
         status = write_model(ctx, output, path);
     if (!status)
+        status = note_checkpoint(ctx, record, step);
+    if (!status)
         status = for_each(ctx, record, remove_earlier, step);
     if (!status)
         status = for_each(ctx, record, remove_other_best, best);
@@ -268,14 +318,14 @@ int espi_train_record_best(esp_context *ctx, struct espi_train_record *record, u
     return status ? status : write_model(ctx, output, path);
 }
 
-/* The log into the directory that becomes the result. */
-static int copy_log(esp_context *ctx, const struct espi_train_record *record, const char *result)
+/* A file of the run into the directory that becomes the result. */
+static int copy_file(esp_context *ctx, const struct espi_train_record *record, const char *name, const char *result)
 {
     char from[ESPI_PATH_BYTES], to[ESPI_PATH_BYTES];
     struct espi_map map;
-    int status = espi_path_join(ctx, from, record->partial, log_name);
+    int status = espi_path_join(ctx, from, record->partial, name);
     if (!status)
-        status = espi_path_join(ctx, to, result, log_name);
+        status = espi_path_join(ctx, to, result, name);
     if (!status)
         status = espi_map_open(ctx, from, &map);
     if (status)
@@ -285,21 +335,6 @@ static int copy_log(esp_context *ctx, const struct espi_train_record *record, co
     return status;
 }
 
-/* Makes a rename last. */
-static void sync_parent(const char *path)
-{
-    char parent[ESPI_PATH_BYTES];
-    snprintf(parent, sizeof parent, "%s", path);
-    char *slash = strrchr(parent, '/');
-    if (slash)
-        slash[slash == parent] = '\0';
-    int fd = open(slash ? parent : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
 int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record, uint64_t best,
                              const struct espi_train_output *output)
 {
@@ -307,16 +342,17 @@ int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record,
     int status = best == UINT64_MAX ? espi_path_join(ctx, result, record->partial, "result")
                                     : numbered(ctx, record, "best", best, result);
     if (!status && best == UINT64_MAX)
-        status = espi_remove_tree(ctx, result); // of a run that was killed right here
-    if (!status && best == UINT64_MAX)
         status = write_model(ctx, output, result);
     if (!status)
-        status = copy_log(ctx, record, result);
+        status = copy_file(ctx, record, options_name, result);
+    if (!status)
+        status = copy_file(ctx, record, log_name, result);
     if (!status && rename(result, record->directory) != 0)
         status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->directory);
-    if (status)
-        return status;
-    sync_parent(record->directory);
+    if (!status)
+        status = espi_sync_parent(ctx, record->directory);
+    if (!status)
+        status = espi_remove_tree(ctx, record->partial);
     espi_train_record_close(record);
-    return espi_remove_tree(ctx, record->partial);
+    return status;
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a training run leaves on disk. While it runs, everything stands in DIR.partial:
  *
- *   options.json   how it was started; --resume compares
- *   train.jsonl    the metrics log
- *   state-N        the trainer's state after step N, and
- *   checkpoint-N/  the model; a checkpoint counts when both are there. Older ones are removed then
- *   best-N/        the best model on the dev data
+ *   train_options.json  how it was started; --resume compares
+ *   train.jsonl         the metrics log
+ *   state-N             the trainer's state after step N, and
+ *   checkpoint-N/       the model; a checkpoint counts when both are there. Older ones are removed then
+ *   best-N/             the best model on the dev data
  *
- * When it is done, DIR appears with the result and the log, and DIR.partial is removed. Each of these appears complete
- * or not at all, in an order that leaves a run that can be resumed whenever it is killed. */
+ * When it is done, DIR appears with the result, the log and train_options.json, and DIR.partial is removed. Each of these
+ * appears complete or not at all, in an order that leaves a run that can be resumed whenever it is killed. Temporary
+ * files of a killed run have ".tmp-" in their names; resuming removes them. */
 #ifndef ESPI_CREATE_TRAIN_RECORD_H
 #define ESPI_CREATE_TRAIN_RECORD_H
 
@@ -21,11 +22,13 @@
 struct espi_train_record {
     char directory[ESPI_PATH_BYTES], partial[ESPI_PATH_BYTES];
     bool done;                        // DIR is there already: nothing is left to do
-    bool resumed;                     // a checkpoint was found
-    uint64_t step;                    // its step
+    bool began;                       // by this process: nothing was there to go on with
+    bool saved;                       // there is a checkpoint: found when the run was resumed, or written since
+    uint64_t step;                    // of the last checkpoint
     char checkpoint[ESPI_PATH_BYTES]; // its model
     char state[ESPI_PATH_BYTES];      // its state
     FILE *log;
+    int lock; // on the open directory, against a second process
 };
 
 /* A model as it is written. */
@@ -36,12 +39,13 @@ struct espi_train_output {
     const struct espi_fake_quant *quant; // its ranges; NULL: none
 };
 
-/* Starts a new run, or with `resume` finds where the old one stopped. `options`: espi_train_options_json.
- * ESP_ERR_ARGUMENT: DIR is not new; a run stopped here and `resume` is not set; the options differ. */
+/* Starts a new run, or with `resume` finds where the old one stopped (none there, or none that got as far as a
+ * checkpoint: starts a new one). `options`: espi_train_options_json. ESP_ERR_ARGUMENT: DIR is not new; a run stopped
+ * here and `resume` is not set; the options differ; another process is at it. */
 int espi_train_record_open(esp_context *ctx, const char *directory, bool resume, const json_t *options,
                            struct espi_train_record *out) ESPI_NODISCARD;
 void espi_train_record_close(struct espi_train_record *record);
-/* Closes a run that did not get as far as its first step and removes its files. */
+/* Removes the files of a run that this process began and that has no checkpoint; closes it. */
 void espi_train_record_discard(struct espi_train_record *record);
 
 /* One line of the log; lines behind the checkpoint that was resumed have been removed. Takes the reference. */

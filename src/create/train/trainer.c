@@ -85,13 +85,17 @@ static int open_optimizer(esp_context *ctx, struct espi_trainer *t)
 static int open_pruner(esp_context *ctx, struct espi_trainer *t)
 {
     const struct espi_train_options *o = t->options;
-    uint64_t steps = t->schedule.steps;
+    uint64_t steps = t->schedule.steps, end = steps_of(o->prune_end, steps, true);
+    if (o->sparsity > 0 && end > steps)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "--prune-end: expected at most the %" PRIu64 " steps of the run, found %g", steps,
+                         o->prune_end);
     struct espi_pruner_options how = {.pattern = (enum espi_pattern)o->pattern,
                                       .score = (enum espi_score)o->score,
                                       .sparsity_start = o->sparsity_start,
                                       .sparsity = o->sparsity,
                                       .begin_step = steps_of(o->prune_begin, steps, false),
-                                      .end_step = steps_of(o->prune_end, steps, true),
+                                      .end_step = end < steps ? end : steps - 1,
                                       .every = o->prune_every,
                                       .uniform = o->prune_scope == 1,
                                       .layer_max = o->layer_max,
@@ -99,12 +103,6 @@ static int open_pruner(esp_context *ctx, struct espi_trainer *t)
     if (o->sparsity <= 0 && !o->keep_mask)
         return ESP_OK;
     return espi_pruner_new(ctx, &t->model.checkpoint.params, &how, t->team, &t->pruner);
-}
-
-static int wait_for_all(esp_context *ctx, struct espi_trainer *t)
-{
-    double none = 0;
-    return espi_parallel_sum(ctx, t->run->parallel, &none, 1);
 }
 
 static int open_teacher(esp_context *ctx, struct espi_trainer *t)
@@ -133,8 +131,7 @@ static int open_teacher(esp_context *ctx, struct espi_trainer *t)
         status = espi_distill_new(ctx, &how, &t->teacher, &t->model.job, t->team, &t->distill);
     if (!status && o->teacher_cache && espi_trainer_leads(t)) // the others read what this one leaves
         status = espi_distill_fill_cache(ctx, t->distill, t->feed, t->run->interrupted);
-    if (!status)
-        status = wait_for_all(ctx, t);
+    status = espi_parallel_agree(ctx, t->run->parallel, status);
     if (!status && o->teacher_cache && !espi_trainer_leads(t))
         status = espi_distill_fill_cache(ctx, t->distill, t->feed, t->run->interrupted);
     return status;
@@ -157,6 +154,8 @@ static int register_state(esp_context *ctx, struct espi_trainer *t)
 {
     int status = espi_state_add(ctx, &t->state, "counters", &t->counters, sizeof t->counters);
     if (!status)
+        status = espi_state_add(ctx, &t->state, "inputs", &t->inputs, sizeof t->inputs);
+    if (!status)
         status = espi_optimizer_register(ctx, t->optimizer, &t->state);
     if (!status && t->pruner)
         status = espi_pruner_register(ctx, t->pruner, &t->state);
@@ -164,6 +163,20 @@ static int register_state(esp_context *ctx, struct espi_trainer *t)
         status = espi_distill_register(ctx, t->distill, &t->state);
     if (!status && t->quant)
         status = espi_fake_quant_register(ctx, t->quant, &t->state);
+    return status;
+}
+
+/* Goes on from the checkpoint, with what the run learned from when it began. */
+static int load_state(esp_context *ctx, struct espi_trainer *t)
+{
+    struct espi_train_inputs now = t->inputs;
+    int status = espi_state_load(ctx, &t->state, t->record.state);
+    if (!status && t->inputs.data != now.data)
+        status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--resume: the training data (%s) have changed since the run began",
+                           t->options->train.items[0]);
+    if (!status && t->inputs.teacher != now.teacher)
+        status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--resume: the teacher (%s) has changed since the run began",
+                           t->options->teacher);
     return status;
 }
 
@@ -183,9 +196,38 @@ static int place_tokenizer(esp_context *ctx, struct espi_trainer *t)
     return status;
 }
 
+/* Answers that mean nothing: a hash of their place. */
+static int answer_blindly(struct espi_engine *engine, esp_context *ctx, const struct espi_batch *batch,
+                          const struct espi_wanted *wanted)
+{
+    size_t size = espi_result_size(engine->config, batch, wanted);
+    (void)ctx;
+    for (size_t i = 0; i < size; i++)
+        wanted->out[i] = (float)((uint32_t)i * 2654435761u >> 8) * 0x1p-24f;
+    return ESP_OK;
+}
+
+/* An evaluation without the model: what is wrong with the dev data shows before the work begins, not behind the first
+ * epoch. */
+static int check_dev(esp_context *ctx, struct espi_trainer *t)
+{
+    struct espi_engine blind = {.config = &t->model.checkpoint.config, .run = answer_blindly};
+    struct espi_evaluation how = {.job = &t->model.job,
+                                  .engine = &blind,
+                                  .path = t->options->dev,
+                                  .limit = t->options->dev_limit,
+                                  .interrupted = t->run->interrupted};
+    json_t *report = NULL;
+    if (!t->options->dev || !espi_trainer_leads(t))
+        return ESP_OK;
+    int status = espi_evaluate(ctx, &how, &report);
+    json_decref(report);
+    return status;
+}
+
 int espi_trainer_open(esp_context *ctx, struct espi_trainer *t)
 {
-    bool resumed = t->record.resumed;
+    bool resumed = t->record.saved;
     int status = espi_team_new(ctx, t->options->threads, &t->team);
     if (!status)
         status = espi_train_model_open(ctx, t->options, resumed ? t->record.checkpoint : NULL, &t->model);
@@ -193,6 +235,8 @@ int espi_trainer_open(esp_context *ctx, struct espi_trainer *t)
         status = place_tokenizer(ctx, t);
     if (!status)
         status = espi_trainer_open_feed(ctx, t);
+    if (!status)
+        status = check_dev(ctx, t);
     if (!status)
         status = espi_trainer_open_network(ctx, t);
     if (!status)
@@ -207,9 +251,14 @@ int espi_trainer_open(esp_context *ctx, struct espi_trainer *t)
         status = espi_gradient_sums_new(ctx, t);
     if (!status)
         status = register_state(ctx, t);
+    if (!status)
+        t->inputs = (struct espi_train_inputs){.data = espi_feed_crc(t->feed),
+                                               .teacher = t->distill ? espi_distill_teacher_crc(&t->teacher) : 0};
     if (!status && resumed)
-        status = espi_state_load(ctx, &t->state, t->record.state);
-    return status ? status : espi_network_refresh(ctx, t->network);
+        status = load_state(ctx, t);
+    if (!status)
+        status = espi_network_refresh(ctx, t->network);
+    return espi_parallel_agree(ctx, t->run->parallel, status);
 }
 
 void espi_trainer_close_network(struct espi_trainer *t)
@@ -261,13 +310,21 @@ static int swap_average(esp_context *ctx, struct espi_trainer *t)
     return espi_network_refresh(ctx, t->network);
 }
 
+/* Whether the model is one that may be the result: not while it is still denser than it will be. */
+static bool is_candidate(const struct espi_trainer *t)
+{
+    return !t->pruner || espi_pruner_done(t->pruner, t->counters.step);
+}
+
 /* Keeps the model when `figure` is the best so far. */
 static int keep_best(esp_context *ctx, struct espi_trainer *t, double figure)
 {
     char path[ESPI_PATH_BYTES];
     struct espi_train_output output = output_of(t);
+    if (!is_candidate(t))
+        return ESP_OK;
     t->counters.evaluations++;
-    if (t->counters.best_step != UINT64_MAX && !(figure > t->counters.best))
+    if (t->counters.best_step != UINT64_MAX && !(figure > t->counters.best) && !isnan(t->counters.best))
         return ESP_OK;
     t->counters.best = figure;
     t->counters.best_step = t->counters.step;
@@ -296,7 +353,8 @@ int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *t)
                                   .engine = t->engine,
                                   .path = t->options->dev,
                                   .limit = t->options->dev_limit,
-                                  .progress = t->progress};
+                                  .progress = t->progress,
+                                  .interrupted = t->run->interrupted};
     json_t *report = NULL;
     int status = swap_average(ctx, t);
     if (!status)
@@ -304,14 +362,15 @@ int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *t)
     if (!status) {
         const char *name = json_string_value(json_object_get(report, "metric"));
         double figure = espi_report_main(report);
-        snprintf(t->metric, sizeof t->metric, "%s", name ? name : "metric");
-        espi_log(ctx, ESP_LOG_INFO, "step %" PRIu64 ": %s %.6g", t->counters.step, t->metric, figure);
+        snprintf(t->counters.metric, sizeof t->counters.metric, "%s", name ? name : "metric");
+        espi_log(ctx, ESP_LOG_INFO, "step %" PRIu64 ": %s %.6g", t->counters.step, t->counters.metric, figure);
         status = espi_train_record_log(ctx, &t->record, evaluation_line(t, report));
         if (!status)
             status = keep_best(ctx, t, figure);
+        if (!status)
+            t->counters.evaluated = t->counters.step;
     }
     json_decref(report);
-    t->counters.evaluated = t->counters.step;
     int back = swap_average(ctx, t);
     return status ? status : back;
 }
@@ -370,26 +429,38 @@ static void show(struct espi_progress *progress, const struct espi_trainer *t, d
     espi_progress_update(progress, (size_t)t->counters.step, note);
 }
 
-/* What is due behind a step besides the log: evaluation, checkpoint. */
-static int after_step(esp_context *ctx, struct espi_trainer *t)
+/* Whether the model as it is now has yet to be evaluated. */
+static bool evaluation_due(const struct espi_trainer *t)
 {
     uint64_t step = t->counters.step;
-    uint64_t eval_every = t->options->eval_every ? t->options->eval_every : espi_feed_steps_per_epoch(t->feed);
-    int status = ESP_OK;
-    if (t->options->dev && (step % eval_every == 0 || step == t->schedule.steps)) {
-        if (espi_trainer_leads(t))
-            status = espi_trainer_evaluate(ctx, t);
-        if (!status)
-            status = espi_parallel_broadcast(ctx, t->run->parallel, &t->counters, sizeof t->counters);
-    }
-    if (!status && t->options->save_every && step % t->options->save_every == 0 && step < t->schedule.steps)
-        status = save(ctx, t);
-    return status;
+    uint64_t every = t->options->eval_every ? t->options->eval_every : espi_feed_steps_per_epoch(t->feed);
+    return t->options->dev && step > 0 && t->counters.evaluated != step &&
+           (step % every == 0 || step == t->schedule.steps);
 }
 
-static bool stop_early(const struct espi_trainer *t)
+/* Evaluates, and tells the other ranks. Interrupted, it stays due. When it fails, the work until here is kept. */
+static int evaluate(esp_context *ctx, struct espi_trainer *t)
 {
-    return t->options->patience && t->counters.evaluations >= t->options->patience;
+    int status = espi_trainer_leads(t) ? espi_trainer_evaluate(ctx, t) : ESP_OK;
+    if (status == ESP_ERR_CANCELLED)
+        status = ESP_OK;
+    if (status) {
+        int kept = save(ctx, t);
+        return kept ? kept : status;
+    }
+    return espi_parallel_broadcast(ctx, t->run->parallel, &t->counters, sizeof t->counters);
+}
+
+static bool save_due(const struct espi_trainer *t)
+{
+    uint64_t step = t->counters.step, every = t->options->save_every;
+    return every && step > 0 && step % every == 0 && step < t->schedule.steps;
+}
+
+static bool at_end(const struct espi_trainer *t)
+{
+    bool early = t->options->patience && t->counters.evaluations >= t->options->patience;
+    return early || t->counters.step >= t->schedule.steps;
 }
 
 /* True for all ranks when one of them is told to stop. */
@@ -401,34 +472,57 @@ static int ask_to_stop(esp_context *ctx, const struct espi_trainer *t, bool *sto
     return status;
 }
 
+/* What is counted while the loop runs. */
+struct pace {
+    double began, seconds; // of the steps alone
+    double tokens;
+};
+
+static int take_step(esp_context *ctx, struct espi_trainer *t, struct espi_progress *progress, struct pace *pace)
+{
+    double start = espi_clock();
+    int status = espi_trainer_step(ctx, t);
+    pace->seconds += espi_clock() - start;
+    pace->tokens += (double)t->tokens;
+    if (status)
+        return status;
+    show(progress, t, pace->tokens / pace->seconds);
+    bool due = t->counters.step % t->options->log_every == 0 || t->counters.step == t->schedule.steps;
+    return due ? log_step(ctx, t, pace->tokens / pace->seconds) : ESP_OK;
+}
+
+/* Between two steps a run can be stopped and resumed: what is due at this point (evaluation, checkpoint) is found from
+ * the counters alone. */
 static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_report *report)
 {
-    double began = espi_clock(), tokens = 0, seconds = 0;
+    struct pace pace = {.began = espi_clock()};
     struct espi_progress progress = {.stream = t->progress,
                                      .label = "train",
                                      .unit = "steps",
                                      .total = (size_t)t->schedule.steps,
                                      .done = (size_t)t->counters.step};
     int status = ESP_OK;
-    while (!status && t->counters.step < t->schedule.steps && !stop_early(t)) {
+    for (;;) {
         status = ask_to_stop(ctx, t, &report->interrupted);
         if (status || report->interrupted)
             break;
-        double start = espi_clock();
-        status = espi_trainer_step(ctx, t);
-        seconds += espi_clock() - start;
-        tokens += (double)t->tokens;
+        if (evaluation_due(t)) {
+            status = evaluate(ctx, t);
+            if (status)
+                break;
+            continue;
+        }
+        if (save_due(t))
+            status = save(ctx, t);
+        if (status || at_end(t))
+            break;
+        status = take_step(ctx, t, &progress, &pace);
         if (status)
             break;
-        show(&progress, t, tokens / seconds);
-        if (t->counters.step % t->options->log_every == 0 || t->counters.step == t->schedule.steps)
-            status = log_step(ctx, t, tokens / seconds);
-        if (!status)
-            status = after_step(ctx, t);
     }
     espi_progress_end(&progress, NULL);
-    report->seconds = espi_clock() - began;
-    report->tokens_per_s = seconds > 0 ? tokens / seconds : 0;
+    report->seconds = espi_clock() - pace.began;
+    report->tokens_per_s = pace.seconds > 0 ? pace.tokens / pace.seconds : 0;
     if (!status)
         status = report->interrupted ? save(ctx, t) : finish(ctx, t);
     return status;
@@ -437,18 +531,20 @@ static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_repo
 /* Rank 0 opens it; the others learn where the run stands. */
 static int open_record(esp_context *ctx, struct espi_trainer *t)
 {
-    int status = ESP_OK;
-    if (espi_trainer_leads(t)) {
+    int status = espi_train_options_check(ctx, t->options);
+    if (!status && espi_trainer_leads(t)) {
         json_t *options = espi_train_options_json(t->options);
         status = options ? espi_train_record_open(ctx, t->run->directory, t->run->resume, options, &t->record)
                          : espi_fail_memory(ctx, 0);
         json_decref(options);
     }
-    if (status)
-        return status;
-    status = espi_parallel_broadcast(ctx, t->run->parallel, &t->record, sizeof t->record);
-    if (!espi_trainer_leads(t))
+    status = espi_parallel_agree(ctx, t->run->parallel, status);
+    if (!status)
+        status = espi_parallel_broadcast(ctx, t->run->parallel, &t->record, sizeof t->record);
+    if (!espi_trainer_leads(t)) { // those are rank 0's
         t->record.log = NULL;
+        t->record.lock = -1;
+    }
     return status;
 }
 
@@ -459,7 +555,22 @@ static void fill_report(const struct espi_trainer *t, struct espi_train_report *
     report->best_step = t->counters.best_step;
     report->best = t->counters.best;
     report->sparsity = sparsity_of(t);
-    snprintf(report->metric, sizeof report->metric, "%s", t->metric);
+    snprintf(report->metric, sizeof report->metric, "%s", t->counters.metric);
+}
+
+/* A run that failed: removed when it did not get anywhere, else it is said where it stands. */
+static void keep_or_discard(esp_context *ctx, struct espi_trainer *t, int status)
+{
+    struct espi_train_record *record = &t->record;
+    if (record->saved && status == ESP_ERR_LIMIT)
+        espi_log(ctx, ESP_LOG_INFO, "the last checkpoint is %s", record->checkpoint);
+    else if (record->saved)
+        espi_log(ctx, ESP_LOG_INFO, "the run stands at step %" PRIu64 " in %s; --resume goes on", record->step,
+                 record->partial);
+    else if (t->counters.best_step != UINT64_MAX && !t->options->keep_last)
+        espi_log(ctx, ESP_LOG_INFO, "the best model is %s/best-%" PRIu64, record->partial, t->counters.best_step);
+    else
+        espi_train_record_discard(record);
 }
 
 int espi_train(esp_context *ctx, const struct espi_train_options *options, const struct espi_train_run *run,
@@ -468,17 +579,21 @@ int espi_train(esp_context *ctx, const struct espi_train_options *options, const
     struct espi_trainer t = {.options = options, .run = run, .counters = {.best_step = UINT64_MAX}};
     t.progress = espi_trainer_leads(&t) ? run->progress : NULL;
     *report = (struct espi_train_report){0};
-    int status = espi_train_options_check(ctx, options);
-    if (!status)
-        status = open_record(ctx, &t);
+    int status = open_record(ctx, &t);
     report->already_done = t.record.done;
-    if (!status && !t.record.done)
+    bool run_it = !status && !t.record.done;
+    if (run_it)
         status = espi_trainer_open(ctx, &t);
-    if (!status && !t.record.done)
+    if (run_it && !status)
         status = loop(ctx, &t, report);
     fill_report(&t, report);
-    if (status && !run->resume && t.counters.step == 0)
-        espi_train_record_discard(&t.record);
+    if (run_it && status && espi_trainer_leads(&t))
+        keep_or_discard(ctx, &t, status);
+    if (status == ESP_ERR_CANCELLED && espi_parallel_ranks(run->parallel) == 1) { // while the parts were opened
+        report->interrupted = true;
+        report->steps = t.record.saved ? t.record.step : 0;
+        status = ESP_OK;
+    }
     espi_trainer_close(&t);
     return status;
 }

@@ -25,6 +25,12 @@ struct espi_train_counters {
     double best;          // dev metric
     uint64_t evaluations; // since the best one
     uint64_t evaluated;   // step of the last evaluation
+    char metric[32];      // the dev metric's name; "": nothing was evaluated yet
+};
+
+/* Checksums of what a run learns from: it can be resumed with the same only. */
+struct espi_train_inputs {
+    uint32_t data, teacher;
 };
 
 struct espi_trainer {
@@ -46,6 +52,7 @@ struct espi_trainer {
     struct espi_state state;
     struct espi_train_record record;
     struct espi_train_counters counters;
+    struct espi_train_inputs inputs;
     float *gradients; // (params->elements)
     struct espi_gradient_sums *sums;
     float *result, *d_result; // of a micro-batch
@@ -54,7 +61,6 @@ struct espi_trainer {
     double losses[ESPI_LOSS_COUNT];  // of the last step, weighted
     double norm;                     // of its gradient
     size_t tokens;                   // of it
-    char metric[32];                 // the dev metric's name
     double seconds[ESPI_PART_COUNT]; // of all steps of this process
 };
 

@@ -154,10 +154,12 @@ static int check_finite(esp_context *ctx, const struct espi_trainer *t)
     double loss = espi_trainer_loss(t);
     if (isfinite(loss) && isfinite(t->norm))
         return ESP_OK;
-    return espi_fail(ctx, ESP_ERR_LIMIT,
-                     "step %" PRIu64 ": the loss is %g and the gradient's norm %g: training has diverged (a lower "
-                     "--learning-rate or longer --warmup may help)",
-                     t->counters.step + 1, loss, t->norm);
+    int status =
+        espi_fail(ctx, ESP_ERR_LIMIT,
+                  "step %" PRIu64 ": the loss is %g and the gradient's norm %g: training has diverged (a lower "
+                  "--learning-rate or longer --warmup may help)",
+                  t->counters.step + 1, loss, t->norm);
+    return espi_parallel_agree(ctx, t->run->parallel, status); // it is the same for all of them
 }
 
 int espi_trainer_gradients(esp_context *ctx, struct espi_trainer *t)
