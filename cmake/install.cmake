@@ -12,6 +12,8 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/espalier-config-version.cma
 install(FILES ${CMAKE_BINARY_DIR}/espalier-config.cmake ${CMAKE_BINARY_DIR}/espalier-config-version.cmake
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)
 
+# The package may be moved: paths start from the place of the file.
+file(RELATIVE_PATH espalier_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/espalier.pc.in ${CMAKE_BINARY_DIR}/espalier.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/espalier.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES docs/espalier.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

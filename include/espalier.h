@@ -8,6 +8,16 @@
  *   - A context may be NULL: the status is still returned, the text and the log are dropped.
  *   - "Owner" and "thread rule" of each type stand above it. Sizes are in elements unless a name says bytes.
  *   - Strings are UTF-8 and zero-terminated unless a length stands beside them.
+ *   - Every _free function takes NULL. Structs of options are zero-initialised by the caller, so that members a later version
+ *     adds have their default; it then has another SOVERSION.
+ *
+ * From a compiled file to an answer:
+ *     esp_context *context = esp_context_new();                one a thread
+ *     esp_model_load(context, "model.esp", NULL, &model);      one a process
+ *     esp_session_new(context, model, NULL, &session);         one a thread
+ *     esp_input input = {esp_text_of(question), esp_text_of(passage)};
+ *     esp_session_answer(context, session, &input, 1, NULL, &answers);
+ *     answers[0].items[0].text …
  */
 #ifndef ESPALIER_H
 #define ESPALIER_H
@@ -15,6 +25,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -149,6 +160,204 @@ ESP_API size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer);
 ESP_API int esp_encode(esp_context *context, const esp_tokenizer *tokenizer, const char *text, size_t text_bytes,
                        const char *pair, size_t pair_bytes, const esp_encode_options *options, esp_encoding *out);
 ESP_API void esp_encoding_clear(esp_encoding *encoding);
+
+/* ---- models ------------------------------------------------------------------------------------------------------ */
+
+/* A compiled file (`espalier compile`), mapped read-only: processes that load it share its memory.
+ * Owner: the caller; it outlives its sessions and its tokenizer. Thread rule: immutable after loading; any number of
+ * threads and sessions may use it at once. The file must not be written to while it is loaded; replacing it under its
+ * name (rename) is fine. */
+typedef struct esp_model esp_model;
+
+/* Zero everywhere is the default.
+ * skip_checksums: the checksums of the sections are not verified, which saves reading the whole file (about 0.1 ms a
+ * megabyte). Everything memory safety rests on is checked all the same; damaged weights then give wrong answers instead
+ * of an error. */
+typedef struct esp_model_options {
+    bool skip_checksums;
+} esp_model_options;
+
+/* Loads the compiled file `path` with its tokenizer, and chooses the kernels for this CPU (ESPALIER_ISA caps them).
+ * `options` may be NULL. *out is NULL on failure.
+ * Errors: ESP_ERR_NOT_FOUND, ESP_ERR_IO; ESP_ERR_FORMAT: damaged, cut short, or no compiled file; ESP_ERR_UNSUPPORTED:
+ * of another version; ESP_ERR_LIMIT: a shape the kernels cannot run; ESP_ERR_MEMORY. */
+ESP_API int esp_model_load(esp_context *context, const char *path, const esp_model_options *options, esp_model **out);
+ESP_API void esp_model_free(esp_model *model);
+
+typedef enum esp_task {
+    ESP_TASK_DEFAULT,  /* the one the model's head is for */
+    ESP_TASK_QA,       /* an answer to a question, cut out of a context */
+    ESP_TASK_CLASSIFY, /* labels of a text or a pair, or a number */
+    ESP_TASK_TAG,      /* labels of tokens, or of groups of them (named entities) */
+    ESP_TASK_EMBED,    /* a vector for a text; every model can */
+    ESP_TASK_MLM,      /* tokens for the [MASK]s of a text */
+} esp_task;
+
+/* "qa", "classify", "tag", "embed", "mlm"; "default". Static storage; never NULL. */
+ESP_API const char *esp_task_name(esp_task task);
+
+typedef struct esp_model_facts {
+    esp_task task; /* what its head is for: ESP_TASK_EMBED when it has none */
+    size_t layers, hidden, heads, intermediate;
+    size_t vocabulary;              /* ids lie below this */
+    size_t token_types;             /* type ids lie below this; 0: the model has none and ignores them */
+    size_t max_length;              /* tokens of the longest sequence it takes */
+    size_t labels;                  /* outputs of the head: 2 (start, end) of QA; 0 of MLM and of bare encoders */
+    const char *const *label_names; /* (labels), or NULL */
+    bool has_pooler;                /* ESP_OUTPUT_POOLED is there */
+    bool normalized;                /* embeddings have the length 1 */
+    bool has_tokenizer;             /* false: raw ids only */
+    size_t file_bytes;
+} esp_model_facts;
+
+/* Valid as long as the model. */
+ESP_API const esp_model_facts *esp_model_get_facts(const esp_model *model);
+/* The tokenizer inside the file, or NULL when it was compiled without one. Owner: the model. */
+ESP_API const esp_tokenizer *esp_model_get_tokenizer(const esp_model *model);
+
+/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+
+/* The workspace and the threads with which a model is run.
+ * Owner: the caller; the model outlives it. Thread rule: one thread at a time; threads that work at once use a session
+ * each on the one model. */
+typedef struct esp_session esp_session;
+
+/* Zero everywhere is the default. */
+typedef struct esp_session_options {
+    size_t threads;  /* that share the work of one call; 1 is best for throughput with a session on each core. 0:
+                        ESPALIER_THREADS, else all this process may use (affinity mask, cgroup quota) */
+    size_t capacity; /* tokens that go through the model at once; larger batches go through in parts of whole sequences.
+                        0: 1024. At least the model's max_length is taken */
+} esp_session_options;
+
+/* Allocates the whole workspace (esp_session_workspace), which takes memory only where it is touched. `options` may be
+ * NULL. Errors: ESP_ERR_ARGUMENT, ESP_ERR_LIMIT, ESP_ERR_MEMORY. */
+ESP_API int esp_session_new(esp_context *context, const esp_model *model, const esp_session_options *options,
+                            esp_session **out);
+ESP_API void esp_session_free(esp_session *session);
+
+/* Bytes of the workspace: docs/format.md, "Memory of a session", has the formula. */
+ESP_API size_t esp_session_workspace(const esp_session *session);
+/* Gives the memory of the workspace, and the answers and buffers of esp_session_answer, back to the system: for a session
+ * that will be idle, or that has seen large batches and will see small ones. What is needed comes back by itself. */
+ESP_API void esp_session_trim(esp_session *session);
+
+/* ---- running ids ------------------------------------------------------------------------------------------------- */
+
+/* What a model gives, float32, rows one after another. */
+typedef enum esp_output {
+    ESP_OUTPUT_HIDDEN,          /* (tokens, hidden) the last hidden states */
+    ESP_OUTPUT_POOLED,          /* (sequences, hidden) the first token through the dense + tanh pooler */
+    ESP_OUTPUT_EMBEDDING,       /* (sequences, hidden) pooled as the model says, the mean where it says nothing */
+    ESP_OUTPUT_TOKEN_LOGITS,    /* (tokens, labels) of QA and TAG models */
+    ESP_OUTPUT_SEQUENCE_LOGITS, /* (sequences, labels) of CLASSIFY models */
+    ESP_OUTPUT_VOCAB_LOGITS,    /* (positions, vocabulary) of MLM models */
+} esp_output;
+
+/* Sequences of tokens one after another (ragged, no padding). Sequence s holds the tokens starts[s] .. starts[s + 1] - 1;
+ * starts[0] is 0; none is empty. Special tokens are the caller's ([CLS] … [SEP]). The arrays of an esp_encoding fit as
+ * they are. */
+typedef struct esp_batch {
+    size_t sequences;
+    size_t tokens;             /* starts[sequences] */
+    const uint32_t *starts;    /* (sequences + 1) */
+    const int32_t *ids;        /* (tokens) */
+    const uint8_t *type_ids;   /* (tokens), or NULL: all 0 */
+    const uint32_t *positions; /* (position_count) VOCAB_LOGITS: numbers of the tokens that are wanted; else unused */
+    size_t position_count;
+} esp_batch;
+
+/* Floats that esp_session_run writes for a batch. */
+ESP_API size_t esp_output_size(const esp_model *model, const esp_batch *batch, esp_output output);
+/* Runs a batch and writes what is asked for to `out`, which has room for `out_size` floats. Allocates nothing and, with
+ * one thread, takes no lock. The result of a sequence does not depend on its neighbours, the number of threads, the
+ * capacity or (but for layers in bf16) the instruction set: bit for bit.
+ * Errors: ESP_ERR_ARGUMENT: an id, type, length or size out of range (the text names it), nothing was written;
+ * ESP_ERR_UNSUPPORTED: the model has no such output. */
+ESP_API int esp_session_run(esp_context *context, esp_session *session, const esp_batch *batch, esp_output output,
+                            float *out, size_t out_size);
+
+/* ---- answering texts --------------------------------------------------------------------------------------------- */
+
+/* UTF-8 of a given length; {NULL, 0}: absent. */
+typedef struct esp_text {
+    const char *data;
+    size_t bytes;
+} esp_text;
+
+/* Of a zero-terminated string, or NULL. */
+static inline esp_text esp_text_of(const char *string)
+{
+    esp_text text;
+    text.data = string;
+    text.bytes = string ? strlen(string) : 0;
+    return text;
+}
+
+typedef struct esp_input {
+    esp_text text; /* the text; QA: the question */
+    esp_text pair; /* CLASSIFY: the second text, if any; QA: the context; else absent */
+} esp_input;
+
+/* How scores are made of the outputs of a CLASSIFY model. */
+typedef enum esp_scores { ESP_SCORES_DEFAULT, ESP_SCORES_SOFTMAX, ESP_SCORES_SIGMOID, ESP_SCORES_RAW } esp_scores;
+
+/* How tokens become entities: the aggregation strategies of Hugging Face's token classification pipeline. */
+typedef enum esp_merge {
+    ESP_MERGE_NONE,
+    ESP_MERGE_SIMPLE,
+    ESP_MERGE_FIRST,
+    ESP_MERGE_AVERAGE,
+    ESP_MERGE_MAX
+} esp_merge;
+
+#define ESP_ALL SIZE_MAX
+
+/* Zero everywhere is the default. */
+typedef struct esp_answer_options {
+    esp_task task;
+    size_t max_length; /* tokens of a window, at most the model's; default: what the model takes, QA at most 384 */
+    size_t stride;     /* tokens that the windows of a long text share; default: QA 128, TAG a quarter of a window */
+    size_t top_k;      /* items wanted: QA, CLASSIFY default 1, MLM 5 for each mask; ESP_ALL: every label */
+    size_t max_question_length; /* QA: tokens; default 64 */
+    size_t max_answer_length;   /* QA: tokens; default 15 */
+    bool may_be_empty;          /* QA: "" is a possible answer (the question has none) */
+    bool split_words;           /* QA: answers may begin or end inside a word */
+    esp_scores scores;          /* CLASSIFY; default: softmax, sigmoid of multi-label models, raw of regression */
+    esp_merge merge;            /* TAG */
+    bool json;                  /* esp_answer.json is wanted too */
+} esp_answer_options;
+
+/* One thing found. Texts end with a zero; those that a task does not give are NULL, numbers 0. */
+typedef struct esp_item {
+    double score;                /* of 1 at most, unless scores are raw */
+    const char *text;            /* QA: the answer ("": none); TAG: its tokens as text; MLM: the token */
+    const char *label;           /* CLASSIFY, TAG */
+    const char *sequence;        /* MLM: the text with the token in the mask's place */
+    int32_t token;               /* MLM: its id */
+    size_t mask;                 /* MLM: number of the mask in the text, from 0 */
+    size_t char_begin, char_end; /* QA: place in the context, TAG: in the text, [begin, end) in Unicode code points */
+    size_t byte_begin, byte_end; /* the same in bytes */
+} esp_item;
+
+/* The answer to one input. */
+typedef struct esp_answer {
+    int status;            /* ESP_OK, or why this input has no answer: it is empty, not UTF-8, has no mask, … */
+    const char *error;     /* the text of that; "" with ESP_OK */
+    const esp_item *items; /* (count) QA, CLASSIFY, MLM: best first, mask by mask; TAG: in the order of the text */
+    size_t count;
+    const float *embedding; /* (hidden) EMBED; else NULL */
+    const char *json;       /* what `espalier run` prints for this input, when it was asked for; else NULL */
+} esp_answer;
+
+/* Answers `count` texts, of any length, batched together. *answers has one for each input, in order; an input that cannot
+ * be answered fails alone, by its status. `options` may be NULL. The answers are the session's: valid until its next
+ * esp_session_answer, esp_session_trim or esp_session_free. For a service that answers single requests, a call with one
+ * input is as good.
+ * Errors: ESP_ERR_UNSUPPORTED: the model's head does not fit the task; ESP_ERR_NOT_FOUND: the model has no tokenizer;
+ * ESP_ERR_ARGUMENT: options that cannot be met; ESP_ERR_MEMORY. *answers is then NULL. */
+ESP_API int esp_session_answer(esp_context *context, esp_session *session, const esp_input *inputs, size_t count,
+                               const esp_answer_options *options, const esp_answer **answers);
 
 #ifdef __cplusplus
 }

@@ -25,6 +25,7 @@ allowed text base kernels
 allowed model base kernels text
 allowed tasks base kernels text model
 allowed run base kernels text model tasks
+allowed api base kernels text model tasks run
 allowed create base kernels text model tasks
 allowed serve base kernels text model tasks run
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 /* The byte count, at least 1 so that a block of nothing is still a valid pointer; 0 when it does not fit. */
 static size_t block_bytes(size_t count, size_t size)
@@ -34,6 +36,44 @@ void *espi_calloc_aligned(esp_context *ctx, size_t count, size_t size)
         return NULL;
     }
     return memset(block, 0, espi_round_up(bytes, 64));
+}
+
+/* Where the pages of a block begin. */
+static char *first_page(const struct espi_pages *pages)
+{
+    return (char *)pages->data + pages->bytes - pages->mapped;
+}
+
+int espi_pages_open(esp_context *ctx, size_t bytes, struct espi_pages *out)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    *out = (struct espi_pages){0};
+    if (bytes > PTRDIFF_MAX - 2 * page)
+        return espi_fail_memory(ctx, bytes);
+    bytes = espi_round_up(espi_size_max(bytes, 1), 64);
+    size_t mapped = espi_round_up(bytes, page);
+    char *first = mmap(NULL, mapped + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (first == MAP_FAILED)
+        return espi_fail_memory(ctx, bytes);
+    if (mprotect(first + mapped, page, PROT_NONE)) {
+        munmap(first, mapped + page);
+        return espi_fail_memory(ctx, bytes);
+    }
+    *out = (struct espi_pages){.data = first + mapped - bytes, .bytes = bytes, .mapped = mapped};
+    return ESP_OK;
+}
+
+void espi_pages_drop(struct espi_pages *pages)
+{
+    if (pages->data)
+        madvise(first_page(pages), pages->mapped, MADV_DONTNEED);
+}
+
+void espi_pages_close(struct espi_pages *pages)
+{
+    if (pages->data)
+        munmap(first_page(pages), pages->mapped + (size_t)sysconf(_SC_PAGESIZE));
+    *pages = (struct espi_pages){0};
 }
 
 int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size)

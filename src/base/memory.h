@@ -14,6 +14,21 @@ void *espi_calloc(esp_context *ctx, size_t count, size_t size) ESPI_NODISCARD;
 /* 64-byte aligned, zeroed; NULL on failure. Release with free(). */
 void *espi_calloc_aligned(esp_context *ctx, size_t count, size_t size) ESPI_NODISCARD;
 
+/* Zeroed pages, which take memory only once they are touched. The block ends where a page begins that nobody may touch:
+ * running over it is seen. Owner: the caller; zero-initialise, espi_pages_close releases. Thread rule: one thread at a
+ * time opens, drops and closes. */
+struct espi_pages {
+    void *data; // (bytes), 64-byte aligned
+    size_t bytes;
+    size_t mapped; // bytes in front of the page at the end
+};
+
+/* `bytes` is rounded up to a multiple of 64. */
+int espi_pages_open(esp_context *ctx, size_t bytes, struct espi_pages *out) ESPI_NODISCARD;
+/* Gives the memory back and keeps the block, which is zeroed again. */
+void espi_pages_drop(struct espi_pages *pages);
+void espi_pages_close(struct espi_pages *pages);
+
 /* Makes room for at least `needed` elements in the array at *array (a pointer to a pointer), at least doubling.
  * *capacity is in elements. On failure the old array stays as it was. */
 int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size) ESPI_NODISCARD;

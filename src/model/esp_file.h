@@ -17,13 +17,14 @@ struct espi_esp_file {
     struct espi_map map; // opened files only
 };
 
-/* Checks header, table, the place, size and checksum of every section and the zeros between them, in this order; what
- * the sections mean is not looked at. `data` is 64-byte aligned and, as `source`, outlives the result.
+/* Checks header, table, the place, size and (where `checksums` says so) checksum of every section and the zeros between
+ * them, in this order; what the sections mean is not looked at. `data` is 64-byte aligned and, as `source`, outlives the
+ * result.
  * Errors name the section and what was expected: ESP_ERR_FORMAT; ESP_ERR_UNSUPPORTED for another version. */
-int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes, bool checksums,
                         struct espi_esp_file *out) ESPI_NODISCARD;
 /* The same from a mapped file; `path` outlives the result. */
-int espi_esp_file_open(esp_context *ctx, const char *path, struct espi_esp_file *out) ESPI_NODISCARD;
+int espi_esp_file_open(esp_context *ctx, const char *path, bool checksums, struct espi_esp_file *out) ESPI_NODISCARD;
 void espi_esp_file_close(struct espi_esp_file *file);
 
 /* True when the file starts with the magic bytes. */

@@ -115,7 +115,7 @@ static int section_fail(esp_context *ctx, const char *source, const struct espi_
 
 /* The section's bytes and the zeros behind it, up to the next multiple of 64, which `*end` moves to. */
 static int check_section(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
-                         const struct espi_esp_section *section, size_t *end)
+                         const struct espi_esp_section *section, bool checksums, size_t *end)
 {
     char name[ESPI_ESP_NAME_BYTES];
     espi_esp_section_name(section->kind, section->layer, name);
@@ -127,7 +127,7 @@ static int check_section(esp_context *ctx, const char *source, const unsigned ch
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %s: %" PRIu64 " bytes at %zu reach past the end of the file at %zu",
                          source, name, section->bytes, *end, bytes);
     const unsigned char *begin = data + section->offset;
-    uint32_t crc = espi_crc32c(0, begin, section->bytes);
+    uint32_t crc = checksums ? espi_crc32c(0, begin, section->bytes) : section->crc;
     if (crc != section->crc)
         return bad_crc(ctx, source, name, section->crc, crc);
     *end = espi_round_up(section->offset + section->bytes, ESPI_ESP_ALIGN);
@@ -140,7 +140,7 @@ static int check_section(esp_context *ctx, const char *source, const unsigned ch
     return ESP_OK;
 }
 
-int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes, bool checksums,
                         struct espi_esp_file *out)
 {
     *out = (struct espi_esp_file){0};
@@ -154,7 +154,7 @@ int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned cha
     const struct espi_esp_section *sections = (const void *)(data + sizeof *header);
     size_t end = sizeof *header + header->section_count * sizeof *sections;
     for (size_t i = 0; i < header->section_count; i++) {
-        status = check_section(ctx, source, data, bytes, &sections[i], &end);
+        status = check_section(ctx, source, data, bytes, &sections[i], checksums, &end);
         if (status)
             return status;
     }
@@ -165,14 +165,14 @@ int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned cha
     return ESP_OK;
 }
 
-int espi_esp_file_open(esp_context *ctx, const char *path, struct espi_esp_file *out)
+int espi_esp_file_open(esp_context *ctx, const char *path, bool checksums, struct espi_esp_file *out)
 {
     struct espi_map map;
     *out = (struct espi_esp_file){0};
     int status = espi_map_open(ctx, path, &map);
     if (status)
         return status;
-    status = espi_esp_file_parse(ctx, path, map.data, map.bytes, out);
+    status = espi_esp_file_parse(ctx, path, map.data, map.bytes, checksums, out);
     if (status)
         espi_map_close(&map);
     else

@@ -268,14 +268,21 @@ int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned ch
                          struct espi_esp_model *out)
 {
     *out = (struct espi_esp_model){0};
-    int status = espi_esp_file_parse(ctx, source, data, bytes, &out->file);
+    int status = espi_esp_file_parse(ctx, source, data, bytes, true, &out->file);
     return status ? status : read_model(ctx, out);
 }
 
 int espi_esp_model_open(esp_context *ctx, const char *path, struct espi_esp_model *out)
 {
     *out = (struct espi_esp_model){0};
-    int status = espi_esp_file_open(ctx, path, &out->file);
+    int status = espi_esp_file_open(ctx, path, true, &out->file);
+    return status ? status : read_model(ctx, out);
+}
+
+int espi_esp_model_open_unverified(esp_context *ctx, const char *path, struct espi_esp_model *out)
+{
+    *out = (struct espi_esp_model){0};
+    int status = espi_esp_file_open(ctx, path, false, &out->file);
     return status ? status : read_model(ctx, out);
 }
 

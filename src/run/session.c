@@ -379,8 +379,13 @@ static void free_session(struct espi_engine *engine)
     if (!session)
         return;
     free(session->scratch);
-    free(session->slab);
+    espi_pages_close(&session->slab);
     free(session);
+}
+
+void espi_session_trim(struct espi_engine *session)
+{
+    espi_pages_drop(&((struct espi_session *)session)->slab);
 }
 
 int espi_session_new(esp_context *ctx, const struct espi_plan *plan, struct espi_team *team, size_t capacity,
@@ -399,12 +404,12 @@ int espi_session_new(esp_context *ctx, const struct espi_plan *plan, struct espi
                                      .team = team,
                                      .capacity = capacity_of(plan, capacity)};
     session->scratch = espi_calloc(ctx, threads, sizeof *session->scratch);
-    session->slab = espi_calloc_aligned(ctx, bytes, 1);
-    if (!session->scratch || !session->slab) {
+    status = session->scratch ? espi_pages_open(ctx, bytes, &session->slab) : ESP_ERR_MEMORY;
+    if (status) {
         free_session(&session->engine);
-        return ESP_ERR_MEMORY;
+        return status;
     }
-    struct layout layout = {.slab = session->slab};
+    struct layout layout = {.slab = session->slab.data};
     place_all(&layout, plan, session->capacity, threads, session->buffers, session->scratch);
     *out = &session->engine;
     return ESP_OK;

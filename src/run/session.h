@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A session runs ragged batches through a plan. All its memory is allocated when it is made; a run allocates nothing.
+ * A session runs ragged batches through a plan. All its memory is allocated when it is made; a run allocates nothing and,
+ * with one thread, takes no lock.
  *
  * A batch of more tokens than the session's capacity goes through in parts of whole sequences. The result of a sequence
  * depends neither on that nor on its neighbours, the number of threads or the instruction set, bit for bit. */
@@ -16,6 +17,10 @@ enum { ESPI_SESSION_CAPACITY = 1024 }; // tokens, unless asked otherwise
  * sequence is taken. `team` may be NULL (one thread) and stays the caller's. Free with engine->free. */
 int espi_session_new(esp_context *ctx, const struct espi_plan *plan, struct espi_team *team, size_t capacity,
                      struct espi_engine **out) ESPI_NODISCARD;
+
+/* Gives the memory of the workspace back to the system; what the next runs use comes back by itself. For a session that
+ * is idle, or that has seen large batches and will see small ones. Not while it runs. */
+void espi_session_trim(struct espi_engine *session);
 
 /* Bytes a session of that capacity allocates beside its fixed-size struct, by the formula of docs/format.md:
  *     batch    panels(capacity) * 64 * Σ rows * value size over STREAM, QKV, CONTEXT, CONTEXT_FLOAT

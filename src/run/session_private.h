@@ -3,6 +3,7 @@
 #ifndef ESPI_RUN_SESSION_PRIVATE_H
 #define ESPI_RUN_SESSION_PRIVATE_H
 
+#include "base/memory.h"
 #include "run/session.h"
 
 enum { ESPI_HEAD_LANES = 16 }; // sequences or positions the model's head takes at a time
@@ -31,7 +32,7 @@ struct espi_session {
     const struct espi_plan *plan;
     struct espi_team *team;
     size_t capacity;
-    void *slab;
+    struct espi_pages slab;
     void *buffers[ESPI_BUFFER_COUNT]; // those of the batch
     struct espi_scratch *scratch;     // (threads)
     double *profile;                  // (threads, plan->length + 1) or NULL

@@ -101,8 +101,11 @@ static int finish(esp_context *ctx, const struct espi_job *job, const struct esp
     (void)example;
     const float *vectors = features->state;
     size_t hidden = job->config->hidden;
+    features->vector = vectors;
     if (job->options.evaluate) {
         *result = json_pack("{s:f}", "similarity", cosine(vectors, vectors + hidden, hidden));
+    } else if (job->options.vector_only) {
+        *result = json_null();
     } else {
         json_t *values = json_array();
         for (size_t i = 0; i < hidden; i++)

@@ -151,13 +151,14 @@ static int deliver(struct espi_pipeline *pipeline, esp_context *ctx, struct slot
         if ((status = slot_settle(pipeline, ctx, slot, status)))
             return status;
     }
-    espi_features_release(&slot->features);
     struct espi_answer answer = {.example = slot->example,
                                  .cookie = slot->cookie,
                                  .status = slot->status,
                                  .error = slot->error ? slot->error : "",
-                                 .result = result};
+                                 .result = result,
+                                 .vector = slot->status ? NULL : slot->features.vector};
     status = pipeline->deliver(pipeline->deliver_cookie, ctx, &answer);
+    espi_features_release(&slot->features);
     json_decref(result);
     espi_example_free(slot->example);
     slot->example = NULL;

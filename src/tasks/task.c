@@ -234,6 +234,7 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
     features->encoding.windows = features->encoding.tokens = 0;
     features->second.windows = features->second.tokens = 0;
     features->position_count = features->target_count = features->value_count = 0;
+    features->vector = NULL;
     return job->task->encode(ctx, job, example, features);
 }
 

@@ -111,6 +111,8 @@ struct espi_task_options {
     double null_threshold;      // evaluation: "" wins when it scores higher than the best span by more than this
     bool no_align_words;        // run: answers may begin or end inside a word
 
+    bool vector_only; // embed, run: the answer is espi_answer.vector; no time is spent on its JSON, which is null
+
     enum espi_function function; // classify; default softmax, sigmoid (multi-label), none (regression)
     enum espi_aggregation aggregation;
     const char *const *ignored_labels; // (ignored_label_count), default "O"
@@ -169,6 +171,8 @@ struct espi_features {
     size_t target_count, target_capacity;
     float *values; // classify: multi-label (labels) 0 or 1, regression (1) · embed (1) similarity
     size_t value_count, value_capacity;
+
+    const float *vector; // embed: (hidden) the answer, between finish and release
 
     void *state;                                     // the task's, while an example is decoded
     void (*release)(struct espi_features *features); // frees it and sets it to NULL

@@ -389,7 +389,7 @@ const char *esp_tokenizer_token(const esp_tokenizer *tokenizer, int32_t id)
     if (!tokenizer->borrowed)
         return tokenizer->tokens[id];
     uint32_t offset = tokenizer->offsets[id];
-    return offset == UINT32_MAX ? NULL : tokenizer->texts + offset;
+    return offset == ESPI_NO_TEXT ? NULL : tokenizer->texts + offset;
 }
 
 int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *token)

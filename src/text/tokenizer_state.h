@@ -17,6 +17,8 @@ enum {
     ESPI_MAX_TEMPLATE = 64,        // pieces of one template
 };
 
+#define ESPI_NO_TEXT UINT32_MAX // offset of a text that is not there
+
 /* Roots of the model's trie: every token as it is written, which is what a word can begin with; and the tokens with
  * the continuing prefix, without it. */
 enum { ESPI_ROOT_START, ESPI_ROOT_CONTINUE, ESPI_MODEL_ROOTS };

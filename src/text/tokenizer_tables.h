@@ -9,8 +9,6 @@
 
 enum { ESPI_TABLES_ALIGN = 64 }; // of every array and of the whole
 
-#define ESPI_NO_TEXT UINT32_MAX // offset of a text that is not there
-
 /* Bits of `flags`. */
 enum {
     ESPI_TABLES_CLEAN_TEXT = 1,

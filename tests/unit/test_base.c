@@ -6,8 +6,11 @@
 #include "base/random.h"
 #include "base/size.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static void test_status_texts(void **state)
 {
@@ -169,6 +172,53 @@ static void test_random_distributions(void **state)
     assert_int_equal(espi_random_u32(&serial), block[2]);
 }
 
+/* Whether some page of the block takes memory. */
+static bool is_resident(const struct espi_pages *pages)
+{
+    unsigned char present[64] = {0};
+    char *first = (char *)pages->data + pages->bytes - pages->mapped;
+    assert_int_equal(mincore(first, pages->mapped, present), 0);
+    for (size_t i = 0; i < sizeof present; i++)
+        if (present[i] & 1)
+            return true;
+    return false;
+}
+
+static void test_pages(void **state)
+{
+    (void)state;
+    struct espi_pages pages;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    static const size_t sizes[] = {0, 1, 64, 65, 4096, 10000, 200000};
+    for (size_t i = 0; i < ESPI_COUNT(sizes); i++) {
+        assert_int_equal(espi_pages_open(NULL, sizes[i], &pages), ESP_OK);
+        unsigned char *data = pages.data;
+        assert_true(pages.bytes >= sizes[i] && pages.bytes - sizes[i] <= 64 && (uintptr_t)data % 64 == 0);
+        assert_false(is_resident(&pages));
+        for (int round = 0; round < 2; round++) {
+            for (size_t k = 0; k < pages.bytes; k++)
+                assert_int_equal(data[k], 0);
+            memset(data, 7, pages.bytes);
+            assert_true(is_resident(&pages));
+            espi_pages_drop(&pages);
+            assert_false(is_resident(&pages));
+        }
+        assert_int_equal(write(ends[1], data + pages.bytes - 1, 1), 1);
+        assert_int_equal(write(ends[1], data + pages.bytes, 1), -1); // nobody may touch what follows
+        assert_int_equal(errno, EFAULT);
+        espi_pages_close(&pages);
+        espi_pages_close(&pages);
+    }
+    close(ends[0]);
+    close(ends[1]);
+    esp_context *ctx = esp_context_new();
+    test_fails(ctx, espi_pages_open(ctx, SIZE_MAX, &pages), ESP_ERR_MEMORY);
+    test_fails(ctx, espi_pages_open(ctx, (size_t)1 << 60, &pages), ESP_ERR_MEMORY);
+    espi_pages_drop(&pages);
+    esp_context_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_arena),
         cmocka_unit_test(test_philox_known_answers),
         cmocka_unit_test(test_random_distributions),
+        cmocka_unit_test(test_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
