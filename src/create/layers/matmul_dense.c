@@ -167,9 +167,8 @@ int espi_dense_pack(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_
 struct multiply {
     struct espi_matmuls *matmuls;
     const struct direction *direction;
-    size_t rows;
-    size_t block_rows, blocks; // of a tile; tiles in all rows
-    const char *x;             // operand (room, inner)
+    size_t rows, blocks;
+    const char *x; // operand (room, inner)
     espi_tile_fn *finish;
     void *argument;
 };
@@ -179,11 +178,11 @@ static int multiply_block(void *argument, size_t index, size_t thread)
 {
     const struct multiply *m = argument;
     const struct direction *direction = m->direction;
-    size_t range = index / m->blocks, row = index % m->blocks * m->block_rows, column = range * direction->columns;
+    size_t range = index / m->blocks, row = index % m->blocks * ESPI_MATMUL_ROWS, column = range * direction->columns;
     const struct espi_matmul_shape *shape = range_shape(direction, range);
     const void *x = m->x + row * direction->inner * espi_operand_size(m->matmuls->compute);
-    float *tile = m->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (block_rows, columns)
-    size_t rows = espi_size_min(m->block_rows, m->rows - row);
+    float *tile = m->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (ESPI_MATMUL_ROWS, columns)
+    size_t rows = espi_size_min(ESPI_MATMUL_ROWS, m->rows - row);
     int status = ESP_OK;
     if (shape->layout == ESPI_LAYOUT_STRIPS)
         espi_strips_multiply(rows, shape->columns, shape->inner, x,
@@ -202,24 +201,13 @@ static int multiply_block(void *argument, size_t index, size_t thread)
     return ESP_OK;
 }
 
-/* oneDNN's products have ESPI_MATMUL_ROWS rows. Strips take any number, and read the weights less often with more; but
- * every thread wants several tiles. */
-static size_t rows_of_block(const struct espi_matmuls *matmuls, const struct direction *direction, size_t rows)
-{
-    enum { TILES = 8, MOST = 192 };
-    size_t share = rows * direction->ranges / (TILES * matmuls->products->threads) / ESPI_MATMUL_ROWS;
-    return matmuls->strips ? espi_size_min(espi_size_max(share, 1) * ESPI_MATMUL_ROWS, MOST) : ESPI_MATMUL_ROWS;
-}
-
 static int multiply(esp_context *ctx, struct espi_matmuls *matmuls, const struct direction *direction, size_t rows,
                     const void *x, espi_tile_fn *finish, void *argument)
 {
-    size_t block_rows = rows_of_block(matmuls, direction, rows);
     struct multiply m = {.matmuls = matmuls,
                          .direction = direction,
                          .rows = rows,
-                         .block_rows = block_rows,
-                         .blocks = (rows + block_rows - 1) / block_rows,
+                         .blocks = espi_matmul_room(rows) / ESPI_MATMUL_ROWS,
                          .x = x,
                          .finish = finish,
                          .argument = argument};

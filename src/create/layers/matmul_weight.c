@@ -206,13 +206,12 @@ static int get_shapes(esp_context *ctx, struct gradient *g)
     return ESP_OK;
 }
 
-/* Strips take any number of lines: so few that a tile and its left-hand operands stay in a second-level cache, and that
- * every thread gets several tiles of a small layer. */
+/* Strips take any number of lines: of small layers, so few that every thread gets several tiles. */
 static size_t lines_of_tile(const struct gradient *g, size_t column_tiles)
 {
-    enum { TILES = 4, MOST = 192 };
+    enum { TILES = 4, MOST = ESPI_MATMUL_WEIGHT_ROWS };
     size_t share = g->lines * column_tiles / (TILES * g->matmuls->products->threads) / ESPI_PANEL;
-    return g->matmuls->strips ? espi_size_min(espi_size_max(share, 1) * ESPI_PANEL, MOST) : ESPI_MATMUL_WEIGHT_ROWS;
+    return g->matmuls->strips ? espi_size_min(espi_size_max(share, 1) * ESPI_PANEL, MOST) : MOST;
 }
 
 int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
