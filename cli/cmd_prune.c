@@ -29,7 +29,8 @@ static const struct shared {
 } shared[] = {
     {"sparsity", "sparsity", NULL, NULL, 1},
     {"pattern", "pattern", NULL, "4x1 (default: what the runtime's kernels skip), 1x4, 2:4 or unstructured", 1},
-    {"score", "score", NULL, "magnitude (default), or with --calibrate snip-momentum, obert, or movement, which is made for training", 1},
+    {"score", "score", NULL,
+     "magnitude (default), or with --calibrate snip-momentum, obert, or movement, which is made for training", 1},
     {"scope", "prune-scope", NULL, "global (default): matrices compete; uniform: each alike", 1},
     {"layer-max", "layer-max", NULL, NULL, 1},
     {"remove-heads", "remove-heads", NULL, "attention heads to remove: below 1 a share, else so many a layer", 1},
