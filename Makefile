@@ -1,5 +1,5 @@
 # What a new user runs. Everything else is CMake: see CMakePresets.json.
-#   make demo    install what is missing, build, show the run journey on data made on the spot
+#   make demo    install what is missing, build the program, run the whole pipeline on data made on the spot (minutes)
 #   make test    install what is missing, build, run all tests
 
 BUILD = build/release
@@ -13,8 +13,10 @@ $(BUILD)/build.ninja: CMakeLists.txt CMakePresets.json
 	tools/install-deps.sh build
 	cmake --preset release
 
-demo: all
-	tools/demo.sh $(BUILD)/espalier
+demo: $(BUILD)/build.ninja
+	cmake --build $(BUILD) --target espalier_cli
+	rm -rf $(BUILD)/demo
+	$(BUILD)/espalier demo -o $(BUILD)/demo
 
 test: all
 	ctest --preset release

@@ -21,8 +21,8 @@ class General(support.Scratch):
     def test_version_and_help(self):
         self.assertRegex(self.ok("--version").stdout, r"^espalier \d+\.\d+\.\d+\n$")
         commands = re.findall(r"^  ([a-z]+)  ", self.ok("--help").stdout, re.M)
-        self.assertEqual(commands, ["run", "eval", "train", "prune", "compile", "info", "bench", "tokenize", "vocab",
-                                    "init"])
+        self.assertEqual(commands, ["demo", "run", "eval", "train", "prune", "compile", "info", "bench", "tokenize",
+                                    "vocab", "init"])
         for command in commands:
             text = self.ok(command, "--help").stdout
             self.assertTrue(text.startswith(f"Usage: espalier {command}"), text)

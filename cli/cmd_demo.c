@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * espalier demo: the whole pipeline on data made on the spot. */
+#include "cli.h"
+#include "demo.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "create/train/trainer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum { OPTION_SEED = 1000, OPTION_QUICK, OPTION_RESUME, OPTION_THREADS };
+
+struct options {
+    struct demo demo;
+    bool json;
+};
+
+static const struct argp_option option_table[] = {
+    {"output", 'o', "DIR", 0, "where everything goes; a new or empty directory (default espalier-demo)", 0},
+    {"seed", OPTION_SEED, "N", 0, "of the questions and of training (default 1)", 0},
+    {"quick", OPTION_QUICK, NULL, 0, "all stages in seconds, with models too small to learn anything", 0},
+    {"resume", OPTION_RESUME, NULL, 0, "go on with the run in DIR: stages that are done are passed over", 0},
+    {"threads", OPTION_THREADS, "N", 0, "threads (default: ESPALIER_THREADS, else all this process may use)", 0},
+    {"json", 'j', NULL, 0, "print one JSON object", 0},
+    {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
+    {0},
+};
+
+static const struct demo_size full = {.train_passages = 8000,
+                                      .train_questions = 3,
+                                      .dev_passages = 100,
+                                      .hidden = 128,
+                                      .layers = 4,
+                                      .heads = 4,
+                                      .intermediate = 512,
+                                      .batch = 32,
+                                      .reader_steps = 400,
+                                      .teacher_steps = 800,
+                                      .student_steps = 400,
+                                      .timed = 100};
+static const struct demo_size tiny = {.train_passages = 60,
+                                      .train_questions = 2,
+                                      .dev_passages = 8,
+                                      .hidden = 32,
+                                      .layers = 2,
+                                      .heads = 2,
+                                      .intermediate = 64,
+                                      .batch = 8,
+                                      .reader_steps = 4,
+                                      .teacher_steps = 4,
+                                      .student_steps = 10,
+                                      .timed = 5};
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct options *options = state->input;
+    struct demo *demo = &options->demo;
+    switch (key) {
+    case 'o':
+        demo->directory = argument;
+        break;
+    case OPTION_SEED:
+        demo->seed = cli_parse_size(state, "seed", argument, 0, UINT32_MAX);
+        break;
+    case OPTION_QUICK:
+        demo->quick = true;
+        demo->size = &tiny;
+        break;
+    case OPTION_RESUME:
+        demo->resume = true;
+        break;
+    case OPTION_THREADS:
+        demo->threads = cli_parse_size(state, "threads", argument, 1, 4096);
+        break;
+    case 'j':
+        options->json = true;
+        break;
+    case 'q':
+        demo->progress = NULL;
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "expected no argument, found \"%s\"", argument);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* ---- the run's record --------------------------------------------------------------------------------------------------- */
+
+#define RECORD "demo.json" // what a run was begun with
+
+static int write_record(esp_context *ctx, const struct demo *demo, const char *path)
+{
+    struct espi_output output = {0};
+    json_t *json = json_pack("{s:I, s:b}", "seed", (json_int_t)demo->seed, "quick", (int)demo->quick);
+    int status = json ? espi_output_create(ctx, &output, path) : espi_fail_memory(ctx, 0);
+    if (!status)
+        status = espi_json_print(ctx, json, true, output.stream);
+    if (!status)
+        status = espi_output_commit(ctx, &output);
+    espi_output_abort(&output);
+    json_decref(json);
+    return status;
+}
+
+/* What is there was begun with the same options. */
+static int check_record(esp_context *ctx, const struct demo *demo, const char *path)
+{
+    struct espi_json record;
+    int64_t seed;
+    bool quick;
+    int status = espi_json_open_file(ctx, path, &record);
+    if (status)
+        return status;
+    status = espi_json_get_integer(ctx, &record, "seed", 0, UINT32_MAX, &seed);
+    if (!status)
+        status = espi_json_get_bool(ctx, &record, "quick", &quick);
+    if (!status && ((uint64_t)seed != demo->seed || quick != demo->quick))
+        status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--resume: %s was begun with --seed %lld%s", demo->directory,
+                           (long long)seed, quick ? " --quick" : "");
+    espi_json_close(&record);
+    return status;
+}
+
+/* A new or empty directory, or with --resume one that a demo has begun. */
+static int open_directory(esp_context *ctx, const struct demo *demo)
+{
+    char record[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, record, demo->directory, RECORD);
+    if (status)
+        return status;
+    if (espi_path_exists(record))
+        return demo->resume
+                   ? check_record(ctx, demo, record)
+                   : espi_fail(ctx, ESP_ERR_ARGUMENT,
+                               "%s: a demo has been here; --resume goes on with it, -o takes another directory",
+                               demo->directory);
+    struct espi_output_dir dir; // an empty directory takes the place of a missing one
+    status = espi_output_dir_create(ctx, &dir, demo->directory);
+    if (!status)
+        status = espi_output_dir_commit(ctx, &dir);
+    return status ? status : write_record(ctx, demo, record);
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------------ */
+
+static void print_table(const struct demo_row rows[DEMO_ROWS])
+{
+    printf("%-26s %7s %7s %9s %13s %12s\n", "", "EM", "F1", "size", "ms a question", "questions/s");
+    for (size_t i = 0; i < DEMO_ROWS; i++) {
+        const struct demo_row *row = &rows[i];
+        printf("%-26s %7.2f %7.2f", row->title, row->exact_match, row->f1);
+        if (row->bytes)
+            printf(" %6.2f MB %13.2f %12.0f", 1e-6 * (double)row->bytes, row->ms, row->questions_per_s);
+        putchar('\n');
+    }
+    printf("\nA question alone on one thread (median); many at a time on all threads.\n");
+}
+
+static void print_answers(const struct demo *demo, const struct demo_answer answers[DEMO_ANSWERS])
+{
+    printf("\n%s/%s answers:\n", demo->directory, DEMO_SPARSE);
+    for (size_t i = 0; i < DEMO_ANSWERS; i++)
+        printf("\n  %s\n  %s\n  -> %s (score %.3f, expected: %s)\n", answers[i].context, answers[i].question,
+               answers[i].answer, answers[i].score, answers[i].expected);
+}
+
+static json_t *row_json(const struct demo_row *row)
+{
+    json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", row->name, "title", row->title, "exact_match",
+                             row->exact_match, "f1", row->f1);
+    if (json && row->bytes) {
+        json_object_set_new(json, "bytes", json_integer((json_int_t)row->bytes));
+        json_object_set_new(json, "ms", json_real(row->ms));
+        json_object_set_new(json, "questions_per_s", json_real(row->questions_per_s));
+    }
+    return json;
+}
+
+static int print_json(esp_context *ctx, const struct demo *demo, const struct demo_row rows[DEMO_ROWS],
+                      const struct demo_answer answers[DEMO_ANSWERS], double seconds)
+{
+    json_t *models = json_array(), *asked = json_array();
+    int failed = 0;
+    for (size_t i = 0; i < DEMO_ROWS; i++)
+        failed |= json_array_append_new(models, row_json(&rows[i]));
+    for (size_t i = 0; i < DEMO_ANSWERS; i++)
+        failed |=
+            json_array_append_new(asked, json_pack("{s:s, s:s, s:s, s:s, s:f}", "context", answers[i].context,
+                                                   "question", answers[i].question, "expected", answers[i].expected,
+                                                   "answer", answers[i].answer, "score", answers[i].score));
+    json_t *json =
+        json_pack("{s:s, s:I, s:b, s:f, s:o, s:o}", "directory", demo->directory, "seed", (json_int_t)demo->seed,
+                  "quick", (int)demo->quick, "seconds", seconds, "stages", models, "answers", asked);
+    int status = json && !failed ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
+    json_decref(json);
+    return status;
+}
+
+static int run(esp_context *ctx, const struct options *options)
+{
+    const struct demo *demo = &options->demo;
+    struct demo_row rows[DEMO_ROWS];
+    struct demo_answer answers[DEMO_ANSWERS] = {0};
+    double started = espi_clock();
+    int status = open_directory(ctx, demo);
+    if (!status)
+        status = demo_create(ctx, demo);
+    if (!status)
+        status = demo_measure(ctx, demo, rows);
+    if (!status)
+        status = demo_ask(ctx, demo, answers);
+    if (!status && options->json) {
+        status = print_json(ctx, demo, rows, answers, espi_clock() - started);
+    } else if (!status) {
+        print_table(rows);
+        print_answers(demo, answers);
+        printf("\nAll in %.0f s. Everything stands in %s.\n", espi_clock() - started, demo->directory);
+    }
+    demo_answers_clear(answers);
+    return status;
+}
+
+int cmd_demo(int argc, char **argv)
+{
+    static const struct argp argp = {option_table,
+                                     parse_option,
+                                     NULL,
+                                     "The whole pipeline in minutes on two cores, without any download: makes a "
+                                     "question-answering corpus, trains a teacher from scratch, distils and prunes a "
+                                     "student to 80 % sparsity, compiles both to int8, and prints accuracy, size and "
+                                     "speed of every stage.",
+                                     NULL,
+                                     NULL,
+                                     NULL};
+    struct options options = {.demo = {.directory = "espalier-demo", .size = &full, .seed = 1, .progress = stderr}};
+    cli_parse(&argp, "demo", argc, argv, &options);
+    cli_catch_signals();
+    esp_context *ctx = cli_context_new("demo");
+    int code = cli_exit_code(ctx, "demo", run(ctx, &options));
+    esp_context_free(ctx);
+    return code;
+}
