@@ -197,11 +197,11 @@ typedef enum esp_task {
 ESP_API const char *esp_task_name(esp_task task);
 
 typedef struct esp_model_facts {
-    esp_task task; /* what its head is for: ESP_TASK_EMBED when it has none */
+    esp_task task;                              /* what its head is for: ESP_TASK_EMBED when it has none */
     size_t layers, hidden, heads, intermediate; /* heads: before any were removed */
-    size_t vocabulary;              /* ids lie below this */
-    size_t token_types;             /* type ids lie below this; 0: the model has none and ignores them */
-    size_t max_length;              /* tokens of the longest sequence it takes */
+    size_t vocabulary;                          /* ids lie below this */
+    size_t token_types;                         /* type ids lie below this; 0: the model has none and ignores them */
+    size_t max_length;                          /* tokens of the longest sequence it takes */
     size_t labels;                  /* outputs of the head: 2 (start, end) of QA; 0 of MLM and of bare encoders */
     const char *const *label_names; /* (labels), or NULL */
     bool has_pooler;                /* ESP_OUTPUT_POOLED is there */
