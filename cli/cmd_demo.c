@@ -96,16 +96,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static int write_record(esp_context *ctx, const struct demo *demo, const char *path)
 {
-    struct espi_output output = {0};
-    json_t *json = json_pack("{s:I, s:b}", "seed", (json_int_t)demo->seed, "quick", (int)demo->quick);
-    int status = json ? espi_output_create(ctx, &output, path) : espi_fail_memory(ctx, 0);
-    if (!status)
-        status = espi_json_print(ctx, json, true, output.stream);
-    if (!status)
-        status = espi_output_commit(ctx, &output);
-    espi_output_abort(&output);
-    json_decref(json);
-    return status;
+    return demo_write_json(ctx, json_pack("{s:I, s:b}", "seed", (json_int_t)demo->seed, "quick", (int)demo->quick),
+                           path);
 }
 
 /* What is there was begun with the same options. */

@@ -98,18 +98,9 @@ static int train_vocabulary(esp_context *ctx, const struct demo *demo, const cha
     return status;
 }
 
-/* ---- training ----------------------------------------------------------------------------------------------------------- */
-
-static int write_config(esp_context *ctx, const struct demo *demo, const char *path)
+int demo_write_json(esp_context *ctx, json_t *json, const char *path)
 {
-    const struct demo_size *size = demo->size;
     struct espi_output output = {0};
-    json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:i}", "model_type",
-                             "distilbert", "vocab_size", (json_int_t)VOCABULARY, "dim", (json_int_t)size->hidden,
-                             "n_layers", (json_int_t)size->layers, "n_heads", (json_int_t)size->heads, "hidden_dim",
-                             (json_int_t)size->intermediate, "max_position_embeddings", (json_int_t)POSITIONS,
-                             "activation", "gelu", "initializer_range", 0.8 / sqrt((double)size->hidden), "dropout",
-                             0.0, "attention_dropout", 0.0, "qa_dropout", 0.0, "pad_token_id", 0);
     int status = json ? espi_output_create(ctx, &output, path) : espi_fail_memory(ctx, 0);
     if (!status)
         status = espi_json_print(ctx, json, true, output.stream);
@@ -118,6 +109,20 @@ static int write_config(esp_context *ctx, const struct demo *demo, const char *p
     espi_output_abort(&output);
     json_decref(json);
     return status;
+}
+
+/* ---- training ----------------------------------------------------------------------------------------------------------- */
+
+static int write_config(esp_context *ctx, const struct demo *demo, const char *path)
+{
+    const struct demo_size *size = demo->size;
+    json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:i}", "model_type",
+                             "distilbert", "vocab_size", (json_int_t)VOCABULARY, "dim", (json_int_t)size->hidden,
+                             "n_layers", (json_int_t)size->layers, "n_heads", (json_int_t)size->heads, "hidden_dim",
+                             (json_int_t)size->intermediate, "max_position_embeddings", (json_int_t)POSITIONS,
+                             "activation", "gelu", "initializer_range", 0.8 / sqrt((double)size->hidden), "dropout",
+                             0.0, "attention_dropout", 0.0, "qa_dropout", 0.0, "pad_token_id", 0);
+    return demo_write_json(ctx, json, path);
 }
 
 static int write_initial(esp_context *ctx, const struct demo *demo, const char *path)
