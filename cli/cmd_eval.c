@@ -22,7 +22,7 @@ static const struct argp_option option_table[] = {
     {"data", 'd', "FILE", 0, "the data set (required)", 0},
     {"predictions", 'p', "FILE", 0, "score this prediction file; a MODEL is not run, it tells the labels", 0},
     {"save", OPTION_SAVE, "FILE", 0, "write the model's predictions, as --predictions reads them", 0},
-    {"limit", OPTION_LIMIT, "N", 0, "use only the first N examples", 0},
+    {"limit", OPTION_LIMIT, "N", 0, "use only the first N examples (mlm: documents)", 0},
     {"json", 'j', NULL, 0, "print the report as one JSON object", 0},
     {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
     {0},
@@ -158,7 +158,7 @@ int cmd_eval(int argc, char **argv)
         "[MODEL]",
         "Scores a model, or an existing prediction file, on a data set with the task's official metric."
         "\vData sets: qa SQuAD 1.1 or 2 JSON; classify and embed TSV, CSV or JSON Lines; tag CoNLL or CoNLL-U columns; "
-        "mlm plain text.",
+        "mlm plain text, a paragraph a line, blank lines between documents.",
         children,
         NULL,
         NULL};

@@ -27,6 +27,7 @@ enum {
     OPTION_PAIR,
     OPTION_LABEL,
     OPTION_WORD,
+    OPTION_PACK,
     OPTION_MASK_PROBABILITY,
     OPTION_SEED,
 };
@@ -56,6 +57,8 @@ static const struct argp_option option_table[] = {
     {"label-column", OPTION_LABEL, "COLUMN", 0, "the label or tag", 4},
     {"word-column", OPTION_WORD, "COLUMN", 0, "the word (tag)", 4},
     {0, 0, NULL, 0, "Masked language model:", 5},
+    {"pack", OPTION_PACK, "UNIT", 0,
+     "what a window of text does not reach beyond: document (default; blank lines part them), file or line", 5},
     {"mask-probability", OPTION_MASK_PROBABILITY, "P", 0, "share of tokens masked by eval (default 0.15)", 5},
     {"seed", OPTION_SEED, "N", 0, "of the masking (default 0)", 5},
     {0},
@@ -144,6 +147,9 @@ static bool parse_data(struct espi_task_options *o, int key, char *argument, str
         return true;
     case OPTION_WORD:
         o->word_column = argument;
+        return true;
+    case OPTION_PACK:
+        o->pack = (enum espi_pack)cli_parse_word(state, "pack", argument, espi_pack_words);
         return true;
     case OPTION_MASK_PROBABILITY:
         o->mask_probability = cli_parse_number(state, "mask-probability", argument, 0.001, 1);

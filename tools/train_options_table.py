@@ -11,14 +11,17 @@ import sys
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 TRAIN = os.path.join(ROOT, "src", "create", "train")
+WORDS = [os.path.join(TRAIN, "train_options.c"), os.path.join(ROOT, "src", "tasks", "mlm.c")]
 DOCS = os.path.join(ROOT, "docs", "training.md")
 BEGIN, END = "<!-- train_options.inc: begin -->\n", "<!-- train_options.inc: end -->\n"
 
 
 def word_lists():
     """{"espi_pattern_words": ["4x1", …]}"""
-    with open(os.path.join(TRAIN, "train_options.c"), encoding="utf-8") as stream:
-        found = re.findall(r"^const char \*const (\w+)\[\] = \{(.*?), NULL\};", stream.read(), re.M | re.S)
+    found = []
+    for path in WORDS:
+        with open(path, encoding="utf-8") as stream:
+            found += re.findall(r"^const char \*const (\w+)\[\] = \{(.*?), NULL\};", stream.read(), re.M | re.S)
     return {name: re.findall(r'"([^"]*)"', words) for name, words in found}
 
 

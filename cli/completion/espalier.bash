@@ -26,6 +26,7 @@ _espalier()
     --qat-activations) COMPREPLY=($(compgen -W "static per-token" -- "$current")) ; return ;;
     --problem) COMPREPLY=($(compgen -W "single-label multi-label regression" -- "$current")) ; return ;;
     --hidden-loss) COMPREPLY=($(compgen -W "mse cosine" -- "$current")) ; return ;;
+    --pack) COMPREPLY=($(compgen -W "document file line" -- "$current")) ; return ;;
     --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
     esac
     case $current in

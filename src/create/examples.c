@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/examples.h"
 
+#include "base/size.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,10 +18,11 @@ void espi_examples_clear(struct espi_examples *examples)
     *examples = (struct espi_examples){0};
 }
 
-static int add_windows(esp_context *ctx, const struct espi_features *features, struct espi_examples *to)
+/* The first `most` windows. */
+static int add_windows(esp_context *ctx, const struct espi_features *features, size_t most, struct espi_examples *to)
 {
     int status = ESP_OK;
-    for (size_t i = 0; !status && i < espi_features_windows(features); i++) {
+    for (size_t i = 0; !status && i < espi_size_min(espi_features_windows(features), most); i++) {
         struct espi_window window = espi_features_window(features, i);
         if ((status = espi_grow(ctx, &to->ids, &to->id_room, to->tokens + window.tokens, sizeof *to->ids)) ||
             (status = espi_grow(ctx, &to->types, &to->type_room, to->tokens + window.tokens, sizeof *to->types)) ||
@@ -39,6 +42,7 @@ static int read_windows(esp_context *ctx, const struct espi_job *job, const char
 {
     struct espi_dataset *dataset = NULL;
     struct espi_features features = {0};
+    bool documents = job->config->head == ESPI_HEAD_MLM; // of many windows each: it is the windows that count
     size_t used = 0;
     int status = espi_dataset_open(ctx, job->task, path, &job->options, &dataset);
     while (!status && used < limit && to->tokens < UINT32_MAX / 2) {
@@ -50,11 +54,11 @@ static int read_windows(esp_context *ctx, const struct espi_job *job, const char
         }
         status = espi_features_encode(ctx, job, example, &features);
         if (!status)
-            status = add_windows(ctx, &features, to);
+            status = add_windows(ctx, &features, documents ? limit - used : SIZE_MAX, to);
         else if (status == ESP_ERR_ARGUMENT) // an example that cannot be encoded
             status = ESP_OK;
         espi_example_free(example);
-        used++;
+        used = documents ? to->windows : used + 1;
     }
     espi_features_clear(&features);
     espi_dataset_close(dataset);

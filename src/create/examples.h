@@ -15,8 +15,8 @@ struct espi_examples {
     size_t tokens, windows, id_room, type_room, start_room;
 };
 
-/* The windows of the first `limit` examples; those that cannot be encoded are passed over. ESP_ERR_FORMAT when there
- * are none. */
+/* The windows of the first `limit` examples (masked LM: the first `limit` windows); examples that cannot be encoded are
+ * passed over. ESP_ERR_FORMAT when there are none. */
 int espi_examples_read(esp_context *ctx, const struct espi_job *job, const char *path, size_t limit,
                        struct espi_examples *out) ESPI_NODISCARD;
 void espi_examples_clear(struct espi_examples *examples);

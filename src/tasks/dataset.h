@@ -14,7 +14,8 @@ struct espi_dataset {
 };
 
 /* Opens a file in the format of the task: qa SQuAD 1.1 or 2 JSON; classify and embed TSV, CSV or JSON Lines; tag
- * CoNLL columns or CoNLL-U; mlm plain text, a paragraph a line. */
+ * CoNLL columns or CoNLL-U; mlm plain text, a paragraph a line, blank lines between documents: an example is a document,
+ * a long one in parts of 64 KiB. */
 int espi_dataset_open(esp_context *ctx, const struct espi_task *task, const char *path,
                       const struct espi_task_options *options, struct espi_dataset **out) ESPI_NODISCARD;
 /* 1: *out is the caller's example; 0: the end; negative: an error that names file, line or record, and what was

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Masked-language modelling: what stands under [MASK] (answers as Hugging Face's FillMaskPipeline), and the loss over
  * tokens masked at random (Devlin et al., 2018: 80 % [MASK], 10 % another token, 10 % left as it is). */
+#include "tasks/mlm.h"
+
 #include "tasks/dataset.h"
 #include "tasks/detokenize.h"
 #include "tasks/metric.h"
@@ -54,38 +56,57 @@ static int add_position(esp_context *ctx, struct espi_features *features, size_t
     return ESP_OK;
 }
 
-/* Each token is chosen by itself; what happens to it depends on the seed, the example's number and its place alone. */
+bool espi_mlm_mask(const struct espi_job *job, uint64_t seed, uint64_t stream, uint64_t place, int32_t *id)
+{
+    uint64_t chosen_below = (uint64_t)(job->options.mask_probability * 4294967296.0);
+    uint32_t random[4];
+    if (*id == job->special.cls || *id == job->special.sep)
+        return false;
+    espi_random_block(seed, stream, place, random);
+    if (random[0] >= chosen_below)
+        return false;
+    if (random[1] < UINT32_MAX / 10 * 8)
+        *id = job->special.mask;
+    else if (random[1] < UINT32_MAX / 10 * 9)
+        *id = (int32_t)((uint64_t)random[2] * esp_tokenizer_size(job->tokenizer) >> 32);
+    return true;
+}
+
+/* The masks of an example depend on the seed, its number and their places in it. */
 static int mask_tokens(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                        struct espi_features *features)
 {
     esp_encoding *encoding = &features->encoding;
-    uint64_t chosen_below = (uint64_t)(job->options.mask_probability * 4294967296.0);
-    for (size_t token = 0; token < encoding->tokens; token++) {
-        uint32_t random[4];
-        espi_random_block(job->options.seed, example->number, token, random);
-        if (encoding->special[token] || random[0] >= chosen_below)
+    int status = ESP_OK;
+    for (size_t token = 0; !status && token < encoding->tokens; token++) {
+        int32_t id = encoding->ids[token];
+        if (!espi_mlm_mask(job, job->options.seed, example->number, token, &id))
             continue;
-        int status = add_position(ctx, features, token);
-        if (status)
-            return status;
-        if (random[1] < UINT32_MAX / 10 * 8)
-            encoding->ids[token] = job->special.mask;
-        else if (random[1] < UINT32_MAX / 10 * 9)
-            encoding->ids[token] = (int32_t)((uint64_t)random[2] * esp_tokenizer_size(job->tokenizer) >> 32);
+        status = add_position(ctx, features, token);
+        encoding->ids[token] = id;
     }
-    return ESP_OK;
+    return status;
+}
+
+int espi_mlm_encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                    esp_encoding *encoding)
+{
+    int status = espi_encode_lines(ctx, job->tokenizer, example->text.data, example->text.bytes,
+                                   job->options.max_length, encoding);
+    return status ? espi_example_fail_prefix(ctx, example, status) : ESP_OK;
 }
 
 static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features)
 {
     const esp_encode_options options = {.max_length = job->options.max_length,
-                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST,
-                                        .overflow = job->options.evaluate};
+                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST};
     esp_encoding *encoding = &features->encoding;
+    if (job->options.evaluate) {
+        int failed = espi_mlm_encode(ctx, job, example, encoding);
+        return failed ? failed : mask_tokens(ctx, job, example, features);
+    }
     int status = espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &options, encoding);
-    if (status || job->options.evaluate)
-        return status ? status : mask_tokens(ctx, job, example, features);
     for (size_t token = 0; !status && token < encoding->tokens; token++) {
         if (encoding->ids[token] == job->special.mask)
             status = add_position(ctx, features, token);
@@ -254,10 +275,19 @@ static int finish(esp_context *ctx, const struct espi_job *job, const struct esp
 
 /* ---- plain text -------------------------------------------------------------------------------------------------- */
 
+const char *const espi_pack_words[] = {"document", "file", "line", NULL};
+
+/* A document is handed on in parts of about so many bytes, at ends of lines: a book would be too long a wait between two
+ * signs of life, and nobody's memory has to hold all of a file. */
+enum { PART_BYTES = 1 << 16 };
+
 struct plain {
     struct espi_dataset base;
     struct espi_lines lines;
     char *path;
+    enum espi_pack pack;
+    char *part; // (part_room) lines, each with its end
+    size_t part_room;
 };
 
 static void plain_close(struct espi_dataset *dataset)
@@ -265,23 +295,59 @@ static void plain_close(struct espi_dataset *dataset)
     struct plain *plain = (struct plain *)dataset;
     espi_lines_close(&plain->lines);
     free(plain->path);
+    free(plain->part);
     free(plain);
+}
+
+static int add_line(esp_context *ctx, struct plain *plain, size_t *bytes)
+{
+    const struct espi_lines *lines = &plain->lines;
+    const struct espi_example place = {.source = plain->path, .number = lines->number};
+    int status = espi_example_check_text(ctx, &place, lines->text, lines->length);
+    if (!status)
+        status = espi_grow(ctx, &plain->part, &plain->part_room, *bytes + lines->length + 1, 1);
+    if (status)
+        return status;
+    memcpy(plain->part + *bytes, lines->text, lines->length);
+    *bytes += lines->length;
+    plain->part[(*bytes)++] = '\n';
+    return ESP_OK;
+}
+
+/* Gathers lines up to the end of what a window may not leave. 1, 0 at the end of the file, or negative. */
+static int gather(esp_context *ctx, struct plain *plain, size_t *bytes, size_t *number)
+{
+    int found;
+    *bytes = *number = 0;
+    while ((found = espi_lines_next(ctx, &plain->lines)) > 0) {
+        bool blank = strspn(plain->lines.text, " \t") == plain->lines.length;
+        if (blank && *bytes > 0 && plain->pack == ESPI_PACK_DOCUMENT)
+            break;
+        if (blank)
+            continue;
+        if (*bytes == 0)
+            *number = plain->lines.number;
+        int status = add_line(ctx, plain, bytes);
+        if (status)
+            return status;
+        if (plain->pack == ESPI_PACK_LINE || *bytes >= PART_BYTES)
+            break;
+    }
+    return found < 0 ? found : *bytes > 0;
 }
 
 /* A paragraph a line; blank lines stand between documents. */
 static int plain_next(esp_context *ctx, struct espi_dataset *dataset, struct espi_example **out)
 {
     struct plain *plain = (struct plain *)dataset;
-    int status;
-    do {
-        status = espi_lines_next(ctx, &plain->lines);
-    } while (status > 0 && strspn(plain->lines.text, " \t") == plain->lines.length);
-    if (status <= 0)
-        return status;
     struct espi_example *example = NULL;
-    status = espi_example_new(ctx, plain->path, plain->lines.number, &example);
+    size_t bytes, number;
+    int found = gather(ctx, plain, &bytes, &number);
+    if (found <= 0)
+        return found;
+    int status = espi_example_new(ctx, plain->path, number, &example);
     if (!status)
-        status = espi_example_text(ctx, example, plain->lines.text, plain->lines.length, &example->text);
+        status = espi_example_text(ctx, example, plain->part, bytes - 1, &example->text);
     if (status) {
         espi_example_free(example);
         return status;
@@ -293,13 +359,13 @@ static int plain_next(esp_context *ctx, struct espi_dataset *dataset, struct esp
 int espi_plain_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
                     struct espi_dataset **out)
 {
-    (void)options;
     *out = NULL;
     struct plain *plain = espi_calloc(ctx, 1, sizeof(*plain));
     if (!plain)
         return ESP_ERR_MEMORY;
     plain->base.next = plain_next;
     plain->base.close = plain_close;
+    plain->pack = options->pack;
     plain->path = strdup(path);
     int status = plain->path ? espi_lines_open(ctx, plain->path, &plain->lines) : espi_fail_memory(ctx, strlen(path));
     if (status) {
@@ -364,7 +430,7 @@ static int metric_new(esp_context *ctx, const struct espi_job *job, struct espi_
 
 const struct espi_task espi_task_mlm = {
     .name = "mlm",
-    .help = "masked-language modelling: plain text, a paragraph a line",
+    .help = "masked-language modelling: plain text, a paragraph a line, blank lines between documents",
     .result = ESPI_RESULT_VOCAB_LOGITS,
     .head = ESPI_HEAD_MLM,
     .configure = configure,

@@ -93,14 +93,21 @@ int espi_example_fail_prefix(esp_context *ctx, const struct espi_example *exampl
     return espi_fail_prefix(ctx, status, "%s: line %zu", example->source, example->number);
 }
 
+int espi_example_check_text(esp_context *ctx, const struct espi_example *example, const char *data, size_t bytes)
+{
+    size_t valid = espi_utf8_valid(data, bytes);
+    if (valid == bytes)
+        return ESP_OK;
+    return espi_example_fail(ctx, example, "expected UTF-8, found the byte 0x%02x at offset %zu",
+                             (unsigned)(unsigned char)data[valid], valid);
+}
+
 int espi_example_text(esp_context *ctx, struct espi_example *example, const char *data, size_t bytes,
                       struct espi_text *out)
 {
-    size_t valid = espi_utf8_valid(data, bytes);
-    if (valid < bytes) {
-        return espi_example_fail(ctx, example, "expected UTF-8, found the byte 0x%02x at offset %zu",
-                                 (unsigned)(unsigned char)data[valid], valid);
-    }
+    int status = espi_example_check_text(ctx, example, data, bytes);
+    if (status)
+        return status;
     out->data = espi_arena_copy(ctx, &example->arena, data, bytes);
     out->bytes = bytes;
     return out->data ? ESP_OK : ESP_ERR_MEMORY;

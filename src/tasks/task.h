@@ -64,6 +64,9 @@ struct espi_example {
 
 int espi_example_new(esp_context *ctx, const char *source, size_t number, struct espi_example **out) ESPI_NODISCARD;
 void espi_example_free(struct espi_example *example);
+/* ESP_ERR_FORMAT (with source and number) when the bytes are not UTF-8. */
+int espi_example_check_text(esp_context *ctx, const struct espi_example *example, const char *data,
+                            size_t bytes) ESPI_NODISCARD;
 /* Copies bytes into the example's arena. ESP_ERR_FORMAT (with source and number) when they are not UTF-8. */
 int espi_example_text(esp_context *ctx, struct espi_example *example, const char *data, size_t bytes,
                       struct espi_text *out) ESPI_NODISCARD;
@@ -92,6 +95,10 @@ enum espi_aggregation {
 };
 
 enum espi_format { ESPI_FORMAT_AUTO, ESPI_FORMAT_TSV, ESPI_FORMAT_CSV, ESPI_FORMAT_JSONL };
+
+/* What a window of running text does not reach beyond: the text between two blank lines, the file, or a line. */
+enum espi_pack { ESPI_PACK_DOCUMENT, ESPI_PACK_FILE, ESPI_PACK_LINE };
+extern const char *const espi_pack_words[]; // NULL-terminated, by the enum
 
 #define ESPI_ALL SIZE_MAX
 
@@ -124,6 +131,7 @@ struct espi_task_options {
     const char *label_column; // tag: number only, default the last (fourth in CoNLL-U)
     const char *word_column;  // tag: number only, default the first (second in CoNLL-U)
 
+    enum espi_pack pack;     // mlm; an example is a document (or a part of a long one), or a line
     double mask_probability; // mlm evaluation, default 0.15
     uint64_t seed;           // mlm evaluation
 };

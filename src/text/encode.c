@@ -458,6 +458,28 @@ static void write_windows(const struct espi_template *template, bool special,
         write_window(template, special, numbers, workspace, out);
 }
 
+int espi_encoding_prepare(esp_context *ctx, esp_encoding *out)
+{
+    out->windows = out->tokens = 0;
+    if (!out->workspace)
+        out->workspace = espi_calloc(ctx, 1, sizeof(struct espi_encode_workspace));
+    return out->workspace ? ESP_OK : ESP_ERR_MEMORY;
+}
+
+int espi_encoding_write(esp_context *ctx, const struct espi_template *template, bool special,
+                        struct espi_encode_workspace *workspace, esp_encoding *out)
+{
+    size_t tokens = 0, windows = 0;
+    int status = count_tokens(ctx, workspace, special ? template->special : 0, &tokens, &windows);
+    if (!status)
+        status = reserve_tokens_out(ctx, workspace, espi_size_max(tokens, 1), out);
+    if (!status)
+        status = espi_grow(ctx, &out->starts, &workspace->start_capacity, windows + 1, sizeof *out->starts);
+    if (!status)
+        write_windows(template, special, workspace, out);
+    return status;
+}
+
 /* Tokens at which each text may be left: what lies behind max_length of them cannot show in the first window, but only
  * a text that may be truncated can be left. */
 static void get_limits(const esp_encode_options *options, size_t limits[2])
@@ -481,32 +503,21 @@ int esp_encode(esp_context *ctx, const esp_tokenizer *tokenizer, const char *tex
         options = &plain;
     if (options->truncation > ESP_TRUNCATE_ONLY_SECOND)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_encode: unknown truncation %d", (int)options->truncation);
-    if (!out->workspace)
-        out->workspace = espi_calloc(ctx, 1, sizeof(struct espi_encode_workspace));
+    int status = espi_encoding_prepare(ctx, out);
+    if (status)
+        return status;
     struct espi_encode_workspace *workspace = out->workspace;
-    if (!workspace)
-        return ESP_ERR_MEMORY;
-    out->windows = out->tokens = 0;
-
     const struct espi_template *template = pair ? &tokenizer->pair : &tokenizer->single;
     bool special = !options->no_special_tokens;
-    size_t added = special ? template->special : 0, tokens = 0, windows = 0, limits[2];
+    size_t added = special ? template->special : 0, limits[2];
     get_limits(options, limits);
-    int status = espi_encode_text(ctx, tokenizer, text, text_bytes, limits[0], workspace, &workspace->lists[0]);
+    status = espi_encode_text(ctx, tokenizer, text, text_bytes, limits[0], workspace, &workspace->lists[0]);
     workspace->lists[1].count = 0;
     if (!status && pair)
         status = espi_encode_text(ctx, tokenizer, pair, pair_bytes, limits[1], workspace, &workspace->lists[1]);
     if (!status)
         status = espi_truncate(ctx, options, added, pair, workspace);
-    if (!status)
-        status = count_tokens(ctx, workspace, added, &tokens, &windows);
-    if (!status)
-        status = reserve_tokens_out(ctx, workspace, espi_size_max(tokens, 1), out);
-    if (!status)
-        status = espi_grow(ctx, &out->starts, &workspace->start_capacity, windows + 1, sizeof *out->starts);
-    if (!status)
-        write_windows(template, special, workspace, out);
-    return status;
+    return status ? status : espi_encoding_write(ctx, template, special, workspace, out);
 }
 
 void esp_encoding_clear(esp_encoding *encoding)

@@ -24,6 +24,13 @@ bool espi_tokenizer_lowercase(const esp_tokenizer *tokenizer);
 int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, const int32_t *ids, size_t count,
                           bool skip_special, char **text) ESPI_NODISCARD;
 
+/* Encodes the lines of a text one behind another, the tokenizer's [SEP] between two of them, into windows of max_length
+ * tokens (the last one shorter), each in the template of a single text. A long line goes on in the next window; no token is
+ * lost or stands in two windows, but for a separator that would meet the edge of one. A text without tokens has no windows.
+ * Errors as esp_encode. */
+int espi_encode_lines(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes,
+                      size_t max_length, esp_encoding *out) ESPI_NODISCARD;
+
 /* A tokenizer from the text of a tokenizer.json in memory; `source` is named in messages. */
 int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              esp_tokenizer **out) ESPI_NODISCARD;

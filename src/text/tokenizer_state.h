@@ -160,6 +160,14 @@ int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const cha
 int espi_truncate(esp_context *ctx, const esp_encode_options *options, size_t added, bool has_pair,
                   struct espi_encode_workspace *workspace) ESPI_NODISCARD;
 
+int espi_span_add(esp_context *ctx, struct espi_span_list *list, size_t begin, size_t end) ESPI_NODISCARD;
+
+/* Empties an encoding and makes its workspace. */
+int espi_encoding_prepare(esp_context *ctx, esp_encoding *out) ESPI_NODISCARD;
+/* Writes the windows (workspace->windows, of workspace->lists) in the template, with or without its special tokens. */
+int espi_encoding_write(esp_context *ctx, const struct espi_template *template, bool special,
+                        struct espi_encode_workspace *workspace, esp_encoding *out) ESPI_NODISCARD;
+
 /* An added token found at [begin, end), with the spaces it takes in; index into tokenizer->added. */
 struct espi_match {
     size_t begin, end;

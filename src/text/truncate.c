@@ -4,7 +4,7 @@
 
 #include "base/size.h"
 
-static int add_span(esp_context *ctx, struct espi_span_list *list, size_t begin, size_t end)
+int espi_span_add(esp_context *ctx, struct espi_span_list *list, size_t begin, size_t end)
 {
     int status = espi_grow(ctx, &list->data, &list->capacity, list->count + 1, sizeof *list->data);
     if (!status)
@@ -17,7 +17,7 @@ static int cut(esp_context *ctx, const esp_encode_options *options, size_t token
                struct espi_span_list *list)
 {
     if (tokens <= most || !options->overflow)
-        return add_span(ctx, list, 0, espi_size_min(tokens, most));
+        return espi_span_add(ctx, list, 0, espi_size_min(tokens, most));
     if (most == 0)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "max_length %zu leaves no token for one of the texts",
                          options->max_length);
@@ -28,7 +28,7 @@ static int cut(esp_context *ctx, const esp_encode_options *options, size_t token
     int status = ESP_OK;
     for (size_t begin = 0, end = 0; end < tokens && !status; begin += most - options->stride) {
         end = tokens - begin > most ? begin + most : tokens;
-        status = add_span(ctx, list, begin, end);
+        status = espi_span_add(ctx, list, begin, end);
     }
     return status;
 }

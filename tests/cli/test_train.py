@@ -143,6 +143,60 @@ class Same(TrainCase):
         self.assertNotEqual(weights_of(self.path("one")), weights_of(self.path("other")))
 
 
+class Text(support.Scratch):
+    """Pre-training: lines of documents in full windows, in training and in evaluation alike."""
+
+    def setUp(self):
+        super().setUp()
+        lines = support.TEXT.splitlines()
+        self.text = self.write("documents.txt", "\n".join(lines[:3]) + "\n\n" + "\n".join(lines[3:]) + "\n")
+        self.init = self.model("bare", head="none", architectures=["BertModel"])
+
+    def pretrain(self, output, *more):
+        return ["train", self.path("bare"), "--task", "mlm", "--train", self.text, "--dev", self.text, "--max-length", 16,
+                "--batch-size", 2, "--compute", "fp32", "--learning-rate", 1e-3, *more, "-q", "-o", self.path(output)]
+
+    def evaluate(self, model, *more):
+        return json.loads(self.ok("eval", model, "--task", "mlm", "--data", self.text, "--max-length", 16, *more, "--json",
+                                  "-q").stdout)
+
+    def test_resumed(self):
+        for pack in ("document", "file", "line"):
+            whole, stopped = self.path(pack), self.path(pack + "-stopped")
+            self.ok(*self.pretrain(pack, "--pack", pack, "--max-steps", 12))
+            process = subprocess.Popen([support.PROGRAM, *map(str, self.pretrain(
+                pack + "-stopped", "--pack", pack, "--max-steps", 12, "--save-every", 1, "--resume"))],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and not os.path.exists(os.path.join(stopped + ".partial", "checkpoint-3")):
+                time.sleep(0.001)
+            process.kill()
+            process.wait()
+            self.ok(*self.pretrain(pack + "-stopped", "--pack", pack, "--max-steps", 12, "--save-every", 1, "--resume"))
+            self.assertEqual(weights_of(stopped), weights_of(whole), pack)
+            scored = self.evaluate(whole, "--pack", pack, "--seed", 1)
+            evaluations = [line["eval"] for line in log_of(whole) if "eval" in line]
+            best = max(evaluations, key=lambda figures: figures["accuracy"])
+            for key in ("loss", "accuracy", "predicted"):
+                self.assertAlmostEqual(best[key], scored[key], places=9)
+
+    def test_no_token_is_lost(self):
+        """All masked: as many are predicted as the text has tokens, whatever the windows."""
+        tokens = sum(len(answer["ids"]) - 2 for answer in support.lines(self.ok(
+            "tokenize", self.init, stdin="".join(json.dumps({"text": line}) + "\n"
+                                                 for line in support.TEXT.splitlines()))))
+        self.ok(*self.pretrain("out", "--max-steps", 1))
+        examples = {"document": 2, "file": 1, "line": 5}
+        for pack, count in examples.items():
+            report = self.evaluate(self.path("out"), "--pack", pack, "--mask-probability", 1)
+            self.assertEqual((report["predicted"], report["examples"]), (tokens, count), pack)
+
+    def test_windows_without_masks(self):
+        """A step may have nothing to predict: short lines, one at a time."""
+        text = self.write("short.txt", "the\nof\nAda\n" * 4)
+        self.ok("train", self.init, "--task", "mlm", "--train", text, "--pack", "line", "--batch-size", 1, "--epochs", 2,
+                "--mask-probability", 0.05, "-q", "-o", self.path("out"))
+
+
 class Options(TrainCase):
     def run_json(self, *arguments):
         return json.loads(self.ok(*arguments, "--json").stdout)

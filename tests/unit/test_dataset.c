@@ -183,7 +183,43 @@ static void test_conll(void **state)
 static void test_plain(void **state)
 {
     (void)state;
-    reads("mlm", "a.txt", "one two\n\n  \nthree\n", NULL, "one two|-|none\nthree|-|none\n");
+    const char *text = "\none\ntwo\n\n  \nthree";
+    reads("mlm", "a.txt", text, NULL, "one\ntwo|-|none\nthree|-|none\n");
+    const struct espi_task_options file = {.pack = ESPI_PACK_FILE}, line = {.pack = ESPI_PACK_LINE};
+    reads("mlm", "a.txt", text, &file, "one\ntwo\nthree|-|none\n");
+    reads("mlm", "a.txt", text, &line, "one|-|none\ntwo|-|none\nthree|-|none\n");
+    reads("mlm", "a.txt", " \n\n", NULL, "");
+    REFUSES("mlm", "a.txt", "one\ntwo \xff\n", "a.txt: line 2: expected UTF-8, found the byte 0xff at offset 4");
+}
+
+/* A long document comes in parts of whole lines. */
+static void test_long_document(void **state)
+{
+    (void)state;
+    enum { LINES = 20000 };
+    static char text[LINES * 9], found[LINES * 9];
+    size_t bytes = 0, parts = 0, lines = 0, back = 0;
+    for (size_t i = 0; i < LINES; i++)
+        bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "line%zu\n", i % 1000);
+    struct espi_dataset *dataset;
+    struct espi_example *e;
+    int status;
+    test_ok(ctx,
+            espi_dataset_open(ctx, espi_task_find("mlm"), test_write(directory, "b.txt", text, bytes), NULL, &dataset));
+    while ((status = espi_dataset_next(ctx, dataset, &e)) > 0) {
+        assert_int_equal(e->number, lines + 1);
+        back += (size_t)snprintf(found + back, sizeof found - back, "%s\n", e->text.data);
+        for (const char *at = e->text.data; at; at = strchr(at + 1, '\n'))
+            lines++;
+        assert_true(e->text.bytes < (1 << 16) + 8);
+        parts++;
+        espi_example_free(e);
+    }
+    test_ok(ctx, status);
+    espi_dataset_close(dataset);
+    assert_int_equal(parts, (bytes + (1 << 16) - 1) / (1 << 16));
+    assert_int_equal(back, bytes);
+    assert_memory_equal(found, text, bytes);
 }
 
 static void test_labels(void **state)
@@ -288,10 +324,10 @@ static void test_bad_squad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tsv),       cmocka_unit_test(test_csv),    cmocka_unit_test(test_jsonl),
-        cmocka_unit_test(test_conll),     cmocka_unit_test(test_plain),  cmocka_unit_test(test_bad_tables),
-        cmocka_unit_test(test_squad),     cmocka_unit_test(test_labels), cmocka_unit_test(test_squad_2),
-        cmocka_unit_test(test_bad_squad),
+        cmocka_unit_test(test_tsv),        cmocka_unit_test(test_csv),       cmocka_unit_test(test_jsonl),
+        cmocka_unit_test(test_conll),      cmocka_unit_test(test_plain),     cmocka_unit_test(test_long_document),
+        cmocka_unit_test(test_bad_tables), cmocka_unit_test(test_squad),     cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_squad_2),    cmocka_unit_test(test_bad_squad),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

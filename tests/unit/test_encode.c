@@ -450,6 +450,84 @@ static void test_decode(void **state)
     esp_tokenizer_free(with);
 }
 
+/* ---- lines ------------------------------------------------------------------------------------------------------- */
+
+/* Windows as text, " | " between them. */
+static void check_lines(const char *text, size_t max_length, const char *expected)
+{
+    char found[4096] = "";
+    size_t used = 0;
+    esp_encoding encoding = {0};
+    test_ok(ctx, espi_encode_lines(ctx, tokenizer, text, strlen(text), max_length, &encoding));
+    for (size_t i = 0; i < encoding.windows; i++)
+        used += (size_t)snprintf(found + used, sizeof found - used, "%s%s", i ? " | " : "",
+                                 window_text(tokenizer, &encoding, i));
+    assert_string_equal(found, expected);
+    esp_encoding_clear(&encoding);
+}
+
+static void test_lines(void **state)
+{
+    (void)state;
+    const char *text = "a b\nc d\n \t\n\ne f\n";
+    check_lines(text, 100, "[CLS] a b [SEP] c d [SEP] e f [SEP]");
+    check_lines(text, 6, "[CLS] a b [SEP] c [SEP] | [CLS] d [SEP] e f [SEP]");
+    check_lines(text, 5, "[CLS] a b [SEP] | [CLS] c d [SEP] | [CLS] e f [SEP]"); // a separator at the end of a window
+    check_lines(text, 4, "[CLS] a b [SEP] | [CLS] c d [SEP] | [CLS] e f [SEP]"); // … at its beginning
+    check_lines(text, 3,
+                "[CLS] a [SEP] | [CLS] b [SEP] | [CLS] c [SEP] | [CLS] d [SEP] | [CLS] e [SEP] | "
+                "[CLS] f [SEP]");
+    check_lines("unaffable", 4, "[CLS] un ##aff [SEP] | [CLS] ##able [SEP]");
+    check_lines("a\r\nb", 9, "[CLS] a [SEP] b [SEP]");
+    check_lines("\n \n", 9, "");
+    esp_encoding encoding = {0};
+    test_fails(ctx, espi_encode_lines(ctx, tokenizer, "a", 1, 2, &encoding), ESP_ERR_ARGUMENT);
+    test_error_has(ctx, "max_length: expected at least 3, found 2");
+    esp_encoding_clear(&encoding);
+}
+
+/* Every token of the lines, once, in order, where it stands in the text; only the last window is not full. */
+static void test_lines_lose_nothing(void **state)
+{
+    (void)state;
+    static const char *const words[] = {"a", "unaffable", "the", "caf\xc3\xa9", "x", "don't", "\n", "\n\n"};
+    struct espi_random random = {.seed = 8};
+    esp_encoding packed = {0}, line = {0};
+    for (size_t round = 0; round < 300; round++) {
+        char text[2048];
+        size_t bytes = 0, room = 1 + espi_random_below(&random, 20), at = 0, count = espi_random_below(&random, 150);
+        for (size_t i = 0; i < count; i++)
+            bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "%s ",
+                                      words[espi_random_below(&random, ESPI_COUNT(words))]);
+        text[bytes] = '\0';
+        test_ok(ctx, espi_encode_lines(ctx, tokenizer, text, bytes, room + 2, &packed));
+        for (char *next = text, *from; (from = next) && *from;) {
+            next = strchr(from, '\n');
+            next = next ? next + 1 : NULL;
+            size_t length = next ? (size_t)(next - from) : strlen(from);
+            esp_encode_options options = {.no_special_tokens = true};
+            test_ok(ctx, esp_encode(ctx, tokenizer, from, length, NULL, 0, &options, &line));
+            for (size_t i = 0; i < line.tokens; i++, at++) {
+                while (at < packed.tokens && packed.special[at])
+                    at++;
+                assert_true(at < packed.tokens);
+                assert_int_equal(packed.ids[at], line.ids[i]);
+                assert_int_equal(packed.byte_begin[at], line.byte_begin[i] + (size_t)(from - text));
+                assert_int_equal(packed.byte_end[at], line.byte_end[i] + (size_t)(from - text));
+            }
+        }
+        while (at < packed.tokens && packed.special[at])
+            at++;
+        assert_int_equal(at, packed.tokens);
+        for (size_t w = 0; w < packed.windows; w++) {
+            size_t tokens = packed.starts[w + 1] - packed.starts[w];
+            assert_in_range(tokens, w + 1 < packed.windows && room > 1 ? room + 1 : 3, room + 2);
+        }
+    }
+    esp_encoding_clear(&packed);
+    esp_encoding_clear(&line);
+}
+
 int main(void)
 {
     ctx = esp_context_new();
@@ -467,6 +545,8 @@ int main(void)
         cmocka_unit_test(test_no_allocation_when_warm),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_decode),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_lines_lose_nothing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     esp_tokenizer_free(tokenizer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Steps and micro-batches: everything once an epoch, the same step however it is dealt. Task losses on them. */
+#include "create/examples.h"
 #include "create/train/feed.h"
 #include "create/train/task_loss.h"
 
@@ -132,7 +133,7 @@ static void test_masks(void **state)
     (void)state;
     struct fixture f;
     fixture_open(&f, ESPI_HEAD_MLM, 0, NULL, NULL);
-    fixture_job(&f, "mlm", &(struct espi_task_options){.evaluate = true, .max_length = 12});
+    fixture_job(&f, "mlm", &(struct espi_task_options){.evaluate = true, .max_length = 12, .pack = ESPI_PACK_FILE});
     static char text[] = "the cat sat on a mat. who is john smith? john lives in new york, john smith plays on a mat.\n"
                          "the cat played on the mat and the cat sat on it.\n\nthe cats.\n";
     const char *path = test_write(scratch, "text.txt", text, sizeof text - 1);
@@ -166,6 +167,65 @@ static void test_masks(void **state)
     assert_true((double)masked / (double)positions > 0.75 && (double)masked / (double)positions < 0.87);
     assert_true(same < rounds / 2);
     espi_feed_close(feed);
+    fixture_close(&f);
+}
+
+/* Windows of text are those of an evaluation, document by document. */
+static void test_text(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static char text[] = "the cat sat\nwho is john smith\n\njohn lives in new york\n";
+    static const size_t lengths[3][3] = {{8, 4, 7}, {8, 8, 4}, {5, 6, 7}};
+    fixture_open(&f, ESPI_HEAD_MLM, 0, NULL, NULL);
+    const char *path = test_write(scratch, "text.txt", text, sizeof text - 1);
+    for (enum espi_pack pack = ESPI_PACK_DOCUMENT; pack <= ESPI_PACK_LINE; pack++) {
+        fixture_job(&f, "mlm", &(struct espi_task_options){.evaluate = true, .max_length = 8, .pack = pack});
+        struct espi_feed *feed = open_feed(&f, path, (struct espi_feed_options){.batch_size = 8});
+        struct espi_dataset *dataset;
+        struct espi_example *example;
+        struct espi_features features = {0};
+        size_t window = 0;
+        test_ok(f.ctx, espi_dataset_open(f.ctx, f.job.task, path, &f.job.options, &dataset));
+        while (espi_dataset_next(f.ctx, dataset, &example) > 0) {
+            test_ok(f.ctx, espi_features_encode(f.ctx, &f.job, example, &features));
+            for (size_t i = 0; i < features.position_count; i++) // as it was before it was masked
+                features.encoding.ids[features.positions[i]] = features.targets[i];
+            for (size_t i = 0; i < espi_features_windows(&features); i++, window++) {
+                struct espi_window one = espi_features_window(&features, i), other = espi_feed_window(feed, window);
+                assert_int_equal(one.tokens, lengths[pack][window]);
+                assert_int_equal(one.tokens, other.tokens);
+                assert_memory_equal(one.ids, other.ids, one.tokens * sizeof *one.ids);
+            }
+            espi_example_free(example);
+        }
+        assert_int_equal(window, 3);
+        assert_int_equal(window, espi_feed_windows(feed));
+        espi_dataset_close(dataset);
+        espi_features_clear(&features);
+        espi_feed_close(feed);
+    }
+    fixture_close(&f);
+}
+
+/* "The first N" are windows, however many of them a document has. */
+static void test_first_windows(void **state)
+{
+    (void)state;
+    struct fixture f;
+    static char text[] = "the cat sat on a mat who is john smith who lives in new york\n\nthe cat sat\n";
+    fixture_open(&f, ESPI_HEAD_MLM, 0, NULL, NULL);
+    const char *path = test_write(scratch, "text.txt", text, sizeof text - 1);
+    fixture_job(&f, "mlm", &(struct espi_task_options){.evaluate = true, .max_length = 6});
+    for (size_t most = 1; most < 8; most++) {
+        struct espi_feed *feed = open_feed(&f, path, (struct espi_feed_options){.batch_size = 8, .max_examples = most});
+        struct espi_examples examples;
+        test_ok(f.ctx, espi_examples_read(f.ctx, &f.job, path, most, &examples));
+        assert_int_equal(espi_feed_windows(feed), most < 5 ? most : 5);
+        assert_int_equal(examples.windows, most < 5 ? most : 5);
+        espi_examples_clear(&examples);
+        espi_feed_close(feed);
+    }
     fixture_close(&f);
 }
 
@@ -276,6 +336,8 @@ int main(void)
         cmocka_unit_test(test_every_window_once),
         cmocka_unit_test(test_ranks_share_a_step),
         cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_first_windows),
         cmocka_unit_test(test_questions),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_loss_of_a_step),

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "base/size.h"
 #include "create/train/feed_private.h"
+#include "tasks/mlm.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,12 @@ static int longer_first(const void *a, const void *b)
     return x->number < y->number ? -1 : 1;
 }
 
+/* Masked LM: espi_mlm_mask for a token of a window, anew in every epoch. */
+static bool mask_token(const struct espi_feed *feed, uint64_t epoch, size_t window, size_t token, int32_t *id)
+{
+    return espi_mlm_mask(feed->job, feed->options.seed ^ 0x6d61736b, epoch << 32 | window, token, id);
+}
+
 /* What the mean is taken over, of one item. */
 static size_t item_units(const struct espi_feed *feed, uint64_t epoch, size_t item)
 {
@@ -121,7 +128,7 @@ static size_t item_units(const struct espi_feed *feed, uint64_t epoch, size_t it
     for (size_t token = feed->starts[window]; token < feed->starts[window + 1]; token++) {
         int32_t id = feed->ids[token];
         if (feed->job->config->head == ESPI_HEAD_MLM)
-            units += espi_feed_mask(feed, epoch, window, token - feed->starts[window], &id);
+            units += mask_token(feed, epoch, window, token - feed->starts[window], &id);
         else
             units += feed->labels[token] != ESPI_IGNORED;
     }
@@ -206,7 +213,7 @@ static size_t mask_window(struct espi_feed *feed, size_t window, size_t at, size
 {
     for (size_t token = 0; token < tokens; token++) {
         int32_t *id = &feed->batch_ids[at + token], before = *id;
-        if (!espi_feed_mask(feed, feed->epoch, window, token, id))
+        if (!mask_token(feed, feed->epoch, window, token, id))
             continue;
         feed->batch_targets[positions] = before;
         feed->batch_positions[positions++] = (uint32_t)(at + token);

@@ -4,8 +4,7 @@
  * similar length.
  *
  * An item is a window (qa, mlm), an example (classify, tag) or a pair of windows (embed). What a step contains depends
- * on seed and step alone, not on the number of ranks or micro-batches. For mlm the paragraphs stand one behind another,
- * [SEP] between them, cut into windows of full length; masks are drawn anew in every epoch. */
+ * on seed and step alone, not on the number of ranks or micro-batches. For mlm, masks are drawn anew in every epoch. */
 #ifndef ESPI_CREATE_FEED_H
 #define ESPI_CREATE_FEED_H
 
@@ -18,7 +17,7 @@ struct espi_feed_options {
     size_t batch_tokens; // most tokens of a micro-batch (one item may be larger); 0: 8192
     size_t rank, ranks;  // which part of every step this process takes; ranks 0: 1
     uint64_t seed;
-    size_t max_examples;       // of each file; 0: all
+    size_t max_examples;       // of each file (mlm: windows); 0: all
     bool keep_order;           // no shuffling
     FILE *progress;            // of reading; NULL: silent
     bool (*interrupted)(void); // asked while reading, then ESP_ERR_CANCELLED; may be NULL

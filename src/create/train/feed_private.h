@@ -50,7 +50,4 @@ static inline size_t espi_feed_item_tokens(const struct espi_feed *feed, size_t 
 int espi_feed_read(esp_context *ctx, struct espi_feed *feed, const char *const *paths,
                    size_t path_count) ESPI_NODISCARD;
 
-/* Masked-LM: what happens to a token of a window in an epoch. False: it is no target. */
-bool espi_feed_mask(const struct espi_feed *feed, uint64_t epoch, size_t window, size_t token, int32_t *id);
-
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data sets into windows. */
 #include "base/progress.h"
-#include "base/random.h"
+#include "base/size.h"
 #include "create/train/feed_private.h"
+#include "tasks/mlm.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -16,10 +17,7 @@ static int add_tokens(esp_context *ctx, struct espi_feed *feed, const int32_t *i
     if (status)
         return status;
     memcpy(feed->ids + feed->tokens, ids, count * sizeof *ids);
-    if (types)
-        memcpy(feed->types + feed->tokens, types, count);
-    else
-        memset(feed->types + feed->tokens, 0, count);
+    memcpy(feed->types + feed->tokens, types, count);
     feed->tokens += count;
     return ESP_OK;
 }
@@ -58,8 +56,8 @@ static int add_values(esp_context *ctx, struct espi_feed *feed, const struct esp
     return status;
 }
 
-/* Encodes one example and keeps its windows. */
-static int add_example(esp_context *ctx, struct espi_feed *feed, const struct espi_example *example,
+/* Windows and targets. */
+static int add_targets(esp_context *ctx, struct espi_feed *feed, const struct espi_example *example,
                        struct espi_features *features)
 {
     int status = espi_features_encode(ctx, feed->job, example, features);
@@ -70,7 +68,19 @@ static int add_example(esp_context *ctx, struct espi_feed *feed, const struct es
     if (!status)
         status = add_labels(ctx, feed, features,
                             feed->targets_per_window ? feed->windows * feed->targets_per_window : feed->tokens);
-    for (size_t i = 0; !status && i < espi_features_windows(features); i++) {
+    return status;
+}
+
+/* Encodes one example and keeps its windows, of running text no more than `most`. Masked LM: targets are drawn step by
+ * step. */
+static int add_example(esp_context *ctx, struct espi_feed *feed, const struct espi_example *example, size_t most,
+                       struct espi_features *features)
+{
+    bool text = feed->job->config->head == ESPI_HEAD_MLM;
+    int status = text ? espi_mlm_encode(ctx, feed->job, example, &features->encoding)
+                      : add_targets(ctx, feed, example, features);
+    size_t windows = status ? 0 : espi_features_windows(features);
+    for (size_t i = 0; !status && i < (text ? espi_size_min(windows, most) : windows); i++) {
         struct espi_window window = espi_features_window(features, i);
         status = add_tokens(ctx, feed, window.ids, window.types, window.tokens);
         if (!status)
@@ -79,61 +89,12 @@ static int add_example(esp_context *ctx, struct espi_feed *feed, const struct es
     return status;
 }
 
-/* ---- masked LM ---------------------------------------------------------------------------------------------------------- */
-
-static int put_token(esp_context *ctx, struct espi_feed *feed, int32_t id)
-{
-    return add_tokens(ctx, feed, &id, NULL, 1);
-}
-
-/* A paragraph's tokens go on where the last one ended; full windows are closed. */
-static int add_paragraph(esp_context *ctx, struct espi_feed *feed, const struct espi_example *example,
-                         esp_encoding *encoding)
-{
-    const struct espi_special_ids *special = &feed->job->special;
-    const esp_encode_options options = {.truncation = ESP_TRUNCATE_NONE, .no_special_tokens = true};
-    int status = espi_example_encode(ctx, example, feed->job->tokenizer, &example->text, NULL, &options, encoding);
-    for (size_t i = 0; !status && i <= encoding->tokens; i++) { // one more: the [SEP] behind the paragraph
-        size_t length = feed->tokens - feed->starts[feed->windows];
-        if (length == 0)
-            status = put_token(ctx, feed, special->cls);
-        if (!status && (i < encoding->tokens || length > 0))
-            status = put_token(ctx, feed, i < encoding->tokens ? encoding->ids[i] : special->sep);
-        length = feed->tokens - feed->starts[feed->windows];
-        if (!status && length + 1 >= feed->job->options.max_length) {
-            if (feed->ids[feed->tokens - 1] != special->sep)
-                status = put_token(ctx, feed, special->sep);
-            if (!status)
-                status = end_window(ctx, feed);
-        }
-    }
-    return status;
-}
-
-bool espi_feed_mask(const struct espi_feed *feed, uint64_t epoch, size_t window, size_t token, int32_t *id)
-{
-    const struct espi_job *job = feed->job;
-    uint64_t chosen_below = (uint64_t)(job->options.mask_probability * 4294967296.0);
-    uint32_t random[4];
-    if (*id == job->special.cls || *id == job->special.sep)
-        return false;
-    espi_random_block(feed->options.seed ^ 0x6d61736b, epoch << 32 | window, token, random);
-    if (random[0] >= chosen_below)
-        return false;
-    if (random[1] < UINT32_MAX / 10 * 8)
-        *id = job->special.mask;
-    else if (random[1] < UINT32_MAX / 10 * 9)
-        *id = (int32_t)((uint64_t)random[2] * esp_tokenizer_size(job->tokenizer) >> 32);
-    return true;
-}
-
 /* ---- files -------------------------------------------------------------------------------------------------------------- */
 
 struct reader {
     struct espi_feed *feed;
     struct espi_features features;
     struct espi_progress progress;
-    bool paragraphs; // mlm
 };
 
 static int read_file(esp_context *ctx, struct reader *r, const char *path)
@@ -141,7 +102,9 @@ static int read_file(esp_context *ctx, struct reader *r, const char *path)
     struct espi_feed *feed = r->feed;
     struct espi_dataset *dataset = NULL;
     int status = espi_dataset_open(ctx, feed->job->task, path, &feed->job->options, &dataset);
-    for (size_t read = 0; !status && (!feed->options.max_examples || read < feed->options.max_examples); read++) {
+    bool text = feed->job->config->head == ESPI_HEAD_MLM; // where a window is what others call an example
+    size_t most = feed->options.max_examples ? feed->options.max_examples : SIZE_MAX, before = feed->windows;
+    for (size_t read = 0; !status && read < most; read = text ? feed->windows - before : read + 1) {
         struct espi_example *example;
         if (feed->options.interrupted && feed->options.interrupted()) {
             status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted");
@@ -152,19 +115,12 @@ static int read_file(esp_context *ctx, struct reader *r, const char *path)
             status = found;
             break;
         }
-        status = r->paragraphs ? add_paragraph(ctx, feed, example, &r->features.encoding)
-                               : add_example(ctx, feed, example, &r->features);
+        status = add_example(ctx, feed, example, most - read, &r->features);
         espi_example_free(example);
         espi_progress_update(&r->progress, r->progress.done + 1, NULL);
     }
     espi_dataset_close(dataset);
     return status;
-}
-
-/* The last window of running text is as long as it is. */
-static int end_paragraphs(esp_context *ctx, struct espi_feed *feed)
-{
-    return feed->tokens - feed->starts[feed->windows] > 2 ? end_window(ctx, feed) : ESP_OK;
 }
 
 /* Similarities that people gave on another scale (0 to 5) are brought to at most 1. */
@@ -196,7 +152,7 @@ static void set_shape(struct espi_feed *feed)
 
 int espi_feed_read(esp_context *ctx, struct espi_feed *feed, const char *const *paths, size_t path_count)
 {
-    struct reader r = {.feed = feed, .paragraphs = feed->job->config->head == ESPI_HEAD_MLM};
+    struct reader r = {.feed = feed};
     r.progress = (struct espi_progress){.stream = feed->options.progress, .label = "read", .unit = "examples"};
     set_shape(feed);
     int status = espi_grow(ctx, &feed->starts, &feed->start_room, 1, sizeof *feed->starts);
@@ -205,8 +161,6 @@ int espi_feed_read(esp_context *ctx, struct espi_feed *feed, const char *const *
     feed->starts[0] = 0;
     for (size_t i = 0; !status && i < path_count; i++)
         status = read_file(ctx, &r, paths[i]);
-    if (!status && r.paragraphs)
-        status = end_paragraphs(ctx, feed);
     espi_progress_end(&r.progress, NULL);
     espi_features_clear(&r.features);
     if (!status && !feed->windows)

@@ -15,6 +15,7 @@ static struct espi_task_options task_options(const struct espi_train_options *op
                                       .text_column = options->text_column,
                                       .pair_column = options->pair_column,
                                       .label_column = options->label_column,
+                                      .pack = (enum espi_pack)options->pack,
                                       .mask_probability = options->mask_probability,
                                       .seed = options->seed};
 }

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lines of running text, packed into full windows. */
+#include "text/tokenizer_state.h"
+
+#include "base/size.h"
+
+#include <string.h>
+
+/* Copies the tokens of a text, with a separator wherever a line ends between two of them. The white space of a line's end
+ * parts words as a space does, so that these are the tokens of the lines one by one. */
+static int separate_lines(esp_context *ctx, const char *text, int32_t separator, const struct espi_token_list *from,
+                          struct espi_token_list *to)
+{
+    int status = espi_grow(ctx, &to->data, &to->capacity, 2 * from->count, sizeof *to->data);
+    to->count = 0;
+    for (size_t i = 0; !status && i < from->count; i++) {
+        const struct espi_token *token = &from->data[i];
+        uint32_t bytes = i > 0 ? token[-1].byte_end : token->byte_begin;
+        if (separator >= 0 && token->byte_begin > bytes && memchr(text + bytes, '\n', token->byte_begin - bytes))
+            to->data[to->count++] = (struct espi_token){.id = separator, .word = ESP_NO_WORD};
+        to->data[to->count++] = *token;
+    }
+    return status;
+}
+
+static bool is_separator(const struct espi_token *token)
+{
+    return token->word == ESP_NO_WORD;
+}
+
+/* Windows of at most `most` tokens, one behind another. A separator stands between two tokens of a window only: at its
+ * edges are those of the template. */
+static int cut(esp_context *ctx, const struct espi_token_list *list, size_t most, struct espi_span_list *windows)
+{
+    int status = ESP_OK;
+    windows->count = 0;
+    for (size_t at = 0; !status && at < list->count;) {
+        size_t begin = at + is_separator(&list->data[at]), end = espi_size_min(begin + most, list->count);
+        status = espi_span_add(ctx, windows, begin, end - is_separator(&list->data[end - 1]));
+        at = end;
+    }
+    return status;
+}
+
+int espi_encode_lines(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes,
+                      size_t max_length, esp_encoding *out)
+{
+    const struct espi_template *template = &tokenizer->single;
+    if (bytes > INT32_MAX)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "the text has more than %d bytes", INT32_MAX);
+    if (max_length <= template->special)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "max_length: expected at least %zu, found %zu", template->special + 1,
+                         max_length);
+    int status = espi_encoding_prepare(ctx, out);
+    if (status)
+        return status;
+    struct espi_encode_workspace *workspace = out->workspace;
+    struct espi_token_list *lines = &workspace->lists[0], *tokens = &workspace->lists[1];
+    status = espi_encode_text(ctx, tokenizer, text, bytes, SIZE_MAX, workspace, tokens);
+    if (!status)
+        status = separate_lines(ctx, text, tokenizer->special.sep, tokens, lines);
+    if (!status)
+        status = cut(ctx, lines, max_length - template->special, &workspace->windows[0]);
+    workspace->windows[1].count = 0;
+    if (!status)
+        status = espi_span_add(ctx, &workspace->windows[1], 0, 0); // no pair
+    if (!status && workspace->windows[0].count > 0)
+        status = espi_encoding_write(ctx, template, true, workspace, out);
+    for (size_t i = 0; !status && i < out->tokens; i++) {
+        if (out->words[i] != ESP_NO_WORD)
+            continue;
+        out->special[i] = 1;
+        out->sequences[i] = ESP_NO_SEQUENCE;
+    }
+    return status;
+}
