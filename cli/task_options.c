@@ -178,6 +178,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case OPTION_MAX_LENGTH:
         o->max_length = cli_parse_size(state, "max-length", argument, 1, 1 << 20);
+        o->length_strict = true;
         return 0;
     case OPTION_STRIDE:
         o->stride = cli_parse_size(state, "stride", argument, 0, 1 << 20);

@@ -193,6 +193,10 @@ int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task
     if (task->default_length)
         most = espi_size_min(most, task->default_length);
     if (o->max_length > config->max_positions) {
+        if (o->length_strict)
+            return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                             "--max-length: expected at most the model's %zu positions, found %zu",
+                             config->max_positions, o->max_length);
         espi_log(ctx, ESP_LOG_WARNING, "max_length %zu is more than the model's %zu positions: using %zu",
                  o->max_length, config->max_positions, config->max_positions);
     }

@@ -106,9 +106,10 @@ extern const char *const espi_pack_words[]; // NULL-terminated, by the enum
 struct espi_task_options {
     bool evaluate;
 
-    size_t max_length; // tokens of a window; default 384 for qa, else what the model takes; capped by the model
-    size_t stride;     // tokens that windows share; default min(128, half the window) for qa, a quarter for tag
-    bool no_stride;    // windows share nothing
+    size_t max_length;  // tokens of a window; default 384 for qa, else what the model takes; capped by the model,
+    bool length_strict; // or refused: the user asks for just that
+    size_t stride;      // tokens that windows share; default min(128, half the window) for qa, a quarter for tag
+    bool no_stride;     // windows share nothing
 
     size_t max_question_length; // tokens; default 64
     size_t max_answer_length;   // tokens; default 15, 30 when evaluating

@@ -64,6 +64,8 @@ OPTION_ROWS = [
     ("a malformed row", {"--train": "{d}/malformed.tsv"}, 1, "malformed.tsv: line 4: expected 2 columns"),
     ("a malformed row of the dev data", {"--dev": "{d}/malformed.tsv"}, 1, "malformed.tsv: line 4: expected 2 columns"),
     ("bytes that are no text", {"--train": "{d}/latin.tsv"}, 1, "latin.tsv: line 3: expected UTF-8"),
+    ("windows longer than the model", {"--max-length": 65}, 2,
+     "--max-length: expected at most the model's 64 positions, found 65"),
     ("not a column of the data", {"--label-column": "mood"}, 1, "mood"),
     ("a label the model lacks", {"CKPT": "{d}/labelled", "--train": "{d}/third.tsv"}, 1, '"c"'),
     ("a label of the dev data the model lacks", {"--dev": "{d}/third.tsv"}, 1, '"c"'),

@@ -56,12 +56,12 @@ class Recipes(TrainCase):
         with open(os.path.join(RECIPES, "from-scratch.json"), encoding="utf-8") as stream:
             recipe = json.load(stream)
         recipe["stages"][0]["init"] = self.path("tiny.json")
-        recipe["stages"][0]["max-length"] = 32
         path = self.write("recipe.json", json.dumps(recipe))
         here = os.getcwd()
         os.chdir(self.dir)
         try:
-            self.ok("train", "--recipe", path, "--max-steps", 5, "-q", "-o", "out")
+            done = self.ok("train", "--recipe", path, "--max-steps", 5, "-q", "-o", "out")
+            self.assertIn("max_length 128 is more than the model's 64 positions: using 64", done.stderr)
             found = json.loads(self.ok("info", "out/round", "--json").stdout)
             self.assertAlmostEqual(found["sparsity"], 0.8, places=1)
             self.ok("compile", "out/round", "-o", "model.esp")

@@ -11,6 +11,7 @@ static struct espi_task_options task_options(const struct espi_train_options *op
 {
     return (struct espi_task_options){.evaluate = true,
                                       .max_length = options->max_length,
+                                      .length_strict = options->length_strict,
                                       .stride = options->stride,
                                       .text_column = options->text_column,
                                       .pair_column = options->pair_column,

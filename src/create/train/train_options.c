@@ -150,6 +150,7 @@ int espi_train_option_parse(esp_context *ctx, const struct espi_train_option *op
             *(size_t *)field = (size_t)value;
         else if (!status)
             *(double *)field = value;
+        options->length_strict |= field == &options->max_length;
         return status;
     case ESPI_OPTION_GROUP:
         break;

@@ -31,6 +31,7 @@ struct espi_train_options {
 #define FLAG(field, name, help)                    bool field;
 #define GROUP(title)
 #include "create/train/train_options.inc"
+    bool length_strict; // max_length is what the command line asks for: not to be cut to what the model takes
 };
 
 enum espi_option_kind {
