@@ -27,5 +27,8 @@ void espi_checkpoint_clear(struct espi_checkpoint *checkpoint);
  * tokenizer and sentence-transformers files copied from `tokenizer_from` (a directory; NULL: none). */
 int espi_checkpoint_write(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
                           const char *tokenizer_from, const char *directory) ESPI_NODISCARD;
+/* A directory (atomically) with what espi_checkpoint_write copies, so that it can be `tokenizer_from` in the place of
+ * `from`. */
+int espi_checkpoint_copy_tokenizer(esp_context *ctx, const char *from, const char *directory) ESPI_NODISCARD;
 
 #endif

@@ -45,6 +45,9 @@ static int copy_file(esp_context *ctx, const char *from, const char *directory, 
     return status;
 }
 
+/* What is not written from the config alone. */
+static const char *const sentence_files[] = {"sentence_bert_config.json", "config_sentence_transformers.json"};
+
 static int copy_tokenizer(esp_context *ctx, const char *from, const char *directory)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
@@ -52,6 +55,21 @@ static int copy_tokenizer(esp_context *ctx, const char *from, const char *direct
     int status = ESP_OK;
     for (size_t i = 0; !status && i < ESPI_COUNT(names); i++)
         status = copy_file(ctx, from, directory, names[i]);
+    return status;
+}
+
+int espi_checkpoint_copy_tokenizer(esp_context *ctx, const char *from, const char *directory)
+{
+    struct espi_output_dir dir;
+    int status = espi_output_dir_create(ctx, &dir, directory);
+    if (status)
+        return status;
+    status = copy_tokenizer(ctx, from, dir.temporary);
+    for (size_t i = 0; !status && i < ESPI_COUNT(sentence_files); i++)
+        status = copy_file(ctx, from, dir.temporary, sentence_files[i]);
+    if (!status)
+        return espi_output_dir_commit(ctx, &dir);
+    espi_output_dir_abort(&dir);
     return status;
 }
 
@@ -86,7 +104,7 @@ static json_t *pooling_json(const struct espi_config *config)
 static int write_length_limit(esp_context *ctx, const struct espi_config *config, const char *from,
                               const char *directory)
 {
-    static const char name[] = "sentence_bert_config.json";
+    const char *name = sentence_files[0];
     char path[ESPI_PATH_BYTES];
     struct espi_json old = {0};
     if (from) {
@@ -119,7 +137,7 @@ static int write_sentence(esp_context *ctx, const struct espi_config *config, co
     if (!status)
         status = write_length_limit(ctx, config, from, directory);
     if (!status && from)
-        status = copy_file(ctx, from, directory, "config_sentence_transformers.json");
+        status = copy_file(ctx, from, directory, sentence_files[1]);
     return status;
 }
 

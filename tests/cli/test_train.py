@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -97,6 +98,40 @@ class Killed(TrainCase):
                     shutil.rmtree(self.path("stopped"))
             self.assertEqual(result_of(self.path("stopped")), result_of(self.path("whole")))
             shutil.rmtree(self.path("stopped"))
+
+    def stop_at_checkpoint(self, *command):
+        """Kills a run that has written a checkpoint."""
+        process = subprocess.Popen([support.PROGRAM, *map(str, command), "--save-every", "2"], stderr=subprocess.PIPE)
+        while not any(re.fullmatch(r"checkpoint-\d+", name) for name in self.partial()):
+            self.assertIsNone(process.poll(), "ended before it was killed")
+            time.sleep(0.001)
+        process.kill()
+        process.communicate()
+
+    def test_resumed_without_what_it_began_with(self):
+        """The run has its model and tokenizer; a teacher that is gone is named, and nothing is lost."""
+        self.student(), self.teacher()
+        vocabulary = self.write("words/vocab.txt", "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "paris", "is"]))
+        shape = self.write("shape.json", json.dumps({**support.TINY, "vocab_size": 7}))
+        common = ["--task", "classify", "--train", self.train, "--batch-size", 8, "--max-steps", 40, "-q", "-o"]
+        for start, gone in (([self.path("student")], self.path("student")),
+                            (["--init", shape, "--tokenizer", vocabulary], vocabulary),
+                            (["--init-from", self.path("teacher"), "--layers", "0,2"], self.path("teacher"))):
+            self.ok("train", *start, *common, self.path("whole"))
+            self.stop_at_checkpoint("train", *start, *common, self.path("out"))
+            os.rename(gone, gone + ".gone")
+            self.ok("train", *start, *common, self.path("out"), "--resume")
+            os.rename(gone + ".gone", gone)
+            self.assertEqual(result_of(self.path("out")), result_of(self.path("whole")))
+            shutil.rmtree(self.path("out")), shutil.rmtree(self.path("whole"))
+        command = ["train", self.path("student"), *common, self.path("out"), "--teacher", self.path("teacher")]
+        self.stop_at_checkpoint(*command)
+        os.rename(self.path("teacher"), self.path("elsewhere"))
+        done = run(*command, "--resume")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("teacher/config.json: No such file", done.stderr)
+        os.rename(self.path("elsewhere"), self.path("teacher"))
+        self.ok(*command, "--resume")
 
     def test_two_at_once(self):
         """A second process leaves a run alone that the first is still at."""

@@ -155,7 +155,10 @@ int espi_train_model_open(esp_context *ctx, const struct espi_train_options *opt
     if (!task)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "--task: expected qa, classify, tag, embed or mlm, found \"%s\"",
                          options->task);
-    out->tokenizer_from = options->init ? options->tokenizer : options->init_from ? options->init_from : options->model;
+    out->tokenizer_from = resumed              ? resumed
+                          : options->init      ? options->tokenizer
+                          : options->init_from ? options->init_from
+                                               : options->model;
     int status = esp_tokenizer_open(ctx, out->tokenizer_from, &out->tokenizer);
     if (!status)
         status = open_model(ctx, options, resumed, task, out);

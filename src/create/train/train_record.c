@@ -87,7 +87,8 @@ static int remove_later(esp_context *ctx, struct espi_train_record *record, cons
     bool dated =
         number_of(file, "checkpoint", &number) || number_of(file, "state", &number) || number_of(file, "best", &number);
     bool later = dated && (!record->saved || number > step);
-    return later || strstr(file, ".tmp-") ? remove_file(ctx, record, file) : ESP_OK;
+    bool stale = !record->saved && strcmp(file, "tokenizer") == 0; // of a run that begins anew
+    return later || stale || strstr(file, ".tmp-") ? remove_file(ctx, record, file) : ESP_OK;
 }
 
 /* With those the run in `directory` was started with. */

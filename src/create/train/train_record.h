@@ -6,6 +6,7 @@
  *   state-N             the trainer's state after step N, and
  *   checkpoint-N/       the model; a checkpoint counts when both are there. Older ones are removed then
  *   best-N/             the best model on the dev data
+ *   tokenizer/          what the models' tokenizer files are copied from
  *
  * When it is done, DIR appears with the result, the log and train_options.json, and DIR.partial is removed. Each of these
  * appears complete or not at all, in an order that leaves a run that can be resumed whenever it is killed. Temporary

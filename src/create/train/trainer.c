@@ -7,12 +7,10 @@
 #include "create/train/trainer_private.h"
 #include "tasks/evaluate.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* ---- parts -------------------------------------------------------------------------------------------------------------- */
 
@@ -180,20 +178,32 @@ static int load_state(esp_context *ctx, struct espi_trainer *t)
     return status;
 }
 
-/* The tokenizer of a new model from a vocabulary file gets a directory to be copied from. */
+static int write_tokenizer(esp_context *ctx, const esp_tokenizer *tokenizer, const char *directory)
+{
+    struct espi_output_dir dir;
+    int status = espi_output_dir_create(ctx, &dir, directory);
+    if (status)
+        return status;
+    status = espi_tokenizer_write_directory(ctx, tokenizer, dir.temporary);
+    if (!status)
+        return espi_output_dir_commit(ctx, &dir);
+    espi_output_dir_abort(&dir);
+    return status;
+}
+
+/* The run keeps a tokenizer of its own, for the models it writes: whatever it came from may change or go meanwhile.
+ * A trainer without a record writes nothing. */
 static int place_tokenizer(esp_context *ctx, struct espi_trainer *t)
 {
-    if (espi_path_is_directory(t->model.tokenizer_from))
+    const char *from = t->model.tokenizer_from;
+    if (!t->record.partial[0])
         return ESP_OK;
     int status = espi_path_join(ctx, t->tokenizer_directory, t->record.partial, "tokenizer");
     t->model.tokenizer_from = t->tokenizer_directory;
-    if (!espi_trainer_leads(t))
+    if (status || !espi_trainer_leads(t) || espi_path_exists(t->tokenizer_directory))
         return status;
-    if (!status && mkdir(t->tokenizer_directory, 0777) != 0 && errno != EEXIST)
-        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", t->tokenizer_directory);
-    if (!status)
-        status = espi_tokenizer_write_directory(ctx, t->model.tokenizer, t->tokenizer_directory);
-    return status;
+    return espi_path_is_directory(from) ? espi_checkpoint_copy_tokenizer(ctx, from, t->tokenizer_directory)
+                                        : write_tokenizer(ctx, t->model.tokenizer, t->tokenizer_directory);
 }
 
 /* Answers that mean nothing: a hash of their place. */
