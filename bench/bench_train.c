@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { VOCABULARY = 30522, QUESTION = 8, MAX_STEPS = 10000 };
+enum { VOCABULARY = 30522, QUESTION = 8, MAX_STEPS = 10000, MAX_BATCH = 4096 };
 
 struct options {
     const char *config;
@@ -40,6 +40,8 @@ struct bench {
     double seconds, busy;                         // of all timed steps: on the clock, and of processors
 };
 
+static struct bench bench = {.directory = "/tmp/bench_train.XXXXXX"};
+
 static const char *const part_names[ESPI_PART_COUNT] = {"forward", "loss", "backward", "update", "pack"};
 
 static esp_context *ctx;
@@ -50,6 +52,22 @@ static void require(bool good, const char *what)
         return;
     fprintf(stderr, "bench_train: %s: %s\n", what, esp_last_error(ctx));
     exit(1);
+}
+
+static void require_usage(bool good, const char *expected)
+{
+    if (good)
+        return;
+    fprintf(stderr, "bench_train: expected %s\n", expected);
+    exit(2);
+}
+
+static size_t parse_number(const char *text)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    require_usage(text[0] >= '0' && text[0] <= '9' && !*end, "whole numbers");
+    return value;
 }
 
 static void parse(int argc, char **argv, struct options *o)
@@ -66,18 +84,21 @@ static void parse(int argc, char **argv, struct options *o)
                          : strcmp(name, "--matmul") == 0   ? &o->matmul
                                                            : NULL;
         if (value && number)
-            *number = strtoul(value, NULL, 10);
+            *number = parse_number(value);
         else if (value && strcmp(name, "--config") == 0)
             o->config = value;
         else if (value && strcmp(name, "--compute") == 0 && (!strcmp(value, "fp32") || !strcmp(value, "bf16")))
             o->compute = strcmp(value, "bf16") == 0 ? ESPI_COMPUTE_BF16 : ESPI_COMPUTE_F32;
         else
-            require(false, "usage: [--config NAME] [--batch B] [--length L] [--shortest L] [--threads T] [--steps N] "
-                           "[--compute fp32|bf16] [--matmul 0]");
+            require_usage(false, "[--config NAME] [--batch B] [--length L] [--shortest L] [--threads T] [--steps N] "
+                                 "[--compute fp32|bf16] [--matmul 0]");
     }
     o->shortest = o->shortest ? o->shortest : o->length;
-    require(o->batch > 0 && o->threads > 0 && o->steps > 0 && o->steps < MAX_STEPS, "batch, threads, steps");
-    require(o->shortest >= QUESTION + 4 && o->length >= o->shortest && o->length <= 512, "lengths from 12 to 512");
+    require_usage(o->batch > 0 && o->batch <= MAX_BATCH, "--batch from 1 to 4096");
+    require_usage(o->threads > 0 && o->threads <= PEAK_THREADS, "--threads from 1 to 64");
+    require_usage(o->steps > 0 && o->steps <= MAX_STEPS, "--steps from 1 to 10000");
+    require_usage(o->shortest >= QUESTION + 4 && o->length >= o->shortest && o->length <= 512,
+                  "--length and --shortest from 12 to 512, --shortest the smaller one");
 }
 
 /* ---- data --------------------------------------------------------------------------------------------------------------- */
@@ -121,11 +142,12 @@ static void write_data(struct bench *b)
     require(fclose(file) == 0, b->data);
 }
 
-static void remove_files(const struct bench *b)
+/* At the end, whichever it is. */
+static void remove_files(void)
 {
-    unlink(b->vocabulary);
-    unlink(b->data);
-    rmdir(b->directory);
+    unlink(bench.vocabulary);
+    unlink(bench.data);
+    rmdir(bench.directory);
 }
 
 /* ---- steps -------------------------------------------------------------------------------------------------------------- */
@@ -232,21 +254,21 @@ static void report(struct bench *b)
 
 int main(int argc, char **argv)
 {
-    static struct bench b = {.directory = "/tmp/bench_train.XXXXXX"};
+    struct bench *b = &bench;
     ctx = esp_context_new();
-    parse(argc, argv, &b.options);
-    require(mkdtemp(b.directory) != NULL, b.directory);
-    write_vocabulary(&b);
-    write_data(&b);
-    open_trainer(&b);
-    remove_files(&b);
-    if (b.options.matmul)
-        require(matmul_peak_new(ctx, b.options.compute, b.options.threads, &b.peak) == ESP_OK, "matmul");
-    run_steps(&b);
-    report(&b);
-    if (b.options.matmul)
-        matmul_peak_clear(&b.peak);
-    espi_trainer_close(&b.trainer);
+    parse(argc, argv, &b->options);
+    require(mkdtemp(b->directory) != NULL, b->directory);
+    atexit(remove_files);
+    write_vocabulary(b);
+    write_data(b);
+    open_trainer(b);
+    if (b->options.matmul)
+        require(matmul_peak_new(ctx, b->options.compute, b->options.threads, &b->peak) == ESP_OK, "matmul");
+    run_steps(b);
+    report(b);
+    if (b->options.matmul)
+        matmul_peak_clear(&b->peak);
+    espi_trainer_close(&b->trainer);
     esp_context_free(ctx);
     return 0;
 }

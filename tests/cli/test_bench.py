@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench: its fields, that they agree with each other, bad options, interruption. Nothing here depends on speed."""
 import json
+import os
 import signal
 import subprocess
 
@@ -158,6 +159,43 @@ class Bench(support.Scratch):
         output, errors = process.communicate(timeout=60)
         self.assertEqual((process.returncode, output), (1, b""))
         self.assertIn(b"interrupted", errors)
+
+
+class BenchTrain(support.Scratch):
+    """bench/bench_train, the benchmark of training steps, on a model that takes no time."""
+
+    def bench(self, *arguments):
+        program = os.path.join(os.path.dirname(support.PROGRAM), "bench", "bench_train")
+        return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, cwd=self.dir, timeout=120)
+
+    def test_fields(self):
+        for matmul in (0, 1):
+            done = self.bench("--config", "bert-tiny", "--batch", 3, "--length", 20, "--shortest", 14, "--threads", 2,
+                              "--steps", 2, "--compute", "fp32", "--matmul", matmul)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            row = json.loads(done.stdout)
+            for key, value in {"engine": "espalier fp32", "config": "bert-tiny", "batch": 3, "length": 20, "shortest": 14,
+                               "threads": 2, "steps": 2}.items():
+                self.assertEqual(row[key], value, row)
+            self.assertTrue(0 < row["min_ms"] <= row["median_ms"], row)
+            parts = [row[f"{part}_ms"] for part in ("forward", "loss", "backward", "update", "pack")]
+            self.assertTrue(all(part >= 0 for part in parts) and row["forward_ms"] > 0 and row["backward_ms"] > 0, row)
+            self.assertTrue(row["tokens_per_s"] > 0 and row["gflops"] > 0 and row["peak_mb"] > 0, row)
+            self.assertTrue(2 < row["loss"] < 4, row)  # the logarithm of 14 to 20 places, before anything is learnt
+            self.assertEqual(row.get("matmul_gflops", 0) > 0, matmul == 1, row)
+            self.assertEqual(os.listdir(self.dir), [])
+
+    def test_bad_options(self):
+        for arguments, code, message in (
+                (["--speed", 1], 2, "expected [--config NAME]"), (["--batch"], 2, "expected [--config NAME]"),
+                (["--batch", "two"], 2, "whole numbers"), (["--batch", 0], 2, "--batch from 1"),
+                (["--threads", -1], 2, "whole numbers"), (["--threads", 65], 2, "--threads from 1 to 64"),
+                (["--steps", 10001], 2, "--steps from 1 to 10000"), (["--length", 600], 2, "from 12 to 512"),
+                (["--length", 16, "--shortest", 17], 2, "--shortest the smaller one"),
+                (["--compute", "fp16"], 2, "expected [--config NAME]"), (["--config", "none"], 1, "none")):
+            done = self.bench(*arguments)
+            self.assertEqual((done.returncode, done.stdout), (code, ""), (arguments, done.stderr))
+            self.assertIn(message, done.stderr, arguments)
 
 
 if __name__ == "__main__":
