@@ -127,24 +127,41 @@ squad_train() # NAME MODEL OPTION...
 {
     model_name=$1 from=$2
     shift 2
-    train "$model_name" "$from" --task qa --train "$data/squad/train-v1.1.json" --dev "$data/squad/dev-v1.1.json" \
-        --dev-limit 200 --max-length 192 --stride 64 --batch-size 32 --dropout 0 "$@"
-    score "$model_name.dev" "models/$model_name" --task qa --data "$data/squad/dev-v1.1.json" --limit 2000 \
+    train "$model_name" "$from" --task qa --train "$data/squad/train-v1.1.json" --max-length 192 --stride 64 \
+        --batch-size 32 --dropout 0 "$@"
+    score "$model_name.dev" "models/$model_name" --task qa --data "$data/squad/dev-v1.1.json" \
         --max-length 192 --stride 64
+}
+
+# A model that has learned to look for the words of a question: questions made from the training passages themselves.
+squad_reader()
+{
+    [ -s text/cloze.json ] || {
+        python3 "$here/cloze_questions.py" "$data/squad/train-v1.1.json" 2 2 >text/cloze.tmp
+        mv text/cloze.tmp text/cloze.json
+    }
+    [ -d models/squad-initial ] || {
+        sed 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' config.json >config3.json
+        "$espalier" init config3.json --mimetic --vocab vocab --seed 1 -o models/squad-initial
+    }
+    train squad-reader models/squad-initial --task qa --train text/cloze.json --max-length 128 --stride 64 \
+        --batch-size 32 --dropout 0 --learning-rate 1e-3 --warmup 0.05 --epochs 0.6 --seed 1
 }
 
 squad()
 {
     teacher=models/squad-dense
     distil="--teacher $teacher --hard-weight 0.5 --soft-weight 1 --temperature 2"
-    squad_train squad-dense --init=config.json --tokenizer vocab --learning-rate 1e-3 --warmup 0.1 --epochs 1 --max-examples 10000
-    prune="--learning-rate 5e-4 --warmup 0.05 --epochs 1 --max-examples 4000 --pattern 4x1 --prune-begin 0.02
-        --prune-end 0.6 --prune-every 5"
+    prune="--learning-rate 5e-4 --warmup 0.05 --epochs 0.33 --pattern 4x1 --prune-begin 0.02 --prune-end 0.6
+        --prune-every 10"
+    qat="--learning-rate 5e-5 --epochs 0.05 --qat"
+    squad_reader
+    squad_train squad-dense models/squad-reader --learning-rate 7e-4 --warmup 0.05 --epochs 1
     for sparsity in 80 90; do
         squad_train "squad-$sparsity" $teacher $prune --sparsity 0.$sparsity
         squad_train "squad-$sparsity-distilled" $teacher $prune --sparsity 0.$sparsity $distil
     done
-    qat="--learning-rate 1e-4 --epochs 1 --max-examples 1000 --qat"
+    squad_train squad-90-magnitude $teacher $prune --sparsity 0.90 --score magnitude
     squad_train squad-dense-qat $teacher $qat
     squad_train squad-80-qat models/squad-80-distilled $qat $distil --keep-mask
 }
@@ -174,7 +191,7 @@ compile_squad()
 {
     for name in dense 80-distilled dense-qat 80-qat; do
         compiled squad-$name --task qa --calibrate "$data/squad/train-v1.1.json" --data "$data/squad/dev-v1.1.json" \
-            --limit 500 --max-length 192 --stride 64
+            --limit 2000 --max-length 192 --stride 64
     done
 }
 

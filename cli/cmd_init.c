@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "create/initial.h"
 #include "create/random_vocab.h"
-#include "model/checkpoint.h"
 #include "text/tokenizer.h"
 
 #include <errno.h>
@@ -19,10 +19,10 @@ struct options {
     char *labels;
     bool random_vocab, head_given;
     struct espi_head_options head;
-    uint64_t seed;
+    struct espi_initial initial;
 };
 
-enum { OPTION_RANDOM_VOCAB = 1000, OPTION_LABELS, OPTION_PROBLEM };
+enum { OPTION_RANDOM_VOCAB = 1000, OPTION_LABELS, OPTION_PROBLEM, OPTION_MIMETIC };
 
 static const struct argp_option option_table[] = {
     {"head", 'H', "HEAD", 0, "none, qa, sequence, token or mlm (default: what the config says; none for a name)", 0},
@@ -30,6 +30,11 @@ static const struct argp_option option_table[] = {
     {"problem", OPTION_PROBLEM, "TYPE", 0, "single_label (default), multi_label or regression (sequence)", 0},
     {"vocab", 'v', "PATH", 0, "the tokenizer: a directory with tokenizer.json or vocab.txt, or such a file", 0},
     {"random-vocab", OPTION_RANDOM_VOCAB, NULL, 0, "make up a vocabulary of the config's size", 0},
+    {"mimetic", OPTION_MIMETIC, NULL, 0,
+     "attention that begins as in pre-trained encoders, heads for equal words and for neighbours: to train from "
+     "scratch on "
+     "little data (sets initializer_range)",
+     0},
     {"seed", 's', "N", 0, "of the weights (default 0)", 0},
     {"output", 'o', "DIR", 0, "where to write; a new or empty directory (required)", 0},
     {0},
@@ -67,8 +72,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_RANDOM_VOCAB:
         options->random_vocab = true;
         break;
+    case OPTION_MIMETIC:
+        options->initial.mimetic = true;
+        break;
     case 's':
-        options->seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
+        options->initial.seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
         break;
     case 'o':
         options->output = argument;
@@ -119,33 +127,6 @@ static int make_config(esp_context *ctx, const struct options *options, size_t v
     return espi_config_named(ctx, options->config, &changes, out);
 }
 
-/* The number of ids of the tokenizer at `path`, which may be a file. */
-static int tokenizer_size(esp_context *ctx, const char *path, size_t *out)
-{
-    esp_tokenizer *tokenizer;
-    int status = esp_tokenizer_open(ctx, path, &tokenizer);
-    if (status)
-        return status;
-    *out = esp_tokenizer_size(tokenizer);
-    esp_tokenizer_free(tokenizer);
-    return ESP_OK;
-}
-
-static int write_checkpoint(esp_context *ctx, const struct options *options, const struct espi_config *config,
-                            const char *tokenizer_directory)
-{
-    struct espi_params params = {0};
-    int status = espi_params_init(ctx, config, true, &params);
-    if (!status) {
-        espi_params_randomize(&params, config, options->seed);
-        status = cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written") : ESP_OK;
-    }
-    if (!status)
-        status = espi_checkpoint_write(ctx, config, &params, tokenizer_directory, options->output);
-    espi_params_clear(&params);
-    return status;
-}
-
 /* The tokenizer's files in a directory of their own: made up, or those of a single file such as vocab.txt. */
 static int write_tokenizer(esp_context *ctx, const struct options *options, size_t vocab_size, const char *directory)
 {
@@ -160,10 +141,10 @@ static int write_tokenizer(esp_context *ctx, const struct options *options, size
     return status;
 }
 
-static int write_with_tokenizer(esp_context *ctx, const struct options *options, const struct espi_config *config)
+static int write_with_tokenizer(esp_context *ctx, const struct options *options, struct espi_config *config)
 {
     if (options->vocab && espi_path_is_directory(options->vocab))
-        return write_checkpoint(ctx, options, config, options->vocab);
+        return espi_initial_write(ctx, config, options->vocab, &options->initial, options->output);
     const char *base = getenv("TMPDIR");
     char directory[ESPI_PATH_BYTES];
     base = base && *base ? base : "/tmp";
@@ -172,7 +153,7 @@ static int write_with_tokenizer(esp_context *ctx, const struct options *options,
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create a temporary directory (TMPDIR)", base);
     int status = write_tokenizer(ctx, options, config->vocab_size, directory);
     if (!status)
-        status = write_checkpoint(ctx, options, config, directory);
+        status = espi_initial_write(ctx, config, directory, &options->initial, options->output);
     int removed = espi_remove_tree(status ? NULL : ctx, directory);
     return status ? status : removed;
 }
@@ -184,7 +165,7 @@ static int init(esp_context *ctx, struct options *options)
     size_t vocab_size = 0;
     int status = read_labels(ctx, options, &arena);
     if (!status && options->vocab)
-        status = tokenizer_size(ctx, options->vocab, &vocab_size);
+        status = espi_initial_vocab_size(ctx, options->vocab, &vocab_size);
     if (!status)
         status = make_config(ctx, options, vocab_size, &config);
     if (!status)
@@ -225,7 +206,7 @@ int cmd_init(int argc, char **argv)
                                      NULL,
                                      list_configs,
                                      NULL};
-    struct options options = {0};
+    struct options options = {.initial.interrupted = cli_interrupted};
     cli_parse(&argp, "init", argc, argv, &options);
     cli_catch_signals(); // no temporary directory may stay behind
     esp_context *ctx = cli_context_new("init");

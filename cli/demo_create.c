@@ -9,12 +9,11 @@
 #include "create/compile.h"
 #include "create/demo/demo_baseline.h"
 #include "create/demo/demo_corpus.h"
-#include "create/demo/demo_initial.h"
 #include "create/examples.h"
+#include "create/initial.h"
 #include "create/train/trainer.h"
 #include "create/vocab_trainer.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 enum { VOCABULARY = 1500, CALIBRATION = 128, POSITIONS = 160 };
@@ -116,22 +115,33 @@ int demo_write_json(esp_context *ctx, json_t *json, const char *path)
 static int write_config(esp_context *ctx, const struct demo *demo, const char *path)
 {
     const struct demo_size *size = demo->size;
-    json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:f, s:i}", "model_type",
-                             "distilbert", "vocab_size", (json_int_t)VOCABULARY, "dim", (json_int_t)size->hidden,
-                             "n_layers", (json_int_t)size->layers, "n_heads", (json_int_t)size->heads, "hidden_dim",
-                             (json_int_t)size->intermediate, "max_position_embeddings", (json_int_t)POSITIONS,
-                             "activation", "gelu", "initializer_range", 0.8 / sqrt((double)size->hidden), "dropout",
-                             0.0, "attention_dropout", 0.0, "qa_dropout", 0.0, "pad_token_id", 0);
+    json_t *json =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:i}", "model_type", "distilbert",
+                  "vocab_size", (json_int_t)VOCABULARY, "dim", (json_int_t)size->hidden, "n_layers",
+                  (json_int_t)size->layers, "n_heads", (json_int_t)size->heads, "hidden_dim",
+                  (json_int_t)size->intermediate, "max_position_embeddings", (json_int_t)POSITIONS, "activation",
+                  "gelu", "dropout", 0.0, "attention_dropout", 0.0, "qa_dropout", 0.0, "pad_token_id", 0);
     return demo_write_json(ctx, json, path);
 }
 
 static int write_initial(esp_context *ctx, const struct demo *demo, const char *path)
 {
-    struct place config, vocabulary;
-    int status = find(ctx, demo, DEMO_CONFIG, &config);
+    const struct espi_initial initial = {.seed = demo->seed, .mimetic = true, .interrupted = cli_interrupted};
+    const struct espi_head_options head = {.head = ESPI_HEAD_NONE};
+    struct espi_config_changes changes = {.head = &head};
+    struct espi_config config = {0};
+    struct place shape, vocabulary;
+    int status = find(ctx, demo, DEMO_CONFIG, &shape);
     if (!status)
         status = find(ctx, demo, DEMO_VOCABULARY, &vocabulary);
-    return status ? status : espi_demo_initial_write(ctx, config.path, vocabulary.path, demo->seed, path);
+    if (!status)
+        status = espi_initial_vocab_size(ctx, vocabulary.path, &changes.vocab_size);
+    if (!status)
+        status = espi_config_named(ctx, shape.path, &changes, &config);
+    if (!status)
+        status = espi_initial_write(ctx, &config, vocabulary.path, &initial, path);
+    espi_config_clear(&config);
+    return status;
 }
 
 /* What all stages of training have in common. */

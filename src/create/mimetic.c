@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "create/demo/demo_initial.h"
-
-#include "model/checkpoint.h"
-#include "text/tokenizer.h"
+#include "create/mimetic.h"
 
 #include <math.h>
 #include <string.h>
@@ -52,35 +49,14 @@ static void tie_keys(const struct espi_params *params, const struct espi_config 
     }
 }
 
-static int make_config(esp_context *ctx, const char *path, const char *tokenizer_path, struct espi_config *config)
+float espi_mimetic_range(size_t hidden)
 {
-    esp_tokenizer *tokenizer;
-    int status = esp_tokenizer_open(ctx, tokenizer_path, &tokenizer);
-    if (status)
-        return status;
-    const struct espi_head_options head = {.head = ESPI_HEAD_NONE};
-    const struct espi_config_changes changes = {.head = &head, .vocab_size = esp_tokenizer_size(tokenizer)};
-    status = espi_config_named(ctx, path, &changes, config);
-    esp_tokenizer_free(tokenizer);
-    return status;
+    return (float)(0.8 / sqrt((double)hidden));
 }
 
-int espi_demo_initial_write(esp_context *ctx, const char *config_path, const char *tokenizer, uint64_t seed,
-                            const char *directory)
+void espi_params_mimetic(const struct espi_params *params, const struct espi_config *config)
 {
-    struct espi_config config = {0};
-    struct espi_params params = {0};
-    int status = make_config(ctx, config_path, tokenizer, &config);
-    if (!status)
-        status = espi_params_init(ctx, &config, true, &params);
-    if (!status) {
-        espi_params_randomize(&params, &config, seed);
-        fill_embeddings(&params, &config);
-        for (size_t layer = 0; layer < config.layers; layer++)
-            tie_keys(&params, &config, layer);
-        status = espi_checkpoint_write(ctx, &config, &params, tokenizer, directory);
-    }
-    espi_params_clear(&params);
-    espi_config_clear(&config);
-    return status;
+    fill_embeddings(params, config);
+    for (size_t layer = 0; layer < config->layers; layer++)
+        tie_keys(params, config, layer);
 }
