@@ -61,6 +61,7 @@ static void report(struct cli_kernels *bench, const struct cli_kernel_case *time
                    double seconds, double ratio)
 {
     double gops = timed->operations * 1e-9 / seconds, gbytes = timed->bytes * 1e-9 / seconds;
+    bench->timed++;
     if (!bench->list) {
         printf("%-28s %-13s %5zu x %-5zu %6zu %5.2f %10.1f", timed->kernel->name, timed->what, timed->rows,
                timed->columns, timed->tokens, timed->kept, seconds * 1e6);
@@ -142,5 +143,8 @@ int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, json_t
     if (!bench.status)
         cli_bench_panels(&bench);
     espi_arena_clear(&bench.memory);
+    if (!bench.status && only && !bench.timed)
+        bench.status =
+            espi_fail(ctx, ESP_ERR_ARGUMENT, "--only: no kernel version of this CPU has \"%s\" in its name", only);
     return bench.status;
 }

@@ -27,6 +27,7 @@ struct cli_kernels {
     double seconds;
     json_t *list;             // NULL: print
     struct espi_arena memory; // of the case at hand
+    size_t timed;             // cases so far
     int status;               // once not ESP_OK nothing is timed any more
 };
 

@@ -2,6 +2,7 @@
  * espalier compile CKPT -o FILE: one int8 file that the runtime maps. */
 #include "cli.h"
 
+#include "base/file.h"
 #include "base/size.h"
 #include "create/smooth.h"
 #include "create/train/fake_quant.h"
@@ -22,16 +23,17 @@ enum activations {
 
 struct options {
     const char *checkpoint, *output, *calibrate;
-    size_t samples;
+    size_t samples; // 0: DEFAULT_SAMPLES
     enum espi_calibration method;
     double percentile;
     double smooth; // below 0: no
     enum activations activations;
     enum espi_precision precision;
     bool search; // for the layers that stay in higher precision
+    bool fallback_given;
     struct cli_precision_options find;
     enum espi_sparse_choice sparse;
-    bool json;
+    bool json, quiet;
     struct cli_task_options task;
 };
 
@@ -80,6 +82,7 @@ static const struct argp_option option_table[] = {
     {"fallback", OPTION_FALLBACK, "P", 0, "the higher precision: fp32 (default) or bf16", 1},
     {"time-limit", OPTION_TIME_LIMIT, "S", 0, "stop searching after this many seconds and take the best found", 1},
     {"json", 'j', NULL, 0, "print one JSON object", 0},
+    {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
     {0},
 };
 
@@ -98,18 +101,21 @@ static double parse_share(struct argp_state *state, const char *option, const ch
 
 static void check_options(struct argp_state *state, const struct options *options)
 {
+    const struct cli_precision_options *find = &options->find;
     if (!options->checkpoint)
         argp_error(state, "expected a CKPT: a checkpoint directory");
     if (!options->output)
         argp_error(state, "--output: expected a file to write");
     if (options->search != (options->find.data != NULL))
         argp_error(state, "--max-drop and --eval go together: how much may be lost, and on which data");
+    if (!options->search && (find->limit || find->search.seconds > 0 || options->fallback_given))
+        argp_error(state, "--eval-limit, --fallback and --time-limit need --max-drop: the search they are of");
     if (options->search && options->precision != ESPI_INT8)
         argp_error(state, "--max-drop chooses the precisions: --precision does not go with it");
     if (options->smooth >= 0 && !options->calibrate)
         argp_error(state, "--smooth needs --calibrate: the data to find uneven channels on");
-    if (options->method != ESPI_CALIBRATE_MINMAX && !options->calibrate)
-        argp_error(state, "--method and --percentile need --calibrate: the data to find ranges on");
+    if ((options->method != ESPI_CALIBRATE_MINMAX || options->samples) && !options->calibrate)
+        argp_error(state, "--method, --percentile and --samples need --calibrate: the data to find ranges on");
 }
 
 static error_t parse_search_option(int key, char *argument, struct argp_state *state)
@@ -130,6 +136,7 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
         break;
     case OPTION_FALLBACK:
         find->search.fallback = cli_parse_word(state, "fallback", argument, fallbacks) ? ESPI_BF16 : ESPI_FP32;
+        options->fallback_given = true;
         break;
     case OPTION_TIME_LIMIT:
         find->search.seconds = cli_parse_number(state, "time-limit", argument, 0.001, 1e9);
@@ -149,7 +156,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     struct options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->task;
+        state->child_inputs[0] = state->child_inputs[1] = &options->task;
         break;
     case 'o':
         options->output = argument;
@@ -181,6 +188,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case 'j':
         options->json = true;
+        break;
+    case 'q':
+        options->quiet = true;
         break;
     case ARGP_KEY_ARG:
         cli_take_argument(state, "CKPT", argument, &options->checkpoint);
@@ -318,10 +328,12 @@ static int calibrate(esp_context *ctx, struct work *work, const struct espi_exam
 {
     const struct options *options = work->options;
     struct espi_calibrate_options how = {
-        .method = options->method, .percentile = options->percentile, .team = work->team};
+        .method = options->method,
+        .percentile = options->percentile,
+        .pass = {.team = work->team, .progress = options->quiet ? NULL : stderr, .interrupted = cli_interrupted}};
     int status = ESP_OK;
     if (options->smooth >= 0)
-        status = espi_smooth(ctx, &work->checkpoint, examples->batches, examples->count, options->smooth, work->team,
+        status = espi_smooth(ctx, &work->checkpoint, examples->batches, examples->count, options->smooth, &how.pass,
                              &work->factors);
     if (status || options->activations == ACTIVATIONS_PER_TOKEN)
         return status;
@@ -338,7 +350,8 @@ static int find_points(esp_context *ctx, struct work *work)
     struct espi_examples examples;
     if (!options->calibrate)
         return options->activations == ACTIVATIONS_PER_TOKEN ? ESP_OK : read_points(ctx, work);
-    int status = espi_examples_read(ctx, &work->job, options->calibrate, options->samples, &examples);
+    int status = espi_examples_read(ctx, &work->job, options->calibrate,
+                                    options->samples ? options->samples : DEFAULT_SAMPLES, &examples);
     if (!status)
         status = calibrate(ctx, work, &examples);
     espi_examples_clear(&examples);
@@ -354,6 +367,7 @@ static int find_precisions(esp_context *ctx, struct work *work, const struct esp
         return status;
     find.examples = &examples;
     find.batch_tokens = work->options->task.batch_tokens;
+    find.progress = work->options->quiet ? NULL : stderr;
     find.may_per_token = work->options->activations == ACTIVATIONS_DEFAULT;
     status = cli_precision_find(ctx, &work->checkpoint, how, &work->job, work->team, &find, work->precisions,
                                 &work->report.reference, &work->report.per_token, &work->report.search);
@@ -381,7 +395,25 @@ static int compile(esp_context *ctx, struct work *work)
         status = find_precisions(ctx, work, &how);
     if (work->report.per_token)
         how.points = NULL;
+    if (!status && cli_interrupted())
+        status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written");
     return status ? status : espi_compile(ctx, &work->checkpoint, &how, options->output, &work->report.file);
+}
+
+/* Asked before the work, so that a bad name does not cost it, nor a slip of the hand the weights of a model. */
+static int check_output(esp_context *ctx, const char *path)
+{
+    struct espi_output output;
+    struct espi_map there = {0};
+    if (!espi_map_open(NULL, path, &there) && there.bytes && !espi_esp_is_file(path)) {
+        espi_map_close(&there);
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "--output: %s: expected a new file, or a compiled one to replace, found another file", path);
+    }
+    espi_map_close(&there);
+    int status = espi_output_create(ctx, &output, path);
+    espi_output_abort(&output);
+    return status;
 }
 
 static int prepare(esp_context *ctx, struct work *work)
@@ -389,7 +421,9 @@ static int prepare(esp_context *ctx, struct work *work)
     const struct options *options = work->options;
     const struct espi_config *config = &work->checkpoint.config;
     bool reads = options->calibrate || options->search;
-    int status = espi_checkpoint_read(ctx, options->checkpoint, &work->checkpoint);
+    int status = check_output(ctx, options->output);
+    if (!status)
+        status = espi_checkpoint_read(ctx, options->checkpoint, &work->checkpoint);
     if (!status) {
         status = esp_tokenizer_open(ctx, options->checkpoint, &work->tokenizer);
         if (status == ESP_ERR_NOT_FOUND && !reads) // for raw ids
@@ -427,7 +461,8 @@ static int run(esp_context *ctx, const struct options *options)
 
 int cmd_compile(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&cli_task_argp, 0, "Calibration data:", 0}, {0}};
+    static const struct argp_child children[] = {
+        {&cli_task_argp, 0, "Data for --calibrate and --eval:", 0}, {&cli_data_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {option_table,
                                      parse_option,
                                      "CKPT",
@@ -436,8 +471,7 @@ int cmd_compile(int argc, char **argv)
                                      children,
                                      NULL,
                                      NULL};
-    struct options options = {
-        .samples = DEFAULT_SAMPLES, .percentile = DEFAULT_PERCENTILE, .smooth = -1, .find.search.fallback = ESPI_FP32};
+    struct options options = {.percentile = DEFAULT_PERCENTILE, .smooth = -1, .find.search.fallback = ESPI_FP32};
     cli_parse(&argp, "compile", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("compile");

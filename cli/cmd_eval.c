@@ -5,6 +5,7 @@
 #include "predictions.h"
 #include "task_options.h"
 
+#include "base/file.h"
 #include "tasks/evaluate.h"
 
 #include <string.h>
@@ -51,7 +52,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->quiet = true;
         break;
     case ARGP_KEY_INIT:
-        state->child_inputs[0] = &options->task;
+        state->child_inputs[0] = state->child_inputs[1] = &options->task;
         break;
     case ARGP_KEY_ARG:
         cli_take_argument(state, "MODEL", argument, &options->model);
@@ -99,6 +100,9 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
         how.engine = model.engine;
         status = espi_job_init(ctx, &job, task, model.tokenizer, config, &task_options);
     }
+    if (!status && options->save && espi_path_same(options->save, options->data))
+        status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--save: expected another file than --data, found %s for both",
+                           options->save);
     if (!status && options->save)
         status = cli_predictions_create(ctx, &predictions, job.task, options->save);
     if (!status)
@@ -151,7 +155,7 @@ static void print_report(const json_t *report, int indent)
 
 int cmd_eval(int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&cli_task_argp, 0, NULL, 0}, {0}};
+    static const struct argp_child children[] = {{&cli_task_argp, 0, NULL, 0}, {&cli_data_argp, 0, NULL, 0}, {0}};
     static const struct argp argp = {
         option_table,
         parse_option,

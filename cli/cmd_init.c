@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "create/initial.h"
 #include "create/random_vocab.h"
+#include "create/train/train_options.h"
 #include "text/tokenizer.h"
 
 #include <errno.h>
@@ -15,9 +16,9 @@
 #include <unistd.h>
 
 struct options {
-    const char *config, *output, *vocab, *problem;
+    const char *config, *output, *vocab;
     char *labels;
-    bool random_vocab, head_given;
+    bool random_vocab, head_given, problem_given;
     struct espi_head_options head;
     struct espi_initial initial;
 };
@@ -27,7 +28,7 @@ enum { OPTION_RANDOM_VOCAB = 1000, OPTION_LABELS, OPTION_PROBLEM, OPTION_MIMETIC
 static const struct argp_option option_table[] = {
     {"head", 'H', "HEAD", 0, "none, qa, sequence, token or mlm (default: what the config says; none for a name)", 0},
     {"labels", OPTION_LABELS, "LIST", 0, "label names with commas between them, or their number (sequence, token)", 0},
-    {"problem", OPTION_PROBLEM, "TYPE", 0, "single_label (default), multi_label or regression (sequence)", 0},
+    {"problem", OPTION_PROBLEM, "TYPE", 0, "single-label (default), multi-label or regression (sequence)", 0},
     {"vocab", 'v', "PATH", 0, "the tokenizer: a directory with tokenizer.json or vocab.txt, or such a file", 0},
     {"random-vocab", OPTION_RANDOM_VOCAB, NULL, 0, "make up a vocabulary of the config's size", 0},
     {"mimetic", OPTION_MIMETIC, NULL, 0,
@@ -48,12 +49,16 @@ static void check_options(struct argp_state *state, const struct options *option
         argp_error(state, "--output: expected a directory to write");
     if (!options->vocab == !options->random_vocab)
         argp_error(state, "expected either --vocab or --random-vocab");
+    bool sequence = options->head_given && options->head.head == ESPI_HEAD_SEQUENCE;
+    if (options->labels && !sequence && !(options->head_given && options->head.head == ESPI_HEAD_TOKEN))
+        argp_error(state, "--labels goes with --head sequence or token");
+    if (options->problem_given && !sequence)
+        argp_error(state, "--problem goes with --head sequence");
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm", NULL};
-    static const char *const problems[] = {"single_label", "multi_label", "regression", NULL};
     struct options *options = state->input;
     switch (key) {
     case 'H':
@@ -64,7 +69,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->labels = argument;
         break;
     case OPTION_PROBLEM:
-        options->head.problem = (enum espi_problem)cli_parse_word(state, "problem", argument, problems);
+        options->head.problem = (enum espi_problem)cli_parse_word(state, "problem", argument, espi_problem_words);
+        options->problem_given = true;
         break;
     case 'v':
         options->vocab = argument;
@@ -111,8 +117,15 @@ static int read_labels(esp_context *ctx, struct options *options, struct espi_ar
     if (!names)
         return ESP_ERR_MEMORY;
     char *rest = options->labels;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         names[i] = strsep(&rest, ",");
+        bool other = *names[i] != 0;
+        for (size_t j = 0; other && j < i; j++)
+            other = strcmp(names[i], names[j]) != 0;
+        if (!other)
+            return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                             "--labels: expected another name for each, found \"%s\" as name %zu", names[i], i + 1);
+    }
     options->head.labels = count;
     options->head.label_names = names;
     return ESP_OK;

@@ -168,7 +168,11 @@ static int prune(esp_context *ctx, struct options *options)
         status = espi_prune_one_shot(ctx, &options->train, &run, &checkpoint);
     if (status)
         return status;
-    status = espi_checkpoint_write(ctx, &checkpoint.config, &checkpoint.params, options->train.model, options->output);
+    if (cli_interrupted())
+        status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written");
+    if (!status)
+        status =
+            espi_checkpoint_write(ctx, &checkpoint.config, &checkpoint.params, options->train.model, options->output);
     if (!status)
         status = print_report(ctx, options, &checkpoint);
     espi_checkpoint_clear(&checkpoint);

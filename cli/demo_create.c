@@ -242,7 +242,8 @@ static int calibrate(esp_context *ctx, const struct demo *demo, const char *data
         status = espi_team_new(ctx, demo->threads, &c->team);
     if (status)
         return status;
-    const struct espi_calibrate_options how = {.method = ESPI_CALIBRATE_MINMAX, .team = c->team};
+    const struct espi_calibrate_options how = {.method = ESPI_CALIBRATE_MINMAX,
+                                               .pass = {.team = c->team, .interrupted = cli_interrupted}};
     c->points = espi_calloc(ctx, c->checkpoint.config.layers, sizeof *c->points);
     return c->points ? espi_calibrate(ctx, &c->checkpoint, c->examples.batches, c->examples.count, &how, c->points)
                      : ESP_ERR_MEMORY;

@@ -4,9 +4,11 @@
 
 #include "base/size.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct command {
     const char *name, *summary;
@@ -31,8 +33,18 @@ static void print_help(FILE *stream)
                     "Exit status: 0 ok, 1 failed, 2 wrong usage.\n");
 }
 
+/* A program started without one of its standard streams must not get a file of its own under that number, which messages
+ * would then be written into. Whoever uses what takes the place fails. */
+static void fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(CLI_FAILED);
+}
+
 int main(int argc, char **argv)
 {
+    fill_standard_streams();
     signal(SIGXFSZ, SIG_IGN); // a write beyond a limit is an error to report, as on a full disk
     if (argc < 2) {
         print_help(stderr);

@@ -120,7 +120,7 @@ static int evaluate(esp_context *ctx, const struct finding *f, struct espi_engin
                                          .path = f->options->data,
                                          .limit = f->options->limit,
                                          .batch_tokens = f->options->batch_tokens,
-                                         .progress = stderr,
+                                         .progress = f->options->progress,
                                          .interrupted = cli_interrupted};
     json_t *report;
     int status = espi_evaluate(ctx, &evaluation, &report);

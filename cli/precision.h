@@ -14,6 +14,7 @@ struct cli_precision_options {
     size_t limit;                         // examples of it; 0: all
     bool may_per_token;                   // static ranges may be given up for a range per token
     size_t batch_tokens;                  // 0: the pipeline's default
+    FILE *progress;                       // NULL: none
     const struct espi_examples *examples; // for the sensitivity of layers
 };
 

@@ -80,6 +80,24 @@ static int grow_batch(esp_context *ctx, struct raw *raw, size_t count)
     return status;
 }
 
+/* Padding is left out, not masked: a mask may only say so. */
+static int check_mask(esp_context *ctx, const struct espi_json *line, size_t count)
+{
+    struct espi_json mask = espi_json_at(line, "attention_mask");
+    int status = mask.value ? espi_json_expect_array(ctx, &mask) : ESP_OK;
+    if (status || !mask.value)
+        return status;
+    if (espi_json_length(&mask) != count)
+        return espi_json_fail(ctx, &mask, "expected %zu values as input_ids has, found %zu", count,
+                              espi_json_length(&mask));
+    for (size_t i = 0; i < count; i++) {
+        struct espi_json item = espi_json_item(&mask, i);
+        if (!json_is_integer(item.value) || json_integer_value(item.value) != 1)
+            return espi_json_fail(ctx, &item, "expected 1: padding is to be left out of input_ids");
+    }
+    return ESP_OK;
+}
+
 /* Appends the line's sequence to the batch; nothing is appended on failure. */
 static int append_sequence(esp_context *ctx, struct raw *raw, const struct espi_json *line)
 {
@@ -96,7 +114,9 @@ static int append_sequence(esp_context *ctx, struct raw *raw, const struct espi_
     if (types.value && espi_json_length(&types) != count)
         return espi_json_fail(ctx, &types, "expected %zu values as input_ids has, found %zu", count,
                               espi_json_length(&types));
-    status = grow_batch(ctx, raw, count);
+    status = check_mask(ctx, line, count);
+    if (!status)
+        status = grow_batch(ctx, raw, count);
     if (!status)
         status = read_integers(ctx, &ids, (int64_t)config->vocab_size - 1, raw->ids + raw->tokens, NULL);
     if (!status)

@@ -32,7 +32,7 @@ enum {
     OPTION_SEED,
 };
 
-static const struct argp_option option_table[] = {
+static const struct argp_option task_table[] = {
     {"task", 't', "TASK", 0, "qa, classify, tag, embed or mlm (default: what the model's head is for)", 1},
     {"threads", OPTION_THREADS, "N", 0, "threads (default: ESPALIER_THREADS, else all cores this process may use)", 1},
     {"batch-tokens", OPTION_BATCH_TOKENS, "N", 0, "most tokens of a batch (default 4096)", 1},
@@ -42,7 +42,6 @@ static const struct argp_option option_table[] = {
     {0, 0, NULL, 0, "Question answering:", 2},
     {"max-question-length", OPTION_MAX_QUESTION, "N", 0, "tokens a question may have (default 64)", 2},
     {"max-answer-length", OPTION_MAX_ANSWER, "N", 0, "tokens an answer may have (default 15; eval 30)", 2},
-    {"n-best", OPTION_N_BEST, "N", 0, "spans considered of a window when evaluating (default 20)", 2},
     {"handle-impossible", OPTION_IMPOSSIBLE, NULL, 0, "\"\" is a possible answer", 2},
     {"null-threshold", OPTION_NULL_THRESHOLD, "X", 0, "\"\" must score higher by more than this (default 0)", 2},
     {"no-align-words", OPTION_NO_ALIGN, NULL, 0, "answers may begin or end inside a word", 2},
@@ -50,6 +49,12 @@ static const struct argp_option option_table[] = {
     {"function", OPTION_FUNCTION, "NAME", 0, "softmax, sigmoid or none (default: by the model's problem type)", 3},
     {"aggregation", OPTION_AGGREGATION, "NAME", 0, "none (default), simple, first, average or max", 3},
     {"ignore-label", OPTION_IGNORE_LABEL, "LABEL", 0, "tag left out of answers (default O); may be repeated", 3},
+    {0},
+};
+
+/* What is read or scored only with a data set. */
+static const struct argp_option data_table[] = {
+    {"n-best", OPTION_N_BEST, "N", 0, "spans considered of a window when evaluating (default 20)", 2},
     {0, 0, NULL, 0, "Data files (a column is a name, or a number from 1):", 4},
     {"format", OPTION_FORMAT, "NAME", 0, "auto (default), tsv, csv or jsonl", 4},
     {"text-column", OPTION_TEXT, "COLUMN", 0, "the text (default: by well-known names)", 4},
@@ -59,7 +64,7 @@ static const struct argp_option option_table[] = {
     {0, 0, NULL, 0, "Masked language model:", 5},
     {"pack", OPTION_PACK, "UNIT", 0,
      "what a window of text does not reach beyond: document (default; blank lines part them), file or line", 5},
-    {"mask-probability", OPTION_MASK_PROBABILITY, "P", 0, "share of tokens masked by eval (default 0.15)", 5},
+    {"mask-probability", OPTION_MASK_PROBABILITY, "P", 0, "share of tokens masked (default 0.15)", 5},
     {"seed", OPTION_SEED, "N", 0, "of the masking (default 0)", 5},
     {0},
 };
@@ -91,9 +96,6 @@ static bool parse_qa(struct espi_task_options *o, int key, char *argument, struc
         return true;
     case OPTION_MAX_ANSWER:
         o->max_answer_length = cli_parse_size(state, "max-answer-length", argument, 1, 1 << 20);
-        return true;
-    case OPTION_N_BEST:
-        o->n_best = cli_parse_size(state, "n-best", argument, 1, 1000);
         return true;
     case OPTION_IMPOSSIBLE:
         o->handle_impossible = true;
@@ -129,40 +131,7 @@ static bool parse_labels(struct espi_task_options *o, int key, char *argument, s
     }
 }
 
-static bool parse_data(struct espi_task_options *o, int key, char *argument, struct argp_state *state)
-{
-    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", NULL};
-    switch (key) {
-    case OPTION_FORMAT:
-        o->format = (enum espi_format)cli_parse_word(state, "format", argument, formats);
-        return true;
-    case OPTION_TEXT:
-        o->text_column = argument;
-        return true;
-    case OPTION_PAIR:
-        o->pair_column = argument;
-        return true;
-    case OPTION_LABEL:
-        o->label_column = argument;
-        return true;
-    case OPTION_WORD:
-        o->word_column = argument;
-        return true;
-    case OPTION_PACK:
-        o->pack = (enum espi_pack)cli_parse_word(state, "pack", argument, espi_pack_words);
-        return true;
-    case OPTION_MASK_PROBABILITY:
-        o->mask_probability = cli_parse_number(state, "mask-probability", argument, 0.001, 1);
-        return true;
-    case OPTION_SEED:
-        o->seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
-        return true;
-    default:
-        return false;
-    }
-}
-
-static error_t parse_option(int key, char *argument, struct argp_state *state)
+static error_t parse_task_option(int key, char *argument, struct argp_state *state)
 {
     struct cli_task_options *options = state->input;
     struct espi_task_options *o = &options->task_options;
@@ -188,11 +157,47 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         o->top_k = strcmp(argument, "all") == 0 ? ESPI_ALL : cli_parse_size(state, "top-k", argument, 1, 1 << 20);
         return 0;
     default:
-        return parse_qa(o, key, argument, state) || parse_labels(o, key, argument, state) ||
-                       parse_data(o, key, argument, state)
-                   ? 0
-                   : ARGP_ERR_UNKNOWN;
+        return parse_qa(o, key, argument, state) || parse_labels(o, key, argument, state) ? 0 : ARGP_ERR_UNKNOWN;
     }
 }
 
-const struct argp cli_task_argp = {option_table, parse_option, NULL, NULL, NULL, NULL, NULL};
+static error_t parse_data_option(int key, char *argument, struct argp_state *state)
+{
+    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", NULL};
+    struct cli_task_options *options = state->input;
+    struct espi_task_options *o = &options->task_options;
+    switch (key) {
+    case OPTION_N_BEST:
+        o->n_best = cli_parse_size(state, "n-best", argument, 1, 1000);
+        return 0;
+    case OPTION_FORMAT:
+        o->format = (enum espi_format)cli_parse_word(state, "format", argument, formats);
+        return 0;
+    case OPTION_TEXT:
+        o->text_column = argument;
+        return 0;
+    case OPTION_PAIR:
+        o->pair_column = argument;
+        return 0;
+    case OPTION_LABEL:
+        o->label_column = argument;
+        return 0;
+    case OPTION_WORD:
+        o->word_column = argument;
+        return 0;
+    case OPTION_PACK:
+        o->pack = (enum espi_pack)cli_parse_word(state, "pack", argument, espi_pack_words);
+        return 0;
+    case OPTION_MASK_PROBABILITY:
+        o->mask_probability = cli_parse_number(state, "mask-probability", argument, 0.001, 1);
+        return 0;
+    case OPTION_SEED:
+        o->seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp cli_task_argp = {task_table, parse_task_option, NULL, NULL, NULL, NULL, NULL};
+const struct argp cli_data_argp = {data_table, parse_data_option, NULL, NULL, NULL, NULL, NULL};

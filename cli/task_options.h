@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The options of tasks, shared by run and eval as an argp child. */
+ * The options of tasks, shared by run, eval and compile as argp children. */
 #ifndef ESPI_CLI_TASK_OPTIONS_H
 #define ESPI_CLI_TASK_OPTIONS_H
 
@@ -14,7 +14,8 @@ struct cli_task_options {
     struct espi_task_options task_options;
 };
 
-/* Its parser's input is a struct cli_task_options (set state->child_inputs in ARGP_KEY_INIT). */
-extern const struct argp cli_task_argp;
+/* Of a model's task, and of the data sets it is evaluated on. The input of both parsers is a struct cli_task_options (set
+ * state->child_inputs in ARGP_KEY_INIT). */
+extern const struct argp cli_task_argp, cli_data_argp;
 
 #endif

@@ -21,6 +21,8 @@ void espi_map_close(struct espi_map *map);
 
 bool espi_path_exists(const char *path);
 bool espi_path_is_directory(const char *path);
+/* Both are there, and are one file. */
+bool espi_path_same(const char *a, const char *b);
 
 /* "directory/name" in the given buffer; ESP_ERR_LIMIT when it does not fit. */
 enum { ESPI_PATH_BYTES = 4096 };
@@ -46,7 +48,7 @@ int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines
 /* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_LIMIT (line over 1 GiB), ESP_ERR_MEMORY, ESP_ERR_CANCELLED (a
  * signal came while waiting). */
 int espi_lines_next(esp_context *ctx, struct espi_lines *lines) ESPI_NODISCARD;
-/* True when the next line is not there yet, so that asking for it would wait. */
+/* True when no further line with anything but white space is there yet, so that asking for it would wait. */
 bool espi_lines_would_wait(const struct espi_lines *lines);
 void espi_lines_close(struct espi_lines *lines); // a zeroed struct is fine
 

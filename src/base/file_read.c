@@ -72,6 +72,13 @@ bool espi_path_is_directory(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+bool espi_path_same(const char *a, const char *b)
+{
+    struct stat first, second;
+    return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
 int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *directory, const char *name)
 {
     size_t length = strlen(directory);
@@ -155,10 +162,18 @@ int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
     return 1;
 }
 
+/* Whether a complete line with something in it is in the buffer. */
+static bool has_line(const struct espi_lines *lines)
+{
+    size_t at = lines->begin;
+    while (at < lines->end && memchr(" \t\r\n", lines->buffer[at], 4))
+        at++;
+    return at < lines->end && memchr(lines->buffer + at, '\n', lines->end - at);
+}
+
 bool espi_lines_would_wait(const struct espi_lines *lines)
 {
-    if (lines->ended ||
-        (lines->end > lines->begin && memchr(lines->buffer + lines->begin, '\n', lines->end - lines->begin)))
+    if (lines->ended || has_line(lines))
         return false;
     struct pollfd input = {.fd = lines->fd, .events = POLLIN};
     return poll(&input, 1, 0) == 0;

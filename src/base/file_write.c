@@ -49,6 +49,8 @@ static mode_t creation_mode(mode_t full)
 int espi_output_create(esp_context *ctx, struct espi_output *output, const char *path)
 {
     *output = (struct espi_output){0};
+    if (!*path)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "output: expected a file name, found an empty one");
     if (espi_path_is_directory(path))
         return espi_fail(ctx, ESP_ERR_IO, "%s: expected a file name, found a directory", path);
     char temporary[ESPI_PATH_BYTES];

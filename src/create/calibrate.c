@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/calibrate.h"
 
+#include "base/progress.h"
 #include "create/encoder.h"
 #include "create/histogram.h"
 #include "create/quantize.h"
@@ -78,8 +79,10 @@ static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, 
         observe(range + part, tokens, columns, part * columns / 3, columns / 3, x);
 }
 
-int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count)
+int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
+                       const char *label, const struct espi_calibrate_pass *pass)
 {
+    struct espi_progress progress = {.stream = pass->progress, .label = label, .unit = "batches", .total = count};
     size_t most = 0;
     for (size_t i = 0; i < count; i++)
         most = examples[i].tokens > most ? examples[i].tokens : most;
@@ -87,8 +90,12 @@ int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struc
     int status = hidden ? ESP_OK : ESP_ERR_MEMORY;
     for (size_t i = 0; !status && i < count; i++) {
         struct espi_wanted wanted = {.result = ESPI_RESULT_HIDDEN, .out = hidden};
-        status = engine->run(engine, ctx, &examples[i], &wanted);
+        espi_progress_update(&progress, i, NULL);
+        status = pass->interrupted && pass->interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted")
+                                                          : engine->run(engine, ctx, &examples[i], &wanted);
+        progress.done = i + !status;
     }
+    espi_progress_end(&progress, NULL);
     free(hidden);
     return status;
 }
@@ -121,7 +128,7 @@ static int narrow_ranges(esp_context *ctx, struct espi_engine *engine, const str
         return ESP_ERR_MEMORY;
     for (size_t i = 0; i < all; i++)
         ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT].bins = bins + i * ESPI_BINS;
-    int status = espi_calibrate_run(ctx, engine, examples, count);
+    int status = espi_calibrate_run(ctx, engine, examples, count, "ranges, second pass", &options->pass);
     for (size_t i = 0; !status && i < all; i++)
         narrow(&ranges[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT], options);
     free(bins);
@@ -132,11 +139,11 @@ static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoin
                        size_t count, const struct espi_calibrate_options *options, struct watch *watch)
 {
     struct espi_engine *engine;
-    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, options->team, &engine);
+    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, options->pass.team, &engine);
     if (status)
         return status;
     espi_encoder_set_tap(engine, tap, watch);
-    status = espi_calibrate_run(ctx, engine, examples, count);
+    status = espi_calibrate_run(ctx, engine, examples, count, "ranges", &options->pass);
     if (!status && options->method != ESPI_CALIBRATE_MINMAX)
         status = narrow_ranges(ctx, engine, examples, count, options, watch->ranges);
     engine->free(engine);

@@ -9,6 +9,8 @@
 #include "model/engine.h"
 #include "model/esp_model.h"
 
+#include <stdio.h>
+
 enum espi_calibration {
     ESPI_CALIBRATE_MINMAX,     // the whole range seen
     ESPI_CALIBRATE_PERCENTILE, // without the values beyond the percentile on either side
@@ -17,11 +19,18 @@ enum espi_calibration {
     ESPI_CALIBRATE_MSE,     // the range with the least squared error
 };
 
+/* How a pass over example batches runs. */
+struct espi_calibrate_pass {
+    struct espi_team *team;    // NULL: one thread
+    FILE *progress;            // NULL: none
+    bool (*interrupted)(void); // asked between batches, then ESP_ERR_CANCELLED; may be NULL
+};
+
 struct espi_calibrate_options {
     enum espi_calibration method;
     double percentile;    // PERCENTILE: above 50, at most 100, for example 99.99
     const float *factors; // of espi_smooth, with which the inputs of linear layers become bytes; NULL: none
-    struct espi_team *team;
+    struct espi_calibrate_pass pass;
 };
 
 /* Fills points (layers). The examples run once for MINMAX, else twice. ESP_ERR_ARGUMENT: no examples, or a percentile
@@ -30,8 +39,8 @@ int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, c
                    size_t count, const struct espi_calibrate_options *options,
                    struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
 
-/* Runs an encoder on all batches, for what its tap sees. */
-int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples,
-                       size_t count) ESPI_NODISCARD;
+/* Runs an encoder on all batches, for what its tap sees. `label` names the pass in its progress. */
+int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
+                       const char *label, const struct espi_calibrate_pass *pass) ESPI_NODISCARD;
 
 #endif

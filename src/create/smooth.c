@@ -55,14 +55,14 @@ static void note_peaks(void *argument, size_t layer, enum espi_tap tap, size_t t
 }
 
 static int find_peaks(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *batches,
-                      size_t count, struct espi_team *team, struct peaks *peaks)
+                      size_t count, const struct espi_calibrate_pass *pass, struct peaks *peaks)
 {
     struct espi_engine *engine;
-    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, team, &engine);
+    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, pass->team, &engine);
     if (status)
         return status;
     espi_encoder_set_tap(engine, note_peaks, peaks);
-    status = espi_calibrate_run(ctx, engine, batches, count);
+    status = espi_calibrate_run(ctx, engine, batches, count, "smoothing", pass);
     engine->free(engine);
     return status;
 }
@@ -141,7 +141,7 @@ static void smooth_layer(struct espi_checkpoint *checkpoint, const struct peaks 
 }
 
 int espi_smooth(esp_context *ctx, struct espi_checkpoint *checkpoint, const struct espi_batch *batches, size_t count,
-                double alpha, struct espi_team *team, float **factors)
+                double alpha, const struct espi_calibrate_pass *pass, float **factors)
 {
     const struct espi_config *config = &checkpoint->config;
     struct peaks peaks;
@@ -152,7 +152,7 @@ int espi_smooth(esp_context *ctx, struct espi_checkpoint *checkpoint, const stru
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "smoothing: there are no examples");
     int status = peaks_new(ctx, config, &peaks);
     if (!status)
-        status = find_peaks(ctx, checkpoint, batches, count, team, &peaks);
+        status = find_peaks(ctx, checkpoint, batches, count, pass, &peaks);
     if (!status) {
         *factors = espi_calloc(ctx, config->layers * ESPI_SMOOTH_COUNT, config->hidden * sizeof **factors);
         status = *factors ? ESP_OK : ESP_ERR_MEMORY;

@@ -12,9 +12,7 @@
 #ifndef ESPI_CREATE_SMOOTH_H
 #define ESPI_CREATE_SMOOTH_H
 
-#include "base/team.h"
-#include "model/batch.h"
-#include "model/checkpoint.h"
+#include "create/calibrate.h"
 
 /* Where a LayerNorm stands before int8 weights. */
 enum espi_smooth_point { ESPI_SMOOTH_QKV, ESPI_SMOOTH_FFN_IN, ESPI_SMOOTH_COUNT };
@@ -30,6 +28,6 @@ static inline const float *espi_smooth_factors(const float *factors, size_t hidd
  * attention output and, with ReLU, feed-forward weights. *factors: (layers, ESPI_SMOOTH_COUNT, hidden), free(). alpha from
  * 0 (all that is uneven goes to the activations) to 1 (all to the weights). ESP_ERR_ARGUMENT: another alpha, no batches. */
 int espi_smooth(esp_context *ctx, struct espi_checkpoint *checkpoint, const struct espi_batch *batches, size_t count,
-                double alpha, struct espi_team *team, float **factors) ESPI_NODISCARD;
+                double alpha, const struct espi_calibrate_pass *pass, float **factors) ESPI_NODISCARD;
 
 #endif

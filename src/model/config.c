@@ -5,7 +5,9 @@
 #include "base/size.h"
 #include "model/arch.h"
 #include "model/config_private.h"
+#include "model/esp_file.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -415,11 +417,25 @@ int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config
     return finish(ctx, espi_json_open_file(ctx, path, &json), &json, out);
 }
 
+int espi_config_expect(esp_context *ctx, const char *directory)
+{
+    if (espi_path_is_directory(directory))
+        return ESP_OK;
+    if (!*directory || !espi_path_exists(directory))
+        return espi_fail_errno(ctx, ESP_ERR_NOT_FOUND, ENOENT, "%s: expected a checkpoint directory",
+                               *directory ? directory : "\"\"");
+    return espi_fail(ctx, ESP_ERR_FORMAT,
+                     "%s: expected a checkpoint directory (config.json, model.safetensors), found %s", directory,
+                     espi_esp_is_file(directory) ? "a compiled file" : "another file");
+}
+
 int espi_config_read(esp_context *ctx, const char *directory, struct espi_config *out)
 {
     char path[ESPI_PATH_BYTES];
     *out = (struct espi_config){0};
     int status = espi_path_join(ctx, path, directory, "config.json");
+    if (!status)
+        status = espi_config_expect(ctx, directory);
     if (!status)
         status = espi_config_read_file(ctx, path, out);
     if (!status)

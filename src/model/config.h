@@ -66,6 +66,9 @@ struct espi_config {
  * ...ForPreTraining model is read for its masked-LM head; a masked-LM model with a modules.json is a sentence encoder,
  * as sentence-transformers takes it. */
 int espi_config_read(esp_context *ctx, const char *directory, struct espi_config *out) ESPI_NODISCARD;
+/* ESP_OK when a directory is there, which reading begins with; else an error that says what was found: nothing, a
+ * compiled file, another file. */
+int espi_config_expect(esp_context *ctx, const char *directory) ESPI_NODISCARD;
 /* The same from one config.json file alone (espalier init). */
 int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config *out) ESPI_NODISCARD;
 /* The same from text; `source` names it in messages. */

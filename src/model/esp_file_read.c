@@ -189,11 +189,11 @@ void espi_esp_file_close(struct espi_esp_file *file)
 
 bool espi_esp_is_file(const char *path)
 {
-    unsigned char magic[sizeof ESPI_ESP_MAGIC - 1];
-    FILE *stream = fopen(path, "rb");
-    if (!stream)
+    const size_t length = sizeof ESPI_ESP_MAGIC - 1;
+    struct espi_map map;
+    if (espi_map_open(NULL, path, &map)) // neither waits for a pipe nor takes anything out of it
         return false;
-    bool same = fread(magic, 1, sizeof magic, stream) == sizeof magic && !memcmp(magic, ESPI_ESP_MAGIC, sizeof magic);
-    fclose(stream);
+    bool same = map.bytes >= length && !memcmp(map.data, ESPI_ESP_MAGIC, length);
+    espi_map_close(&map);
     return same;
 }

@@ -234,6 +234,25 @@ COMMAND_ROWS = [
     ("model not there", ["run", "{d}/none"], 1, "none"),
     ("model a file", ["run", "{d}/text.txt"], 1, "expected a checkpoint directory"),
     ("model an empty directory", ["run", "{d}/empty"], 1, "config.json"),
+    ("an empty name", ["run", ""], 1, '"": expected a checkpoint directory'),
+    ("model of another command not there", ["compile", "{d}/none", "-o", "{d}/o"], 1,
+     "none: expected a checkpoint directory: No such file"),
+    ("an empty file for a checkpoint", ["info", "{d}/empty.json"], 1,
+     "empty.json: expected a checkpoint directory (config.json, model.safetensors), found another file"),
+    ("compile a compiled file", ["compile", "{d}/m.esp", "-o", "{d}/o"], 1, "found a compiled file"),
+    ("prune a compiled file", ["prune", "{d}/m.esp", "--sparsity", "0.5", "-o", "{d}/o"], 1, "found a compiled file"),
+    ("train a compiled file", ["train", "{d}/m.esp", "--task", "qa", "--train", "{d}/x", "-o", "{d}/o"], 1,
+     "found a compiled file"),
+    ("compile without a name", ["compile", "{m}", "-o", ""], 2, "expected a file name, found an empty one"),
+    ("compile over weights", ["compile", "{m}", "-o", "{m}/model.safetensors"], 2,
+     "expected a new file, or a compiled one to replace"),
+    ("compile into no directory", ["compile", "{m}", "-o", "{d}/none/m.esp"], 1, "m.esp: cannot create"),
+    ("compile with samples of nothing", ["compile", "{m}", "-o", "{d}/o", "--samples", "9"], 2, "need --calibrate"),
+    ("compile with a limit of nothing", ["compile", "{m}", "-o", "{d}/o", "--time-limit", "9"], 2, "need --max-drop"),
+    ("prune beyond the most of a layer", ["prune", "{m}", "--sparsity", "0.8", "--layer-max", "0.5", "-o", "{d}/o"], 2,
+     "--layer-max: expected at least the sparsity 0.8 of all, found 0.5"),
+    ("run with options of data sets", ["run", "{m}", "--format", "tsv"], 2, "unrecognized option '--format'"),
+    ("bench of no kernel", ["bench", "--kernels", "--only", "nonsense"], 2, "no kernel version of this CPU"),
     ("unknown task", ["run", "{m}", "--task", "sing"], 2, "expected qa, classify, tag, embed or mlm"),
     ("task the head cannot do", ["run", "{m}", "--task", "classify"], 1, "classify"),
     ("threads zero", ["run", "{m}", "--threads", "0"], 2, "--threads: expected a whole number from 1"),
@@ -251,6 +270,8 @@ COMMAND_ROWS = [
     ("aggregation unknown", ["run", "{m}", "--aggregation", "mode"], 2, "expected one of none, simple"),
     ("input not there", ["run", "{m}", "--input", "{d}/none.jsonl"], 1, "none.jsonl"),
     ("input a directory", ["run", "{m}", "--input", "{d}/empty"], 1, "found a directory"),
+    ("predictions over the data", ["eval", "{m}", "--data", "{d}/empty.json", "--save", "{d}/../{b}/empty.json"], 2,
+     "--save: expected another file than --data"),
     ("eval without data", ["eval", "{m}"], 2, "--data"),
     ("eval data not there", ["eval", "{m}", "--data", "{d}/none.json"], 1, "none.json"),
     ("eval data empty", ["eval", "{m}", "--data", "{d}/empty.json"], 1, "empty.json"),
@@ -261,13 +282,21 @@ COMMAND_ROWS = [
     ("predictions with a limit", ["eval", "--task", "qa", "--data", "{d}/x", "--predictions", "{d}/y", "--limit", "2"], 2,
      "--predictions"),
     ("predictions with a model that is not there", ["eval", "{d}/x", "--data", "{d}/x", "--predictions", "{d}/y"], 1,
-     "x/config.json: No such file"),
+     "x: expected a checkpoint directory: No such file"),
     ("tokenize a stride alone", ["tokenize", "{m}", "--stride", "4"], 2, "--max-length"),
     ("tokenize unknown truncation", ["tokenize", "{m}", "--max-length", "8", "--truncation", "middle"], 2, "middle"),
     ("init unknown config", ["init", "distilbert-huge", "--random-vocab", "-o", "{d}/o"], 1, "distilbert-huge"),
     ("init unknown head", ["init", "bert-tiny", "--head", "tail", "--random-vocab", "-o", "{d}/o"], 2, "tail"),
     ("init without vocabulary", ["init", "bert-tiny", "-o", "{d}/o"], 2, "--random-vocab"),
     ("init without output", ["init", "bert-tiny", "--random-vocab"], 2, "--output"),
+    ("init a label twice", ["init", "bert-tiny", "--head", "token", "--labels", "a,b,a", "--random-vocab", "-o", "{d}/o"], 2,
+     '--labels: expected another name for each, found "a" as name 3'),
+    ("init an empty label", ["init", "bert-tiny", "--head", "token", "--labels", "a,", "--random-vocab", "-o", "{d}/o"], 2,
+     'found "" as name 2'),
+    ("init labels of answers", ["init", "bert-tiny", "--head", "qa", "--labels", "a,b", "--random-vocab", "-o", "{d}/o"], 2,
+     "--labels goes with --head sequence or token"),
+    ("init a problem of tags", ["init", "bert-tiny", "--head", "token", "--problem", "regression", "--random-vocab", "-o",
+                                "{d}/o"], 2, "--problem goes with --head sequence"),
     ("init into a full directory", ["init", "bert-tiny", "--random-vocab", "-o", "{m}"], 2, "new or empty directory"),
     ("vocab without text", ["vocab", "--size", "100", "-o", "{d}/o"], 2, "text"),
     ("vocab size too small", ["vocab", "{d}/text.txt", "--size", "3", "-o", "{d}/o"], 2, "--size"),
@@ -297,6 +326,7 @@ class BadInputs(support.Scratch):
         self.write("empty.json", "")
         self.write("list.json", "[]")
         self.write("nodata.json", "{}")
+        self.ok("compile", self.good, "-o", self.path("m.esp"))
 
     def expect(self, done, code, message, what):
         self.assertEqual(done.returncode, code, f"{what}: exit code; stderr: {done.stderr}")
@@ -316,7 +346,7 @@ class BadInputs(support.Scratch):
         before = sorted(os.listdir(self.dir))
         for what, arguments, code, message in COMMAND_ROWS:
             with self.subTest(what):
-                filled = [a.format(m=self.good, d=self.dir) for a in arguments]
+                filled = [a.format(m=self.good, d=self.dir, b=os.path.basename(self.dir)) for a in arguments]
                 self.expect(run(*filled, stdin=LINE), code, message, what)
         self.assertEqual(sorted(os.listdir(self.dir)), before, "nothing half-written is left")
 
@@ -343,8 +373,10 @@ class BadInputs(support.Scratch):
                 ('{"input_ids": [-1]}', "input_ids[0]"), ('{"input_ids": [1.5]}', "input_ids[0]"),
                 ('{"input_ids": ' + json.dumps([1] * 65) + "}", "found 65"),
                 ('{"input_ids": [1], "token_type_ids": [0, 0]}', "token_type_ids: expected 1 values"),
-                ('{"input_ids": [1], "token_type_ids": [2]}', "token_type_ids[0]")]
-        good = '{"input_ids": [2, 9, 3]}\n'
+                ('{"input_ids": [1], "token_type_ids": [2]}', "token_type_ids[0]"),
+                ('{"input_ids": [1, 0], "attention_mask": [1, 0]}', "attention_mask[1]: expected 1: padding"),
+                ('{"input_ids": [1, 0], "attention_mask": [1]}', "attention_mask: expected 2 values")]
+        good = '{"input_ids": [2, 9, 3], "attention_mask": [1, 1, 1]}\n'
         for line, message in rows:
             with self.subTest(line):
                 answers = support.lines(run("run", self.good, "--raw", stdin=good + line + "\n" + good))
@@ -359,6 +391,18 @@ class BadInputs(support.Scratch):
                                   stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"standard output", done.stderr)
+
+    def test_closed_streams(self):
+        """No file of the program's gets the number of a standard stream, and what cannot be printed is a failure."""
+        compiled = self.path("closed.esp")
+        done = subprocess.run(["bash", "-c", f"'{support.PROGRAM}' compile '{self.good}' -o '{compiled}' >&- 2>&- <&-"],
+                              timeout=60)
+        self.assertEqual(done.returncode, 1)
+        with open(compiled, "rb") as mine, open(self.path("m.esp"), "rb") as other:
+            self.assertEqual(mine.read(), other.read())
+        done = subprocess.run(["bash", "-c", f"'{support.PROGRAM}' run '{self.good}' <&-"], capture_output=True, timeout=60)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
+        self.assertIn(b"stdin", done.stderr)
 
     def test_write_that_does_not_fit(self):
         """A limit on the file size stands for a disk that fills up in the middle of model.safetensors."""

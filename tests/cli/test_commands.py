@@ -114,8 +114,8 @@ class Run(support.Scratch):
         """One question at a time through pipes: each is answered before the next is asked."""
         model = self.model()
         process = subprocess.Popen([support.PROGRAM, "run", model], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for i in range(5):
-            line = json.dumps({"id": i, "question": "Who?", "context": "Ada wrote it."}) + "\n"
+        for i in range(5):  # a blank line behind it is no reason to wait
+            line = json.dumps({"id": i, "question": "Who?", "context": "Ada wrote it."}) + "\n" + i * " \r\n"
             process.stdin.write(line.encode())
             process.stdin.flush()
             self.assertEqual(json.loads(process.stdout.readline())["id"], i)

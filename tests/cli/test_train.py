@@ -129,7 +129,7 @@ class Killed(TrainCase):
         os.rename(self.path("teacher"), self.path("elsewhere"))
         done = run(*command, "--resume")
         self.assertEqual(done.returncode, 1)
-        self.assertIn("teacher/config.json: No such file", done.stderr)
+        self.assertIn("teacher: expected a checkpoint directory: No such file", done.stderr)
         os.rename(self.path("elsewhere"), self.path("teacher"))
         self.ok(*command, "--resume")
 

@@ -445,7 +445,7 @@ static void test_no_weights(void **state)
     test_error_has(ctx, "convert the model to safetensors");
     close_fixture(&f);
     test_fails(ctx, espi_checkpoint_read(ctx, f.directory, &out), ESP_ERR_NOT_FOUND);
-    test_error_has(ctx, "config.json");
+    test_error_has(ctx, "expected a checkpoint directory");
 }
 
 /* A model that claims to be huge is refused before memory is taken for it. */

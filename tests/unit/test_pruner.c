@@ -290,6 +290,7 @@ static void test_refusals(void **state)
                                                        {.sparsity = 2},
                                                        {.sparsity = (double)NAN},
                                                        {.sparsity = 0.5, .sparsity_start = 0.6},
+                                                       {.sparsity = 0.5, .layer_max = 0.4},
                                                        {.pattern = ESPI_PATTERN_2_4, .sparsity = 0.8}};
     for (size_t i = 0; i < ESPI_COUNT(wrong); i++)
         test_fails(f.ctx, espi_pruner_new(f.ctx, &f.checkpoint.params, &wrong[i], NULL, &pruner), ESP_ERR_ARGUMENT);

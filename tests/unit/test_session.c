@@ -92,7 +92,8 @@ static void open_fixture(struct fixture *f, size_t model, enum how how)
     }
     float *factors = NULL;
     if (how >= PER_TOKEN_SMOOTH)
-        test_ok(f->ctx, espi_smooth(f->ctx, &f->checkpoint, batches, 2, 0.5, NULL, &factors));
+        test_ok(f->ctx,
+                espi_smooth(f->ctx, &f->checkpoint, batches, 2, 0.5, &(struct espi_calibrate_pass){0}, &factors));
     enum espi_precision precisions[3 * ESPI_LINEAR_COUNT];
     enum espi_precision fallback = how == PER_TOKEN_BF16 || how == STATIC_BF16 ? ESPI_BF16 : ESPI_FP32;
     struct espi_random draw = {.seed = 31, .stream = model};

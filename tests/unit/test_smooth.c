@@ -144,7 +144,8 @@ static void test_same_function(void **state)
             const float *inner = espi_params_data(&f.checkpoint.params, ESPI_FFN_IN_B, 0);
             const float *value = espi_params_data(&f.checkpoint.params, ESPI_VALUE_B, 0);
             float inner_before = *inner, value_before = *value;
-            test_ok(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, alpha, NULL, &factors));
+            test_ok(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, alpha, &(struct espi_calibrate_pass){0},
+                                       &factors));
             float *after = run_fp32(&f);
             for (size_t i = 0; i < f.count; i++)
                 assert_true(fabsf(before[i] - after[i]) <= 1e-4f * (1 + fabsf(before[i])));
@@ -167,7 +168,8 @@ static void test_less_error(void **state)
             open_fixture(&f, model);
             add_outliers(&f);
             float *exact = run_fp32(&f), *plain = run_int8(&f, per_token, NULL);
-            test_ok(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 0.7, NULL, &factors));
+            test_ok(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 0.7, &(struct espi_calibrate_pass){0},
+                                       &factors));
             float *smoothed = run_int8(&f, per_token, factors);
             double before = difference(exact, plain, f.count), after = difference(exact, smoothed, f.count);
             print_message("model %zu, %s: error %.4f, smoothed %.4f\n", model, per_token ? "per token" : "static",
@@ -192,7 +194,7 @@ static void test_unread_channel(void **state)
     float *weights = espi_params_data(&f.checkpoint.params, ESPI_FFN_IN_W, 0);
     for (size_t row = 0; row < f.checkpoint.config.intermediate; row++)
         weights[row * f.checkpoint.config.hidden + 11] = 0;
-    test_ok(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 1, NULL, &factors));
+    test_ok(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 1, &(struct espi_calibrate_pass){0}, &factors));
     const float *of_ffn = espi_smooth_factors(factors, f.checkpoint.config.hidden, 0, ESPI_SMOOTH_FFN_IN);
     assert_true(of_ffn[11] == 0 && of_ffn[10] > 0);
     /* With alpha 1 every other channel ends at a largest magnitude of 1, which is then the range. */
@@ -208,15 +210,38 @@ static void test_unread_channel(void **state)
     close_fixture(&f);
 }
 
+static bool yes(void)
+{
+    return true;
+}
+
+static void test_interruption(void **state)
+{
+    (void)state;
+    struct fixture f;
+    float *factors;
+    struct espi_steps points[3][ESPI_POINT_COUNT];
+    const struct espi_calibrate_options how = {.pass = {.interrupted = yes}};
+    open_fixture(&f, GELU_MODEL);
+    test_fails(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 0.5, &how.pass, &factors),
+               ESP_ERR_CANCELLED);
+    test_fails(f.ctx, espi_calibrate(f.ctx, &f.checkpoint, &f.batch.batch, 1, &how, points), ESP_ERR_CANCELLED);
+    close_fixture(&f);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
     struct fixture f;
     float *factors;
     open_fixture(&f, GELU_MODEL);
-    test_fails(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 1.5, NULL, &factors), ESP_ERR_ARGUMENT);
+    test_fails(f.ctx,
+               espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 1.5, &(struct espi_calibrate_pass){0}, &factors),
+               ESP_ERR_ARGUMENT);
     test_error_has(f.ctx, "alpha from 0 to 1, found 1.5");
-    test_fails(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 0, 0.5, NULL, &factors), ESP_ERR_ARGUMENT);
+    test_fails(f.ctx,
+               espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 0, 0.5, &(struct espi_calibrate_pass){0}, &factors),
+               ESP_ERR_ARGUMENT);
     test_error_has(f.ctx, "no examples");
     close_fixture(&f);
 }
@@ -224,6 +249,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_function), cmocka_unit_test(test_less_error),
-                                       cmocka_unit_test(test_unread_channel), cmocka_unit_test(test_refusals)};
+                                       cmocka_unit_test(test_unread_channel), cmocka_unit_test(test_interruption),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -43,6 +43,9 @@ static int check_options(esp_context *ctx, const struct espi_pruner_options *o)
                          o->sparsity_start, o->sparsity);
     if (o->pattern == ESPI_PATTERN_2_4 && o->sparsity != 0.5 && !o->keep_mask)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "sparsity: pattern 2:4 has 0.5, found %g", o->sparsity);
+    if (!o->uniform && o->layer_max > 0 && o->layer_max < o->sparsity)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "--layer-max: expected at least the sparsity %g of all, found %g",
+                         o->sparsity, o->layer_max);
     if (o->begin_step > o->end_step)
         return espi_fail(ctx, ESP_ERR_ARGUMENT,
                          "expected pruning to begin before it ends, found step %" PRIu64 " and step %" PRIu64,

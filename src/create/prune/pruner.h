@@ -60,7 +60,7 @@ double espi_pruner_schedule(const struct espi_pruner_options *options, uint64_t 
 /* Owner: the caller. Works on params->slab in place. Thread rule: one call at a time. */
 struct espi_pruner;
 
-/* `params` and `team` (may be NULL) outlive it. ESP_ERR_ARGUMENT: sparsity outside [0, 1), or not 0.5 for 2:4; a matrix
+/* `params` and `team` (may be NULL) outlive it. ESP_ERR_ARGUMENT: sparsity outside [0, 1), above layer_max, or not 0.5 for 2:4; a matrix
  * whose shape the pattern does not divide (named); keep_mask on weights without zeros. */
 int espi_pruner_new(esp_context *ctx, const struct espi_params *params, const struct espi_pruner_options *options,
                     struct espi_team *team, struct espi_pruner **out) ESPI_NODISCARD;

@@ -159,7 +159,9 @@ int espi_train_model_open(esp_context *ctx, const struct espi_train_options *opt
                           : options->init      ? options->tokenizer
                           : options->init_from ? options->init_from
                                                : options->model;
-    int status = esp_tokenizer_open(ctx, out->tokenizer_from, &out->tokenizer);
+    int status = !resumed && options->init ? ESP_OK : espi_config_expect(ctx, out->tokenizer_from);
+    if (!status)
+        status = esp_tokenizer_open(ctx, out->tokenizer_from, &out->tokenizer);
     if (!status)
         status = open_model(ctx, options, resumed, task, out);
     if (!status && !resumed)

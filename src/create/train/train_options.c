@@ -113,7 +113,7 @@ static int parse_number(esp_context *ctx, const struct espi_train_option *option
     *value = strtod(text, &end);
     bool whole = option->kind != ESPI_OPTION_SIZE || *value == floor(*value);
     if (end == text || *end || errno == ERANGE || !isfinite(*value) || !whole || !in_range(option, *value))
-        return espi_fail(ctx, ESP_ERR_ARGUMENT, "--%s: expected a%s number from %.9g to %.9g, found \"%s\"",
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "--%s: expected a%s number from %.10g to %.10g, found \"%s\"",
                          option->name, option->kind == ESPI_OPTION_SIZE ? " whole" : "", option->low, option->high,
                          text);
     return ESP_OK;
