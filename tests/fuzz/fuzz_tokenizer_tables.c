@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A tokenizer's tables with some bytes changed: whatever is accepted encodes and decodes without leaving its memory.
  * The input is a list of changes, so that it stays short: u24 place (modulo the tables' size), u8 length 0 to 7, that
- * many bytes to write there; the tables are those of a small uncased tokenizer. */
+ * many bytes to write there; the tables are those of a small uncased tokenizer. With 128 added to the length the place is
+ * one of the first 8 KiB: header, tries, tokens and templates; behind them stands what is known of all code points. */
 #include "base/size.h"
 #include "text/tokenizer_tables.h"
 
@@ -34,6 +35,9 @@ static void use(const esp_tokenizer *tokenizer)
     if (esp_encode(NULL, tokenizer, text, sizeof text - 1, "b a", 3, &options, &encoding) == ESP_OK &&
         espi_tokenizer_decode(NULL, tokenizer, encoding.ids, encoding.tokens, true, &decoded) == ESP_OK)
         free(decoded);
+    if (espi_encode_lines(NULL, tokenizer, text, sizeof text - 1, 5, &encoding) == ESP_OK && encoding.windows > 0 &&
+        encoding.starts[encoding.windows] != encoding.tokens)
+        abort();
     (void)esp_tokenizer_id(tokenizer, "able");
     (void)espi_tokenizer_is_continuation(tokenizer, (int32_t)esp_tokenizer_size(tokenizer) - 1);
     esp_encoding_clear(&encoding);
@@ -50,7 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(changed, tables, bytes);
     for (size_t at = 0; at + 4 <= size;) {
-        size_t place = ((size_t)data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16) % bytes;
+        size_t most = data[at + 3] & 128 ? espi_size_min(bytes, 8192) : bytes;
+        size_t place = ((size_t)data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16) % most;
         size_t length = espi_size_min(data[at + 3] % 8u, espi_size_min(size - at - 4, bytes - place));
         memcpy(changed + place, data + at + 4, length);
         at += 4 + length;
