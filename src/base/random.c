@@ -27,19 +27,23 @@ void espi_random_block(uint64_t seed, uint64_t stream, uint64_t position, uint32
 
 uint32_t espi_random_u32(struct espi_random *random)
 {
-    uint32_t block[4];
-    espi_random_block(random->seed, random->stream, random->position / 4, block);
-    return block[random->position++ % 4];
+    uint64_t block = random->position / 4;
+    if (random->held != block + 1) {
+        espi_random_block(random->seed, random->stream, block, random->block);
+        random->held = block + 1;
+    }
+    return random->block[random->position++ % 4];
 }
 
 uint64_t espi_random_below(struct espi_random *random, uint64_t bound)
 {
-    /* Draws above the largest multiple of the bound are thrown away: no value is favoured. */
-    uint64_t limit = UINT64_MAX - (UINT64_MAX % bound + 1) % bound, draw;
+    /* Draws above the largest multiple of the bound are thrown away: no value is favoured. Few come near it, and only
+     * these cost a division. */
+    uint64_t draw;
     do {
         uint64_t high = espi_random_u32(random);
         draw = high << 32 | espi_random_u32(random);
-    } while (draw > limit);
+    } while (draw > UINT64_MAX - bound && draw > UINT64_MAX - (UINT64_MAX % bound + 1) % bound);
     return draw % bound;
 }
 

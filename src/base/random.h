@@ -10,9 +10,11 @@
 /* The four words of block `position` of a stream. */
 void espi_random_block(uint64_t seed, uint64_t stream, uint64_t position, uint32_t out[4]);
 
-/* A cursor over one stream, for serial use. Start: {.seed = s, .stream = k}. */
+/* A cursor over one stream, for serial use. Start: {.seed = s, .stream = k}; a new stream needs a new cursor. */
 struct espi_random {
     uint64_t seed, stream, position; // position in 32-bit words
+    uint64_t held;                   // block[] is block `held - 1`; 0: not drawn yet
+    uint32_t block[4];
 };
 
 uint32_t espi_random_u32(struct espi_random *random);

@@ -167,9 +167,23 @@ static void test_random_distributions(void **state)
 
     /* the serial cursor and the blocks are one sequence */
     struct espi_random serial = {.seed = 9, .stream = 3, .position = 6};
-    uint32_t block[4];
-    espi_random_block(9, 3, 1, block);
-    assert_int_equal(espi_random_u32(&serial), block[2]);
+    for (uint64_t i = 6; i < 16; i++) {
+        uint32_t block[4];
+        espi_random_block(9, 3, i / 4, block);
+        assert_int_equal(espi_random_u32(&serial), block[i % 4]);
+    }
+
+    /* of a bound that goes into 64 bits once, half of the draws are thrown away */
+    const uint64_t bound = (UINT64_C(1) << 63) + 1;
+    struct espi_random pairs = serial;
+    for (int i = 0; i < 20; i++) {
+        uint64_t draw;
+        do {
+            uint64_t high = espi_random_u32(&pairs);
+            draw = high << 32 | espi_random_u32(&pairs);
+        } while (draw >= bound);
+        assert_int_equal(espi_random_below(&serial, bound), draw);
+    }
 }
 
 /* Whether some page of the block takes memory. */
