@@ -106,6 +106,22 @@ static void make_table(struct argp_option table[MOST_OPTIONS])
     table[at] = (struct argp_option){0};
 }
 
+/* The help of an option with its default, where the text does not say it. argp frees what differs from `text`. */
+static char *add_default(int key, const char *text, void *input)
+{
+    (void)input;
+    char *help = NULL, *unchanged = (char *)(uintptr_t)text;
+    if (!text || key < OPTION_FIRST || key >= OPTION_FIRST + (int)espi_train_option_count)
+        return unchanged;
+    const struct espi_train_option *option = &espi_train_option_table[key - OPTION_FIRST];
+    int written = -1;
+    if (option->kind == ESPI_OPTION_WORD)
+        written = asprintf(&help, "%s (default %s)", text, option->words[(size_t)option->preset]);
+    else if ((option->kind == ESPI_OPTION_SIZE || option->kind == ESPI_OPTION_REAL) && option->preset != 0)
+        written = asprintf(&help, "%s (default %.10g)", text, option->preset);
+    return written < 0 ? unchanged : help;
+}
+
 /* Puts what was given over a stage's options; a list replaces the recipe's. */
 static int apply(void *argument, esp_context *ctx, struct espi_train_options *to)
 {
@@ -247,7 +263,7 @@ int cmd_train(int argc, char **argv)
                               "\vSIGINT and SIGTERM write a checkpoint and end the run; --resume goes on to the same "
                               "weights, bit for bit.",
                               NULL,
-                              NULL,
+                              add_default,
                               NULL};
     struct options options = {0};
     cli_parse(&argp, "train", argc, argv, &options);

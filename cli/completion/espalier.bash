@@ -8,7 +8,14 @@ _espalier()
         return
     fi
     case $previous in
-    --task | -t) COMPREPLY=($(compgen -W "qa classify tag embed mlm" -- "$current")) ; return ;;
+    -t) case ${COMP_WORDS[1]} in # of bench: threads
+        tokenize) previous=--truncation ;;
+        run | eval | compile) previous=--task ;;
+        esac ;;
+    -H) previous=--head ;;
+    esac
+    case $previous in
+    --task) COMPREPLY=($(compgen -W "qa classify tag embed mlm" -- "$current")) ; return ;;
     --head) COMPREPLY=($(compgen -W "none qa sequence token mlm" -- "$current")) ; return ;;
     --truncation) COMPREPLY=($(compgen -W "longest_first only_first only_second" -- "$current")) ; return ;;
     --aggregation) COMPREPLY=($(compgen -W "none simple first average max" -- "$current")) ; return ;;
@@ -26,6 +33,7 @@ _espalier()
     --qat-activations) COMPREPLY=($(compgen -W "static per-token" -- "$current")) ; return ;;
     --problem) COMPREPLY=($(compgen -W "single-label multi-label regression" -- "$current")) ; return ;;
     --hidden-loss) COMPREPLY=($(compgen -W "mse cosine" -- "$current")) ; return ;;
+    --pack) COMPREPLY=($(compgen -W "document file line" -- "$current")) ; return ;;
     --pack) COMPREPLY=($(compgen -W "document file line" -- "$current")) ; return ;;
     --format) COMPREPLY=($(compgen -W "auto tsv csv jsonl" -- "$current")) ; return ;;
     esac

@@ -172,9 +172,13 @@ static int lock(esp_context *ctx, struct espi_train_record *record)
 
 static int begin(esp_context *ctx, struct espi_train_record *record, const json_t *options)
 {
-    if (espi_path_exists(record->partial))
-        return espi_fail(ctx, ESP_ERR_ARGUMENT,
-                         "%s: a run stopped here: --resume goes on with it, or remove the directory", record->partial);
+    if (espi_path_exists(record->partial)) {
+        int status = lock(ctx, record);
+        return status ? status
+                      : espi_fail(ctx, ESP_ERR_ARGUMENT,
+                                  "%s: a run stopped here: --resume goes on with it, or remove the directory",
+                                  record->partial);
+    }
     if (espi_path_exists(record->directory) && rmdir(record->directory) != 0)
         return espi_fail_errno(ctx, ESP_ERR_ARGUMENT, errno, "%s: expected a new or empty directory",
                                record->directory);
