@@ -1,79 +1,246 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Dense int8 products. A quad's narrow groups come first, then its wide ones: a loop each, without a branch on the kind. */
+ * Dense int8 products. The products of two groups are added up in 16 bits where that is exact (kernels/pairs.h). */
 #include "kernels/int8_avx2.h"
+#include "kernels/pairs.h"
 
-enum { SEGMENT = 256 }; // groups sorted at a time: bounds the stack
+#include <stdatomic.h>
 
-/* Groups by kind. A group is named by its offset in the weights, GROUP times its number. */
+enum { BLOCK = 16 };              // quads that read a copy of the input
+enum { CHUNK_BYTES = 4 * CHUNK }; // of a group
+enum { UNSEEN, HOLDS, FAILS };    // what stands in espi_quads.seen
+
+/* A segment of a quad. */
 struct segment {
-    size_t narrow_count, wide_count;
-    uint16_t narrow[SEGMENT + 4], wide[SEGMENT + 4]; // `append` writes 4 at a time
-    __m256i words[SEGMENT];                          // of the wide ones
+    const int8_t *weights; // (groups, 4, 4)
+    const int8_t *next;    // the same of the next quad, if there is one
+    size_t groups;
+    const uint8_t *order; // (groups)
+    const uint8_t *pairs; // (ESPI_PAIR_KINDS)
 };
 
-/* The offsets of the groups of a mask. */
-static const uint16_t offsets_of[16][4] = {
-    {0},  {0},     {16},     {0, 16},     {32},     {0, 32},     {16, 32},     {0, 16, 32},
-    {48}, {0, 48}, {16, 48}, {0, 16, 48}, {32, 48}, {0, 32, 48}, {16, 32, 48}, {0, 16, 32, 48},
-};
+/* ---- the order ------------------------------------------------------------------------------------------------------- */
 
-ESPI_INLINE void append(uint16_t *list, size_t *count, size_t group, unsigned mask)
+static bool names_all(const uint8_t *order, size_t groups)
 {
-    uint64_t offsets;
-    memcpy(&offsets, offsets_of[mask], sizeof(offsets));
-    offsets += group * GROUP * 0x0001000100010001;
-    memcpy(list + *count, &offsets, sizeof(offsets));
-    *count += 0x4332322132212110 >> 4 * mask & 7; // groups of the mask
+    uint64_t named[ESPI_SEGMENT_GROUPS / 64] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < groups; i++)
+        named[order[i] / 64] |= UINT64_C(1) << order[i] % 64;
+    for (size_t i = 0; i < groups; i++)
+        count += named[i / 64] >> i % 64 & 1;
+    return count == groups;
 }
 
-ESPI_INLINE void sort_groups(struct segment *segment, const int8_t *weights, size_t groups)
+/* The sums of the positive weights of a group where they meet, and behind them those of the negative ones. */
+static __m256i load_of(const int8_t *group)
 {
-    segment->narrow_count = segment->wide_count = 0;
-    for (size_t group = 0; group < groups; group += 4) {
-        unsigned all = groups - group < 4 ? (1u << (groups - group)) - 1 : 15;
-        unsigned narrow = narrow_of_first(weights + group * GROUP, groups - group);
-        append(segment->narrow, &segment->narrow_count, group, narrow);
-        append(segment->wide, &segment->wide_count, group, all ^ narrow);
-    }
-    for (size_t i = 0; i < segment->wide_count; i++)
-        segment->words[i] = widen(weights + segment->wide[i]);
+    const __m256i least = _mm256_set_m128i(_mm_set1_epi8(INT8_MIN), _mm_setzero_si128());
+    const __m256i most = _mm256_set_m128i(_mm_setzero_si128(), _mm_set1_epi8(INT8_MAX));
+    __m256i weights = _mm256_broadcastsi128_si256(load_16((const uint8_t *)group));
+    weights = _mm256_min_epi8(_mm256_max_epi8(weights, least), most);
+    return _mm256_maddubs_epi16(_mm256_set1_epi8(1), weights);
 }
 
-/* x: of the segment's first group and the chunk's first token. */
-ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, const int8_t *weights, const uint8_t *x,
-                             size_t width)
+/* Whether the order's places from `at` on are pairs of a kind. */
+static bool are_pairs(const struct segment *segment, const uint8_t *at, size_t pairs, int kind)
 {
-    for (size_t i = 0; i < segment->narrow_count; i++) {
-        size_t group = segment->narrow[i];
-        const uint8_t *dwords = x + group * (width * 4 / GROUP);
-        dot_narrow(acc, load_32(dwords), load_32(dwords + 32), weights + group, 4);
+    const __m256i limit = _mm256_set1_epi16(ESPI_PAIR_LIMIT);
+    const __m256i row = _mm256_cmpeq_epi32(_mm256_setr_epi32(1, 2, 3, 4, 1, 2, 3, 4), _mm256_set1_epi32(kind));
+    __m256i beyond = _mm256_setzero_si256();
+    for (size_t i = 0; i < pairs; i++, at += 2) {
+        const int8_t *weights = segment->weights;
+        __m256i load = _mm256_add_epi16(load_of(weights + at[0] * GROUP), load_of(weights + at[1] * GROUP));
+        beyond = _mm256_or_si256(beyond, _mm256_cmpgt_epi16(_mm256_abs_epi16(load), limit));
     }
-    for (size_t i = 0; i < segment->wide_count; i++) {
-        const uint8_t *dwords = x + segment->wide[i] * (width * 4 / GROUP);
-        const __m256i mask = _mm256_set1_epi16(0xff), low = load_32(dwords), high = load_32(dwords + 32);
-        __m256i even[2] = {_mm256_and_si256(low, mask), _mm256_and_si256(high, mask)};
-        __m256i odd[2] = {_mm256_srli_epi16(low, 8), _mm256_srli_epi16(high, 8)};
-        dot_wide(acc, even, odd, &segment->words[i]);
+    return _mm256_testc_si256(row, beyond);
+}
+
+static bool order_holds(const struct segment *segment)
+{
+    const uint8_t *at = segment->order, *end = at + segment->groups;
+    if (!names_all(at, segment->groups))
+        return false;
+    for (int kind = 0; kind < ESPI_PAIR_KINDS; kind++) {
+        size_t pairs = segment->pairs[kind];
+        if (pairs * 2 > (size_t)(end - at) || !are_pairs(segment, at, pairs, kind))
+            return false;
+        at += pairs * 2;
+    }
+    return true;
+}
+
+/* Finds it out once, where that can be kept. Threads may do so at the same time, with the same result. */
+static bool trusted(const struct segment *segment, _Atomic uint8_t *seen)
+{
+    uint8_t found = seen ? atomic_load_explicit(seen, memory_order_relaxed) : UNSEEN;
+    if (found == UNSEEN) {
+        found = order_holds(segment) ? HOLDS : FAILS;
+        if (seen)
+            atomic_store_explicit(seen, found, memory_order_relaxed);
+    }
+    return found == HOLDS;
+}
+
+static struct segment segment_of(const struct espi_quads *weights, size_t quad, size_t group)
+{
+    static const uint8_t none[ESPI_PAIR_KINDS];
+#define FOUR(i)       (i), (i) + 1, (i) + 2, (i) + 3
+#define SIXTEEN(i)    FOUR(i), FOUR((i) + 4), FOUR((i) + 8), FOUR((i) + 12)
+#define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
+    static const uint8_t natural[] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
+    size_t groups = (weights->columns + 3) / 4, at = quad * groups + group, left = groups - group;
+    size_t number = quad * espi_segments(weights->columns) + group / ESPI_SEGMENT_GROUPS;
+    struct segment segment = {.weights = weights->weights + at * GROUP,
+                              .next = weights->weights +
+                                      (quad + 1 < espi_quad_count(weights->rows) ? at + groups : at) * GROUP,
+                              .groups = left < ESPI_SEGMENT_GROUPS ? left : ESPI_SEGMENT_GROUPS};
+    if (weights->order) {
+        segment.order = weights->order + at;
+        segment.pairs = weights->pairs + number * ESPI_PAIR_KINDS;
+        if (trusted(&segment, weights->seen ? weights->seen + number : NULL))
+            return segment;
+    }
+    segment.order = natural;
+    segment.pairs = none;
+    return segment;
+}
+
+/* ---- products -------------------------------------------------------------------------------------------------------- */
+
+/* In assembly: gcc 12 spills accumulators around the intrinsics, and the CPU prefers the multiplications of a row first. */
+
+typedef int32_t dword[1];
+static const __m256i ones = {0x0001000100010001, 0x0001000100010001, 0x0001000100010001, 0x0001000100010001};
+static const __m256i low_bytes = {0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff};
+
+/* acc += a row of two groups times 16 tokens. */
+ESPI_INLINE void dot_pair(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, const int8_t *v)
+{
+    __m256i t0, t1, u0, u1;
+    __asm__("vpbroadcastd %[w], %[t1]\n\tvpbroadcastd %[v], %[u1]\n\t"
+            "vpmaddubsw %[t1], %[x0], %[t0]\n\tvpmaddubsw %[t1], %[x1], %[t1]\n\t"
+            "vpmaddubsw %[u1], %[y0], %[u0]\n\tvpmaddubsw %[u1], %[y1], %[u1]\n\t"
+            "vpaddw %[u0], %[t0], %[t0]\n\tvpaddw %[u1], %[t1], %[t1]\n\t"
+            "vpmaddwd %[ones], %[t0], %[t0]\n\tvpmaddwd %[ones], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
+            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1), [u0] "=&x"(u0), [u1] "=&x"(u1)
+            : [x0] "x"(x[0]), [x1] "x"(x[1]), [y0] "x"(y[0]), [y1] "x"(y[1]), [ones] "m"(ones),
+              [w] "m"(*(const dword *)(const void *)w), [v] "m"(*(const dword *)(const void *)v));
+}
+
+/* The same of one group as words: columns 0 and 2, then 1 and 3. */
+ESPI_INLINE void dot_words(__m256i acc[2], const __m256i x[2], const int8_t *w)
+{
+    __m256i even, odd, t0, t1;
+    __asm__("vpbroadcastd %[w], %[odd]\n\t"
+            "vpsllw $8, %[odd], %[even]\n\tvpsraw $8, %[odd], %[odd]\n\tvpsraw $8, %[even], %[even]\n\t"
+            "vpand %[low], %[x0], %[t0]\n\tvpand %[low], %[x1], %[t1]\n\t"
+            "vpmaddwd %[even], %[t0], %[t0]\n\tvpmaddwd %[even], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]\n\t"
+            "vpsrlw $8, %[x0], %[t0]\n\tvpsrlw $8, %[x1], %[t1]\n\t"
+            "vpmaddwd %[odd], %[t0], %[t0]\n\tvpmaddwd %[odd], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
+            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [even] "=&x"(even), [odd] "=&x"(odd), [t0] "=&x"(t0), [t1] "=&x"(t1)
+            : [x0] "x"(x[0]), [x1] "x"(x[1]), [low] "m"(low_bytes), [w] "m"(*(const dword *)(const void *)w));
+}
+
+ESPI_INLINE void dot_row(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, const int8_t *v,
+                         bool words)
+{
+    if (words) {
+        dot_words(acc, x, w);
+        dot_words(acc, y, v);
+    } else {
+        dot_pair(acc, x, y, w, v);
+    }
+}
+
+/* The pairs of a kind; x: 16 tokens of the segment's first group. Returns the order's place behind them. Rows are written
+ * out, since gcc 12 keeps arrays in registers only when their indices are constants from the first. */
+ESPI_INLINE const uint8_t *dot_pairs(__m256i acc[4][2], const struct segment *segment, const uint8_t *at, int kind,
+                                     const uint8_t *x)
+{
+    for (size_t pairs = segment->pairs[kind]; pairs; pairs--, at += 2) {
+        const int8_t *w = segment->weights + at[0] * GROUP, *v = segment->weights + at[1] * GROUP;
+        const uint8_t *first = x + at[0] * CHUNK_BYTES, *second = x + at[1] * CHUNK_BYTES;
+        __m256i x0[2] = {load_32(first), load_32(first + 32)}, x1[2] = {load_32(second), load_32(second + 32)};
+        _mm_prefetch((const char *)segment->next + (at - segment->order) * GROUP, _MM_HINT_T0);
+        dot_row(acc[0], x0, x1, w, v, kind == 1);
+        dot_row(acc[1], x0, x1, w + 4, v + 4, kind == 2);
+        dot_row(acc[2], x0, x1, w + 8, v + 8, kind == 3);
+        dot_row(acc[3], x0, x1, w + 12, v + 12, kind == 4);
+    }
+    return at;
+}
+
+ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, const uint8_t *x)
+{
+    const uint8_t *at = segment->order, *end = at + segment->groups;
+    at = dot_pairs(acc, segment, at, 0, x);
+    at = dot_pairs(acc, segment, at, 1, x);
+    at = dot_pairs(acc, segment, at, 2, x);
+    at = dot_pairs(acc, segment, at, 3, x);
+    at = dot_pairs(acc, segment, at, 4, x);
+    for (; at < end; at++) {
+        const int8_t *w = segment->weights + *at * GROUP;
+        const uint8_t *group = x + *at * CHUNK_BYTES;
+        __m256i dwords[2] = {load_32(group), load_32(group + 32)};
+        dot_words(acc[0], dwords, w);
+        dot_words(acc[1], dwords, w + 4);
+        dot_words(acc[2], dwords, w + 8);
+        dot_words(acc[3], dwords, w + 12);
+    }
+}
+
+/* The input of a segment for a chunk of 16 tokens, group behind group. Wider panels are copied: their groups lie 128 or 256
+ * bytes apart, so that they share a half or a quarter of the sets of L1, which do not hold them from quad to quad. */
+ESPI_INLINE const uint8_t *gather(const uint8_t *x, size_t width, size_t groups, uint8_t *copy)
+{
+    if (width == CHUNK)
+        return x;
+    for (size_t i = 0; i < groups; i++) {
+        _mm256_store_si256((__m256i *)(void *)(copy + i * CHUNK_BYTES), load_32(x + i * width * 4));
+        _mm256_store_si256((__m256i *)(void *)(copy + i * CHUNK_BYTES + 32), load_32(x + i * width * 4 + 32));
+    }
+    return copy;
+}
+
+/* A segment of a quad added to its sums so far. */
+ESPI_INLINE void add_segment(__m256i sums[4][2], const struct segment *segment, const uint8_t *x)
+{
+    __m256i acc[4][2] = {
+        {sums[0][0], sums[0][1]}, {sums[1][0], sums[1][1]}, {sums[2][0], sums[2][1]}, {sums[3][0], sums[3][1]}};
+    dot_segment(acc, segment, x);
+    sums[0][0] = acc[0][0], sums[0][1] = acc[0][1];
+    sums[1][0] = acc[1][0], sums[1][1] = acc[1][1];
+    sums[2][0] = acc[2][0], sums[2][1] = acc[2][1];
+    sums[3][0] = acc[3][0], sums[3][1] = acc[3][1];
+}
+
+/* Up to BLOCK quads of a chunk of 16 tokens; x: of the chunk's first. */
+static void block(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first, size_t end,
+                  size_t token, const struct espi_epilogue *epilogue)
+{
+    const size_t groups = (weights->columns + 3) / 4;
+    uint8_t copy[ESPI_SEGMENT_GROUPS * CHUNK_BYTES] __attribute__((aligned(32)));
+    __m256i sums[BLOCK][4][2];
+    for (size_t group = 0, count; group < groups; group += count) {
+        count = groups - group < ESPI_SEGMENT_GROUPS ? groups - group : ESPI_SEGMENT_GROUPS;
+        const uint8_t *chunk = gather(x + group * width * 4, width, count, copy);
+        for (size_t quad = first; quad < end; quad++) {
+            struct segment segment = segment_of(weights, quad, group);
+            __m256i(*sum)[2] = sums[quad - first];
+            begin_sums(sum, group == 0, epilogue, quad, sum);
+            add_segment(sum, &segment, chunk);
+            end_sums(sum, group + count == groups, epilogue, quad, weights->rows, width, token, false, sum);
+        }
     }
 }
 
 void espi_gemm_u8s8_avx2(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first, size_t end,
                          const struct espi_epilogue *epilogue)
 {
-    const size_t groups = (weights->columns + 3) / 4;
-    struct segment segment;
-    __m256i sums[ESPI_PANEL_TOKENS / CHUNK][4][2];
-    for (size_t quad = first; quad < end; quad++)
-        for (size_t group = 0; group < groups; group += SEGMENT) {
-            size_t count = groups - group < SEGMENT ? groups - group : SEGMENT;
-            const int8_t *w = weights->weights + (quad * groups + group) * GROUP;
-            sort_groups(&segment, w, count);
-            for (size_t token = 0; token < width; token += CHUNK) {
-                __m256i acc[4][2];
-                begin_sums(acc, group == 0, epilogue, quad, sums[token / CHUNK]);
-                dot_segment(acc, &segment, w, x + (group * width + token) * 4, width);
-                end_sums(acc, group + count == groups, epilogue, quad, weights->rows, width, token, false,
-                         sums[token / CHUNK]);
-            }
-        }
+    for (size_t quad = first; quad < end; quad += BLOCK)
+        for (size_t token = 0; token < width; token += CHUNK)
+            block(weights, x + token * 4, width, quad, end - quad < BLOCK ? end : quad + BLOCK, token, epilogue);
 }

@@ -4,7 +4,8 @@
  * maddubs multiplies u8 by s8 and adds the products in pairs, in 16 bits with saturation. It is exact for every input when
  * |w0 + w1| <= 128, since then the sum stays within 255 * 128. A group whose 8 pairs of weights are such is "narrow" and
  * takes maddubs; the others are "wide": their bytes are widened to words and multiplied with madd, whose pair sums fit 32
- * bits. Which groups are narrow is found anew for every quad and panel. */
+ * bits. Sparse products find out which groups are narrow anew for every quad and panel; dense ones pair groups
+ * (kernels/pairs.h). */
 #ifndef ESPI_KERNELS_INT8_AVX2_H
 #define ESPI_KERNELS_INT8_AVX2_H
 

@@ -45,7 +45,9 @@ int espi_packing_dense(esp_context *ctx, size_t rows, size_t columns, struct esp
         return status;
     *packing = (struct espi_packing){.rows = rows, .columns = columns};
     packing->groups = espi_quad_count(rows) * ((columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS);
-    if (!place(packing, packing->groups, GROUP_BYTES, &packing->weights))
+    if (!place(packing, packing->groups, GROUP_BYTES, &packing->weights) ||
+        !place(packing, packing->groups, sizeof(uint8_t), &packing->order) ||
+        !place(packing, espi_quad_count(rows) * espi_segments(columns), ESPI_PAIR_KINDS, &packing->pairs))
         return too_large(ctx, rows, columns, packing->groups);
     return ESP_OK;
 }
@@ -175,19 +177,32 @@ static void pack_sparse(const struct espi_packing *packing, const int8_t *weight
     assert(group == packing->groups);
 }
 
+static void pack_dense(const struct espi_packing *packing, const int8_t *weights, uint8_t *block)
+{
+    size_t groups = (packing->columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS; // of one quad
+    int8_t *out = (int8_t *)(block + packing->weights);
+    uint8_t *order = block + packing->order;
+    uint8_t *pairs = block + packing->pairs;
+    for (size_t quad = 0; quad < espi_quad_count(packing->rows); quad++) {
+        for (size_t column = 0; column < packing->columns; column++)
+            put_column(packing, weights, quad, column, out + column / GROUP_COLUMNS * GROUP_BYTES,
+                       column % GROUP_COLUMNS);
+        for (size_t left = groups, count; left; left -= count, pairs += ESPI_PAIR_KINDS) {
+            count = espi_size_min(left, ESPI_SEGMENT_GROUPS);
+            espi_pairs_find(out, count, order, pairs);
+            out += count * GROUP_BYTES;
+            order += count;
+        }
+    }
+}
+
 void espi_pack(const struct espi_packing *packing, const int8_t *weights, uint8_t *block)
 {
     memset(block, 0, packing->bytes);
-    if (packing->sparse) {
+    if (packing->sparse)
         pack_sparse(packing, weights, block);
-        return;
-    }
-    size_t groups = (packing->columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS; // of one quad
-    int8_t *out = (int8_t *)(block + packing->weights);
-    for (size_t quad = 0; quad < espi_quad_count(packing->rows); quad++)
-        for (size_t column = 0; column < packing->columns; column++)
-            put_column(packing, weights, quad, column, out + (quad * groups + column / GROUP_COLUMNS) * GROUP_BYTES,
-                       column % GROUP_COLUMNS);
+    else
+        pack_dense(packing, weights, block);
 }
 
 static uint16_t to_bf16(float value)
@@ -267,6 +282,9 @@ int espi_quads_view(esp_context *ctx, const struct espi_packing *packing, const 
         int status = check_sparse(ctx, packing, view.starts, view.indices);
         if (status)
             return status;
+    } else {
+        view.order = block + packing->order;
+        view.pairs = block + packing->pairs;
     }
     *quads = view;
     return ESP_OK;

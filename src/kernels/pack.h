@@ -5,6 +5,7 @@
 #define ESPI_KERNELS_PACK_H
 
 #include "kernels/kernel.h"
+#include "kernels/pairs.h"
 
 /* Sums of up to 2^16 products of 255 * 127 stay within 32 bits, and a column fits the 16 bits of an index. */
 enum { ESPI_MAX_COLUMNS = 65536, ESPI_PACK_ALIGN = 64 };
@@ -27,6 +28,8 @@ struct espi_packing {
     size_t weights; // s8 (groups, 4, 4)
     size_t indices; // u16 (groups, 4), sparse
     size_t starts;  // u32 (quads + 1), sparse
+    size_t order;   // u8 (groups), dense
+    size_t pairs;   // u8 (quads, segments, 5), dense
     size_t bytes;   // of the block, a multiple of 64
 };
 
@@ -61,6 +64,12 @@ void espi_unpack(const struct espi_quads *quads, int8_t *weights); // (rows, col
  * column. */
 int espi_quads_view(esp_context *ctx, const struct espi_packing *packing, const uint8_t *block, size_t bytes,
                     struct espi_quads *quads) ESPI_NODISCARD;
+
+/* Elements of quads->seen, for whoever lets the kernels keep what they find. */
+static inline size_t espi_quads_segments(const struct espi_quads *quads)
+{
+    return espi_quad_count(quads->rows) * espi_segments(quads->columns);
+}
 
 /* start[row] = -zero_point * Σ weights of the row: an epilogue's start. */
 void espi_pack_start(const int8_t *weights, // (rows, columns)

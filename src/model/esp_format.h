@@ -12,7 +12,7 @@
     "ESP\r\n\x1a\n"
 
 enum {
-    ESPI_ESP_VERSION = 3,
+    ESPI_ESP_VERSION = 4,
     ESPI_ESP_ALIGN = 64, // of every section's offset and of the file's size
     ESPI_ESP_MAX_SECTIONS = 65536,
 };

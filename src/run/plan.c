@@ -96,6 +96,12 @@ static struct espi_step *add_linear(struct maker *maker, size_t layer, const str
     struct espi_step *step = append(maker, ESPI_STEP_LINEAR, layer, in, out);
     size_t size = linear->precision == ESPI_BF16 ? sizeof(uint16_t) : 1;
     step->linear = linear;
+    step->quads = linear->quads;
+    if (filling(maker) && linear->quads.order) {
+        step->quads.seen = espi_arena_alloc(maker->ctx, &maker->plan->arena, espi_quads_segments(&linear->quads), 1);
+        if (!step->quads.seen)
+            maker->status = ESP_ERR_MEMORY;
+    }
     if (linear->precision != ESPI_FP32 && !linear->quads.starts)
         maker->plan->interleaved =
             espi_size_max(maker->plan->interleaved, espi_round_up(linear->columns, 4) * ESPI_PANEL_TOKENS * size);

@@ -32,6 +32,7 @@ struct espi_step {
     size_t layer;
     enum espi_buffer in, out;
     const struct espi_esp_linear *linear;
+    struct espi_quads quads;       // LINEAR: of an int8 layer
     struct espi_epilogue epilogue; // LINEAR: but for `out` and `token_scale`
     struct espi_layer_norm norm;
     struct espi_quantize quantize;   // NORM, QUANTIZE: but for `out` and `token_scale`

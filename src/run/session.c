@@ -106,10 +106,10 @@ static void run_rows(const struct work *work, const struct espi_step *step, size
         kernels->gemm_bf16(&linear->floats, work->x, work->width, first, end, work->epilogue);
         break;
     case ESPI_INT8:
-        if (linear->quads.starts)
-            kernels->sparse_u8s8(&linear->quads, work->x, work->width, first, end, work->epilogue);
+        if (step->quads.starts)
+            kernels->sparse_u8s8(&step->quads, work->x, work->width, first, end, work->epilogue);
         else
-            kernels->gemm_u8s8(&linear->quads, work->x, work->width, first, end, work->epilogue);
+            kernels->gemm_u8s8(&step->quads, work->x, work->width, first, end, work->epilogue);
         break;
     }
 }

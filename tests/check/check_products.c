@@ -19,7 +19,7 @@ struct product {
     struct espi_quads quads;
     struct espi_epilogue epilogue;
     struct espi_activation_table activation;
-    struct buffer x, weights, indices, starts, start, scale, bias, token_scale, expected, found;
+    struct buffer x, weights, indices, starts, order, pairs, seen, start, scale, bias, token_scale, expected, found;
 };
 
 struct call {
@@ -81,7 +81,9 @@ static int8_t random_weight(struct espi_random *random, uint64_t fill)
         return espi_random_below(random, 2) ? INT8_MIN : INT8_MAX;
     case 3: // pairs just within ESPI_PAIR_LIMIT and just beyond
         return (int8_t)((64 + (int)espi_random_below(random, 2)) * (espi_random_below(random, 16) ? 1 : -1));
-    case 4: // as trained: hardly a pair beyond it
+    case 4: // four that just fit 16 bits and that just do not
+        return (int8_t)((32 + (espi_random_below(random, 4) == 0)) * (espi_random_below(random, 16) ? 1 : -1));
+    case 5: // as trained: hardly a pair beyond it
         return (int8_t)fmaxf(-127, fminf(127, 30 * espi_random_normal(random)));
     default:
         return (int8_t)espi_random_u32(random);
@@ -113,6 +115,29 @@ static struct buffer copy(struct espi_random *random, const void *data, size_t b
     return buffer;
 }
 
+/* The order of dense groups that AVX2 reads, as packed or damaged, with and without what was found out about it kept. */
+static void make_order(struct espi_random *random, const struct espi_packing *packing, const uint8_t *block,
+                       struct product *p)
+{
+    size_t segments = espi_quad_count(p->rows) * espi_segments(p->columns);
+    p->order = copy(random, block + packing->order, packing->groups);
+    p->pairs = copy(random, block + packing->pairs, segments * ESPI_PAIR_KINDS);
+    p->seen = buffer_new(random, segments);
+    memset(p->seen.data, 0, segments);
+    uint64_t damage = espi_random_below(random, 8);
+    if (damage == 0) // a group twice, or one that is not there
+        p->order.data[espi_random_below(random, packing->groups)] = (uint8_t)espi_random_u32(random);
+    if (damage == 1) // pairs of groups as they come
+        for (size_t i = 0; i < packing->groups; i++)
+            p->order.data[i] = (uint8_t)(i % ((p->columns + 3) / 4) % ESPI_SEGMENT_GROUPS);
+    if (damage == 2) // another number of pairs
+        p->pairs.data[espi_random_below(random, p->pairs.bytes)] = (uint8_t)espi_random_below(random, 9);
+    p->quads.order = p->order.data;
+    p->quads.pairs = p->pairs.data;
+    if (espi_random_below(random, 2))
+        p->quads.seen = (_Atomic uint8_t *)p->seen.data;
+}
+
 static void make_weights(struct espi_random *random, struct product *p)
 {
     int8_t *weights = calloc(p->rows, p->columns);
@@ -142,6 +167,8 @@ static void make_weights(struct espi_random *random, struct product *p)
         p->starts = copy(random, block + packing.starts, (espi_quad_count(p->rows) + 1) * sizeof(uint32_t));
         p->quads.indices = (const uint16_t *)(void *)p->indices.data;
         p->quads.starts = (const uint32_t *)(void *)p->starts.data;
+    } else {
+        make_order(random, &packing, block, p);
     }
     free(weights);
     free(block);
@@ -215,8 +242,8 @@ static void make_case(struct espi_random *random, bool sparse, struct product *p
 
 static void free_case(struct product *p)
 {
-    struct buffer *buffers[] = {&p->x,     &p->weights, &p->indices,     &p->starts,   &p->start,
-                                &p->scale, &p->bias,    &p->token_scale, &p->expected, &p->found};
+    struct buffer *buffers[] = {&p->x,     &p->weights, &p->indices, &p->starts,      &p->order,    &p->pairs, &p->seen,
+                                &p->start, &p->scale,   &p->bias,    &p->token_scale, &p->expected, &p->found};
     for (size_t i = 0; i < ESPI_COUNT(buffers); i++)
         buffer_free(buffers[i]);
 }

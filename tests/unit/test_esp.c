@@ -113,8 +113,8 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
     X(magic, image->data[0] = 'E', FORMAT, "does not start with the magic bytes")                                      \
     X(text_mode, image->data[4] = '\n', FORMAT, "does not start with the magic bytes")                                 \
     X(header_cut, image->bytes = 40, FORMAT, "cut short: 40 bytes are less than its header")                           \
-    X(version, (H->version = 4, seal_header(image)), UNSUPPORTED, "version: expected 3, found 4")                      \
-    X(version_0, H->version = 0, UNSUPPORTED, "version: expected 3, found 0")                                          \
+    X(version, (H->version = 5, seal_header(image)), UNSUPPORTED, "version: expected 4, found 5")                      \
+    X(version_0, H->version = 0, UNSUPPORTED, "version: expected 4, found 0")                                          \
     X(header_crc, H->header_crc ^= 1, FORMAT, "header: damaged: its checksum is")                                      \
     X(header_bit, H->file_bytes ^= 64, FORMAT, "header: damaged")                                                      \
     X(header_bytes, (H->header_bytes = 128, seal_header(image)), FORMAT, "header_bytes: expected 64, found 128")       \

@@ -106,9 +106,11 @@ static void test_dense_bytes(void **state)
         weights[i] = (int8_t)(i + 1);
     struct espi_packing packing;
     test_ok(ctx, espi_packing_dense(ctx, 6, 5, &packing));
-    assert_int_equal(packing.bytes, 64);
     assert_int_equal(packing.weights, 0);
-    uint8_t block[64];
+    assert_int_equal(packing.order, 64);
+    assert_int_equal(packing.pairs, 128);
+    assert_int_equal(packing.bytes, 192);
+    uint8_t block[192];
     espi_pack(&packing, weights, block);
     static const uint8_t expected[64] = {
         1,  2,  3,  4,  6,  7,  8,  9,  11, 12, 13, 14, 16, 17, 18, 19, // quad 0: rows 0-3, columns 0-3
@@ -116,7 +118,45 @@ static void test_dense_bytes(void **state)
         21, 22, 23, 24, 26, 27, 28, 29, 0,  0,  0,  0,  0,  0,  0,  0,  // quad 1: rows 4-5
         25, 0,  0,  0,  30, 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,
     };
+    static const uint8_t order[4] = {0, 1, 0, 1}, pairs[10] = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0};
     assert_memory_equal(block, expected, 64);
+    assert_memory_equal(block + 64, order, 4);
+    assert_memory_equal(block + 128, pairs, 10);
+}
+
+/* Group 1 alone is too heavy in row 2, so it takes group 0, with which it fits but for that row, and leaves 2 and 3 to each
+ * other. Group 4 is too heavy in two rows. */
+static void test_pairs(void **state)
+{
+    (void)state;
+    static const int8_t groups[5][4][4] = {{{100, 0, 0, -128}, {0}, {0}, {64, 0, 0, 0}},
+                                           {{0}, {0}, {127, 2, 0, 0}, {0}},
+                                           {{0}, {1}, {0}, {0}},
+                                           {{28, 0, 127, 0}, {0}, {0}, {0, 64, 0, 0}},
+                                           {{100, 100, 0, 0}, {-128, -1}, {0}, {0}}};
+    uint8_t order[5], pairs[ESPI_PAIR_KINDS];
+    espi_pairs_find(groups[0][0], 5, order, pairs);
+    static const uint8_t expected[5] = {3, 2, 1, 0, 4}, counts[ESPI_PAIR_KINDS] = {1, 0, 0, 1, 0};
+    assert_memory_equal(pairs, counts, sizeof(counts));
+    assert_memory_equal(order, expected, sizeof(expected));
+}
+
+/* Of rows of normally distributed weights nearly all groups find a partner, and every group is named once. */
+static void test_pairs_of_normal_weights(void **state)
+{
+    (void)state;
+    struct espi_random random = {.seed = 3};
+    int8_t weights[192 * 16];
+    for (size_t i = 0; i < sizeof(weights); i++)
+        weights[i] = (int8_t)fmaxf(-127, fminf(127, 39 * espi_random_normal(&random)));
+    uint8_t order[192], pairs[ESPI_PAIR_KINDS], named[192] = {0};
+    espi_pairs_find(weights, 192, order, pairs);
+    size_t found = 0;
+    for (size_t i = 0; i < 192; i++)
+        assert_int_equal(named[order[i]]++, 0);
+    for (size_t kind = 0; kind < ESPI_PAIR_KINDS; kind++)
+        found += pairs[kind];
+    assert_true(pairs[0] > 75 && found > 90);
 }
 
 static void test_sparse_bytes(void **state)
@@ -399,6 +439,8 @@ int main(void)
         cmocka_unit_test(test_explanation),
 #endif
         cmocka_unit_test(test_dense_bytes),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_pairs_of_normal_weights),
         cmocka_unit_test(test_sparse_bytes),
         cmocka_unit_test(test_sparse_order),
         cmocka_unit_test(test_round_trip),
