@@ -22,13 +22,15 @@ struct segment {
 
 static bool names_all(const uint8_t *order, size_t groups)
 {
-    uint64_t named[ESPI_SEGMENT_GROUPS / 64] = {0};
-    size_t count = 0;
+    uint8_t named[ESPI_SEGMENT_GROUPS]; // 1: yes, or no such group
+    memset(named, 0, groups);
+    memset(named + groups, 1, sizeof(named) - groups);
     for (size_t i = 0; i < groups; i++)
-        named[order[i] / 64] |= UINT64_C(1) << order[i] % 64;
-    for (size_t i = 0; i < groups; i++)
-        count += named[i / 64] >> i % 64 & 1;
-    return count == groups;
+        named[order[i]] = 1;
+    __m256i all = load_32(named);
+    for (size_t i = 32; i < sizeof(named); i += 32)
+        all = _mm256_and_si256(all, load_32(named + i));
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi8(all, _mm256_set1_epi8(1))) == -1;
 }
 
 /* The sums of the positive weights of a group where they meet, and behind them those of the negative ones. */
