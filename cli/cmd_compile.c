@@ -3,13 +3,12 @@
 #include "cli.h"
 
 #include "base/file.h"
-#include "base/size.h"
+#include "compile_report.h"
 #include "create/smooth.h"
 #include "create/train/fake_quant.h"
 #include "precision.h"
 #include "task_options.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,98 +203,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
-/* ---- report --------------------------------------------------------------------------------------------------------------- */
-
-struct report {
-    struct espi_compile_report file;
-    bool trained;     // the activations have the ranges of quantization-aware training
-    bool per_token;   // none: a range per token
-    double reference; // of a search
-    struct espi_search_report search;
-};
-
-/* For programs and for people. */
-static const char *const *activations(const struct report *report)
-{
-    static const char *const words[][2] = {
-        {"per_token", "per token"}, {"static", "static (calibrated)"}, {"static", "static (trained)"}};
-    return words[report->per_token ? 0 : report->trained ? 2 : 1];
-}
-
-static json_t *linears_to_json(const struct report *report)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < report->file.linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->file.linears[i];
-        json_t *json =
-            json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:I}", "layer", (json_int_t)l->layer, "name",
-                      espi_linear_names[l->kind], "rows", (json_int_t)l->rows, "cols", (json_int_t)l->columns,
-                      "precision", l->precision, "kept_blocks_4x1", l->kept, "bytes", (json_int_t)l->bytes);
-        if (l->sparse_gain > 0)
-            json_object_set_new(json, "sparse_gain", json_real(l->sparse_gain));
-        if (report->search.gains)
-            json_object_set_new(json, "error_share", json_real(report->search.gains[i]));
-        json_array_append_new(list, json);
-    }
-    return list;
-}
-
-static json_t *search_to_json(const struct report *report)
-{
-    const struct espi_search_report *s = &report->search;
-    return json_pack("{s:f,s:f,s:b,s:b,s:I,s:I,s:f}", "fp32", report->reference, "compiled", s->metric, "met",
-                     (int)s->met, "out_of_time", (int)s->out_of_time, "fallen_back", (json_int_t)s->fallen,
-                     "evaluations", (json_int_t)s->metrics, "seconds", s->seconds);
-}
-
-static int print_json(esp_context *ctx, const struct options *options, const struct report *report)
-{
-    json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", options->output, "bytes", (json_int_t)report->file.file_bytes,
-                             "activations", activations(report)[0], "linear_layers", linears_to_json(report));
-    if (json && options->smooth >= 0)
-        json_object_set_new(json, "smooth", json_real(options->smooth));
-    if (json && options->search)
-        json_object_set_new(json, "search", search_to_json(report));
-    int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
-    json_decref(json);
-    return status;
-}
-
-/* A figure in a column of that width, or nothing where there is none. */
-static void print_figure(int width, int digits, double value, bool there)
-{
-    if (there)
-        printf("  %*.*f", width, digits, value);
-    else
-        printf("  %*s", width, "");
-}
-
-static void print_table(const struct options *options, const struct report *report)
-{
-    const struct espi_search_report *search = &report->search;
-    printf("layer name              rows   cols  precision    kept 4x1 %%  sparse gain%s\n",
-           search->gains ? "  error %" : "");
-    for (size_t i = 0; i < report->file.linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->file.linears[i];
-        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f", l->layer, espi_linear_names[l->kind], l->rows, l->columns,
-               l->precision, 100 * l->kept);
-        print_figure(11, 2, l->sparse_gain, l->sparse_gain > 0);
-        print_figure(7, 1, search->gains ? 100 * search->gains[i] : 0, search->gains != NULL);
-        putchar('\n');
-    }
-    printf("\n%s: %.1f MB, activations %s", options->output, (double)report->file.file_bytes * 1e-6,
-           activations(report)[1]);
-    if (options->smooth >= 0)
-        printf(", smoothed by %g", options->smooth);
-    putchar('\n');
-    if (options->search)
-        printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
-               "evaluations in %.0f s%s\n",
-               search->metric, report->reference, 100 * (search->metric - report->reference) / fabs(report->reference),
-               search->met ? "good enough" : "NOT good enough", search->fallen, report->file.linear_count,
-               search->metrics, search->seconds, search->out_of_time ? " (the time limit)" : "");
-}
-
 /* ---- all together ------------------------------------------------------------------------------------------------------- */
 
 /* What compiling works on. */
@@ -308,7 +215,7 @@ struct work {
     struct espi_steps (*points)[ESPI_POINT_COUNT];
     float *factors; // of --smooth
     enum espi_precision *precisions;
-    struct report report;
+    struct cli_compile_report report;
 };
 
 /* The ranges of quantization-aware training, when the checkpoint has them. */
@@ -440,16 +347,14 @@ static int prepare(esp_context *ctx, struct work *work)
 
 static int run(esp_context *ctx, const struct options *options)
 {
-    struct work work = {.options = options};
+    struct work work = {.options = options,
+                        .report = {.path = options->output, .smooth = options->smooth, .searched = options->search}};
     int status = prepare(ctx, &work);
     if (!status)
         status = compile(ctx, &work);
-    if (!status && options->json)
-        status = print_json(ctx, options, &work.report);
-    else if (!status)
-        print_table(options, &work.report);
-    free(work.report.file.linears);
-    free(work.report.search.gains);
+    if (!status)
+        status = cli_compile_report_print(ctx, &work.report, options->json);
+    cli_compile_report_clear(&work.report);
     free(work.precisions);
     free(work.points);
     free(work.factors);

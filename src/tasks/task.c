@@ -23,12 +23,6 @@ static const struct espi_task *const tasks[] = {
 #undef TASK
 };
 
-const struct espi_task *const *espi_tasks(size_t *count)
-{
-    *count = ESPI_COUNT(tasks);
-    return tasks;
-}
-
 const struct espi_task *espi_task_find(const char *name)
 {
     for (size_t i = 0; i < ESPI_COUNT(tasks); i++) {

@@ -249,8 +249,6 @@ struct espi_task {
     int (*score)(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions);
 };
 
-/* All tasks, in the order help shows them; *count is their number. */
-const struct espi_task *const *espi_tasks(size_t *count);
 /* NULL when there is none of that name. */
 const struct espi_task *espi_task_find(const char *name);
 /* The task a model with that head is for. Never NULL: embed for a bare encoder. */
