@@ -161,9 +161,7 @@ static int prune(esp_context *ctx, struct options *options)
 {
     const struct espi_one_shot_run run = {.progress = options->quiet ? NULL : stderr, .interrupted = cli_interrupted};
     struct espi_checkpoint checkpoint;
-    struct espi_output_dir dir; // asked for now, so that a bad name does not cost the work
-    int status = espi_output_dir_create(ctx, &dir, options->output);
-    espi_output_dir_abort(&dir);
+    int status = espi_output_dir_check(ctx, options->output);
     if (!status)
         status = espi_prune_one_shot(ctx, &options->train, &run, &checkpoint);
     if (status)

@@ -111,7 +111,9 @@ static int train(esp_context *ctx, const struct options *options)
                                      .label = "vocab: merging",
                                      .unit = "tokens",
                                      .total = options->vocab.size};
-    int status = espi_vocab_trainer_new(ctx, &options->vocab, &trainer);
+    int status = espi_output_dir_check(ctx, options->output);
+    if (!status)
+        status = espi_vocab_trainer_new(ctx, &options->vocab, &trainer);
     if (status)
         return status;
     status = add_files(ctx, options, trainer);

@@ -78,6 +78,8 @@ struct espi_output_dir {
 };
 
 int espi_output_dir_create(esp_context *ctx, struct espi_output_dir *dir, const char *path) ESPI_NODISCARD;
+/* Whether it could be created now: asked before long work, so that a bad name does not cost it. Nothing is left behind. */
+int espi_output_dir_check(esp_context *ctx, const char *path) ESPI_NODISCARD;
 int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir) ESPI_NODISCARD;
 void espi_output_dir_abort(struct espi_output_dir *dir);
 

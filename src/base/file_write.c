@@ -173,6 +173,14 @@ int espi_output_dir_create(esp_context *ctx, struct espi_output_dir *dir, const 
     return ESP_OK;
 }
 
+int espi_output_dir_check(esp_context *ctx, const char *path)
+{
+    struct espi_output_dir dir;
+    int status = espi_output_dir_create(ctx, &dir, path);
+    espi_output_dir_abort(&dir);
+    return status;
+}
+
 int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir)
 {
     int status = sync_path(ctx, dir->temporary);

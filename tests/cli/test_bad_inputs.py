@@ -300,6 +300,8 @@ COMMAND_ROWS = [
     ("init into a full directory", ["init", "bert-tiny", "--random-vocab", "-o", "{m}"], 2, "new or empty directory"),
     ("vocab without text", ["vocab", "--size", "100", "-o", "{d}/o"], 2, "text"),
     ("vocab size too small", ["vocab", "{d}/text.txt", "--size", "3", "-o", "{d}/o"], 2, "--size"),
+    ("vocab into a full directory, before the text is read", ["vocab", "{d}/none.txt", "--size", "100", "-o", "{m}"], 2,
+     "new or empty directory"),
     ("vocab of a missing file", ["vocab", "{d}/none.txt", "--size", "100", "-o", "{d}/o"], 1, "none.txt"),
     ("vocab of nothing", ["vocab", "{d}/empty.json", "--size", "100", "-o", "{d}/o"], 1, "text"),
 ]
