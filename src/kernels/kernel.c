@@ -15,10 +15,8 @@ const struct espi_kernel espi_kernels[] = {
 };
 const size_t espi_kernel_count = sizeof(espi_kernels) / sizeof(espi_kernels[0]);
 
-static const struct {
-    const char *name, *text;
-} ops[] = {
-#define ESPI_OP(op, text) {#op, text},
+static const char *const ops[] = {
+#define ESPI_OP(op, text) #op,
 #define ESPI_KERNEL(op, isa)
 #include "kernels/kernels.inc"
 #undef ESPI_OP
@@ -36,12 +34,7 @@ static const struct {
 
 const char *espi_op_name(enum espi_op op)
 {
-    return ops[op].name;
-}
-
-const char *espi_op_text(enum espi_op op)
-{
-    return ops[op].text;
+    return ops[op];
 }
 
 const char *espi_isa_name(enum espi_isa isa)

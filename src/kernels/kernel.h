@@ -266,7 +266,6 @@ extern const struct espi_kernel espi_kernels[];
 extern const size_t espi_kernel_count;
 
 const char *espi_op_name(enum espi_op op); // "gemm_u8s8"
-const char *espi_op_text(enum espi_op op); // "dense int8 product with epilogue"
 const char *espi_isa_name(enum espi_isa isa);
 bool espi_isa_available(enum espi_isa isa, uint32_t features); // features: a mask of enum espi_cpu_feature
 

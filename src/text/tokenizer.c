@@ -419,12 +419,6 @@ bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id)
     return false;
 }
 
-bool espi_tokenizer_is_continuation(const esp_tokenizer *tokenizer, int32_t id)
-{
-    const char *text = esp_tokenizer_token(tokenizer, id);
-    return text && tokenizer->prefix_bytes && strncmp(text, tokenizer->prefix, tokenizer->prefix_bytes) == 0;
-}
-
 bool espi_tokenizer_lowercase(const esp_tokenizer *tokenizer)
 {
     return tokenizer->options.lowercase;

@@ -39,7 +39,6 @@ static void use(const esp_tokenizer *tokenizer)
         encoding.starts[encoding.windows] != encoding.tokens)
         abort();
     (void)esp_tokenizer_id(tokenizer, "able");
-    (void)espi_tokenizer_is_continuation(tokenizer, (int32_t)esp_tokenizer_size(tokenizer) - 1);
     esp_encoding_clear(&encoding);
 }
 

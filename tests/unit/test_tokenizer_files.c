@@ -51,8 +51,6 @@ static void test_minimal_json(void **state)
     assert_int_equal(special->sep, 3);
     assert_int_equal(special->mask, 4);
     assert_true(espi_tokenizer_lowercase(tokenizer));
-    assert_true(espi_tokenizer_is_continuation(tokenizer, 6));
-    assert_false(espi_tokenizer_is_continuation(tokenizer, 5));
     esp_tokenizer_free(tokenizer);
     esp_tokenizer_free(NULL);
 }
