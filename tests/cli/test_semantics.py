@@ -161,7 +161,7 @@ class Classification(Semantics):
         self.check(model, sigmoid, ["--function", "sigmoid"])
         self.check(model, list, ["--function", "none"])
         self.check(self.model("d", head="sequence", labels="a,b", **DISTILBERT), softmax, [])
-        self.check(self.model("m", head="sequence", labels="a,b,c", init=["--problem", "multi_label"]), sigmoid, [])
+        self.check(self.model("m", head="sequence", labels="a,b,c", init=["--problem", "multi-label"]), sigmoid, [])
         self.check(self.model("r", head="sequence", labels="1", init=["--problem", "regression"]), list, [])
 
 
@@ -456,7 +456,7 @@ class Saved(Semantics):
     def test_several_labels_and_numbers(self):
         rng = random.Random(19)
         texts = [sentence(rng, 1, 9).replace("\t", " ") for _ in range(40)]
-        several = self.model("several", head="sequence", labels="a,b,c", init=["--problem", "multi_label"])
+        several = self.model("several", head="sequence", labels="a,b,c", init=["--problem", "multi-label"])
         rows = [(text, ",".join(rng.sample(["0", "b", "LABEL_2"], rng.randrange(4)))) for text in texts]
         self.check(several, self.table("several.tsv", [("text", "labels")] + rows))
         number = self.model("number", head="sequence", labels="1", init=["--problem", "regression"])

@@ -66,7 +66,7 @@ static size_t word_at(size_t place, size_t word)
 /* The place other than `from` that the even (0) or odd (1) heads together attend to most. */
 static size_t attended(const struct espi_params *params, size_t odd, size_t from, size_t word)
 {
-    double query[HIDDEN], key[HIDDEN], best = -INFINITY;
+    double query[HIDDEN], key[HIDDEN], best = -HUGE_VAL;
     size_t place = 0;
     embed(params, word_at(from, word), from, query);
     for (size_t to = 0; to < TOKENS; to++) {
