@@ -51,7 +51,7 @@ mkdir -p "$work/cd" "$root/bin" "$root/proc" "$root/dev" "$root/sys" "$root/tmp"
 
 if [ ! -f "$work/vmlinuz" ]; then
     package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: //p')
-    (cd "$work" && apt-get download -qq "${package:-linux-image-cloud-amd64}") ||
+    (cd "$work" && apt-get download -qq -o APT::Sandbox::User=root "${package:-linux-image-cloud-amd64}") ||
         fail "cannot download the kernel; perhaps apt-get update helps"
     dpkg-deb --fsys-tarfile "$work/$package"_*.deb | tar -xO --wildcards './boot/vmlinuz-*' >"$work/vmlinuz.new"
     rm "$work/$package"_*.deb
