@@ -96,8 +96,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static int write_record(esp_context *ctx, const struct demo *demo, const char *path)
 {
-    return demo_write_json(ctx, json_pack("{s:I, s:b}", "seed", (json_int_t)demo->seed, "quick", (int)demo->quick),
-                           path);
+    json_t *record = json_pack("{s:I, s:b}", "seed", (json_int_t)demo->seed, "quick", (int)demo->quick);
+    return espi_json_write(ctx, record, true, path);
 }
 
 /* What is there was begun with the same options. */

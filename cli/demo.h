@@ -42,8 +42,6 @@ struct demo {
 
 /* The stages, which leave what they make under those names, complete or not at all. ESP_ERR_CANCELLED: interrupted. */
 int demo_create(esp_context *ctx, const struct demo *demo) ESPI_NODISCARD;
-/* Writes a JSON file beside its place and renames it. Takes `json`, which may be NULL (out of memory). */
-int demo_write_json(esp_context *ctx, json_t *json, const char *path) ESPI_NODISCARD;
 
 /* A row of the table. */
 struct demo_row {

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 
+#include "base/json.h"
 #include "base/size.h"
 #include "create/compile.h"
 #include "create/demo/demo_baseline.h"
@@ -26,6 +27,13 @@ struct place {
 static int find(esp_context *ctx, const struct demo *demo, const char *name, struct place *place)
 {
     return espi_path_join(ctx, place->path, demo->directory, name);
+}
+
+static int find_two(esp_context *ctx, const struct demo *demo, const char *a, struct place *place_a, const char *b,
+                    struct place *place_b)
+{
+    int status = find(ctx, demo, a, place_a);
+    return status ? status : find(ctx, demo, b, place_b);
 }
 
 /* ---- data --------------------------------------------------------------------------------------------------------------- */
@@ -97,19 +105,6 @@ static int train_vocabulary(esp_context *ctx, const struct demo *demo, const cha
     return status;
 }
 
-int demo_write_json(esp_context *ctx, json_t *json, const char *path)
-{
-    struct espi_output output = {0};
-    int status = json ? espi_output_create(ctx, &output, path) : espi_fail_memory(ctx, 0);
-    if (!status)
-        status = espi_json_print(ctx, json, true, output.stream);
-    if (!status)
-        status = espi_output_commit(ctx, &output);
-    espi_output_abort(&output);
-    json_decref(json);
-    return status;
-}
-
 /* ---- training ----------------------------------------------------------------------------------------------------------- */
 
 static int write_config(esp_context *ctx, const struct demo *demo, const char *path)
@@ -121,7 +116,7 @@ static int write_config(esp_context *ctx, const struct demo *demo, const char *p
                   (json_int_t)size->layers, "n_heads", (json_int_t)size->heads, "hidden_dim",
                   (json_int_t)size->intermediate, "max_position_embeddings", (json_int_t)POSITIONS, "activation",
                   "gelu", "dropout", 0.0, "attention_dropout", 0.0, "qa_dropout", 0.0, "pad_token_id", 0);
-    return demo_write_json(ctx, json, path);
+    return espi_json_write(ctx, json, true, path);
 }
 
 static int write_initial(esp_context *ctx, const struct demo *demo, const char *path)
@@ -131,9 +126,7 @@ static int write_initial(esp_context *ctx, const struct demo *demo, const char *
     struct espi_config_changes changes = {.head = &head};
     struct espi_config config = {0};
     struct place shape, vocabulary;
-    int status = find(ctx, demo, DEMO_CONFIG, &shape);
-    if (!status)
-        status = find(ctx, demo, DEMO_VOCABULARY, &vocabulary);
+    int status = find_two(ctx, demo, DEMO_CONFIG, &shape, DEMO_VOCABULARY, &vocabulary);
     if (!status)
         status = espi_initial_vocab_size(ctx, vocabulary.path, &changes.vocab_size);
     if (!status)
@@ -178,9 +171,7 @@ static int train(esp_context *ctx, const struct demo *demo, const struct espi_tr
 static int train_reader(esp_context *ctx, const struct demo *demo, const char *path)
 {
     struct place tags, initial;
-    int status = find(ctx, demo, DEMO_TAGS, &tags);
-    if (!status)
-        status = find(ctx, demo, DEMO_INITIAL, &initial);
+    int status = find_two(ctx, demo, DEMO_TAGS, &tags, DEMO_INITIAL, &initial);
     if (status)
         return status;
     struct espi_train_options options = options_for(demo, "tag", tags.path, demo->size->reader_steps);
@@ -192,9 +183,7 @@ static int train_reader(esp_context *ctx, const struct demo *demo, const char *p
 static int train_teacher(esp_context *ctx, const struct demo *demo, const char *path)
 {
     struct place data, reader;
-    int status = find(ctx, demo, DEMO_TRAIN, &data);
-    if (!status)
-        status = find(ctx, demo, DEMO_READER, &reader);
+    int status = find_two(ctx, demo, DEMO_TRAIN, &data, DEMO_READER, &reader);
     if (status)
         return status;
     struct espi_train_options options = options_for(demo, "qa", data.path, demo->size->teacher_steps);
@@ -205,9 +194,7 @@ static int train_teacher(esp_context *ctx, const struct demo *demo, const char *
 static int train_student(esp_context *ctx, const struct demo *demo, const char *path)
 {
     struct place data, teacher;
-    int status = find(ctx, demo, DEMO_TRAIN, &data);
-    if (!status)
-        status = find(ctx, demo, DEMO_TEACHER, &teacher);
+    int status = find_two(ctx, demo, DEMO_TRAIN, &data, DEMO_TEACHER, &teacher);
     if (status)
         return status;
     struct espi_train_options options = options_for(demo, "qa", data.path, demo->size->student_steps);
@@ -253,9 +240,7 @@ static int compile(esp_context *ctx, const struct demo *demo, const char *checkp
 {
     struct compiling c = {0};
     struct place from, data;
-    int status = find(ctx, demo, checkpoint, &from);
-    if (!status)
-        status = find(ctx, demo, DEMO_TRAIN, &data);
+    int status = find_two(ctx, demo, checkpoint, &from, DEMO_TRAIN, &data);
     if (!status)
         status = espi_checkpoint_read(ctx, from.path, &c.checkpoint);
     if (!status)

@@ -211,3 +211,17 @@ int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *st
         return espi_fail(ctx, ESP_ERR_IO, "cannot write JSON");
     return ESP_OK;
 }
+
+int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path)
+{
+    struct espi_output output = {0};
+    int status =
+        value ? espi_output_create(ctx, &output, path) : espi_fail(ctx, ESP_ERR_MEMORY, "%s: out of memory", path);
+    if (!status)
+        status = espi_json_print(ctx, value, indent, output.stream);
+    if (!status)
+        status = espi_output_commit(ctx, &output);
+    espi_output_abort(&output);
+    json_decref(value);
+    return status;
+}

@@ -58,5 +58,7 @@ int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *f
 /* Writes a value as one compact line with a line end (or indented, for files): 9 digits
  * in lines (exact for fp32), 15 in files. */
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream) ESPI_NODISCARD;
+/* The same as a file that appears complete or not at all. Takes the value over; NULL is out of memory. */
+int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path) ESPI_NODISCARD;
 
 #endif

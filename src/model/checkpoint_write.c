@@ -14,18 +14,9 @@
 static int write_json(esp_context *ctx, const char *directory, const char *name, json_t *json)
 {
     char path[ESPI_PATH_BYTES];
-    struct espi_output output;
-    int status =
-        json ? espi_path_join(ctx, path, directory, name) : espi_fail(ctx, ESP_ERR_MEMORY, "%s: out of memory", name);
+    int status = espi_path_join(ctx, path, directory, name);
     if (!status)
-        status = espi_output_create(ctx, &output, path);
-    if (!status) {
-        status = espi_json_print(ctx, json, true, output.stream);
-        if (!status)
-            status = espi_output_commit(ctx, &output);
-        else
-            espi_output_abort(&output);
-    }
+        return espi_json_write(ctx, json, true, path);
     json_decref(json);
     return status;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/demo/demo_baseline.h"
 
-#include "base/file.h"
 #include "base/json.h"
 
 #include <ctype.h>
@@ -173,20 +172,15 @@ static int answer_all(esp_context *ctx, const struct espi_json *document, json_t
 int espi_demo_baseline(esp_context *ctx, const char *squad, const char *predictions)
 {
     struct espi_json document;
-    struct espi_output output = {0};
     int status = espi_json_open_file(ctx, squad, &document);
     if (status)
         return status;
     json_t *answers = json_object();
     status = answers ? answer_all(ctx, &document, answers) : espi_fail_memory(ctx, 0);
     if (!status)
-        status = espi_output_create(ctx, &output, predictions);
-    if (!status)
-        status = espi_json_print(ctx, answers, false, output.stream);
-    if (!status)
-        status = espi_output_commit(ctx, &output);
-    espi_output_abort(&output);
-    json_decref(answers);
+        status = espi_json_write(ctx, answers, false, predictions);
+    else
+        json_decref(answers);
     espi_json_close(&document);
     return status;
 }

@@ -315,17 +315,9 @@ static int add_passage(esp_context *ctx, const struct espi_demo_corpus *corpus, 
 /* Takes `paragraphs` over. */
 static int write_squad(esp_context *ctx, json_t *paragraphs, const char *path)
 {
-    struct espi_output output = {0};
     json_t *json =
         json_pack("{s:s, s:[{s:s, s:o}]}", "version", "1.1", "data", "title", "demo", "paragraphs", paragraphs);
-    int status = json ? espi_output_create(ctx, &output, path) : espi_fail_memory(ctx, 0);
-    if (!status)
-        status = espi_json_print(ctx, json, false, output.stream);
-    if (!status)
-        status = espi_output_commit(ctx, &output);
-    espi_output_abort(&output);
-    json_decref(json);
-    return status;
+    return espi_json_write(ctx, json, false, path);
 }
 
 int espi_demo_corpus_write(esp_context *ctx, const struct espi_demo_corpus *corpus, const char *squad, const char *text,
