@@ -2,7 +2,7 @@
 #include "bench_kernels.h"
 
 #include "bench_model.h"
-#include "cli.h"
+#include "bench_stop.h"
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -83,7 +83,7 @@ static void report(struct cli_kernels *bench, const struct cli_kernel_case *time
         json_object_set_new(row, "peak", json_string(espi_peak_kind_name(timed->peak)));
         json_object_set_new(row, "of_peak", json_real(ratio));
     }
-    json_array_append_new(bench->list, row);
+    cli_bench_append(bench->list, row);
 }
 
 /* The peak is measured before and after every sample, and a sample is compared with the two: slow phases of the machine
@@ -98,10 +98,6 @@ void cli_kernels_time(struct cli_kernels *bench, const struct cli_kernel_case *t
     timed->run(timed->argument); // warms the caches up
     size_t repeats = (size_t)(SAMPLE_SECONDS / seconds_of(timed, 1)) + 1, count = 0;
     while (count < LEAST_SAMPLES || (count < MOST_SAMPLES && espi_clock() - begun < bench->seconds)) {
-        if (cli_interrupted()) {
-            bench->status = espi_fail(bench->ctx, ESP_ERR_CANCELLED, "interrupted");
-            return;
-        }
         double rate = peak ? peak->measure() : 0;
         times[count] = seconds_of(timed, repeats);
         rate = peak ? (rate + peak->measure()) / 2 : 0;

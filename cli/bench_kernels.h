@@ -11,8 +11,7 @@
 /* Times versions whose name contains `only` (NULL: all), under ESPALIER_ISA; the C reference only where it is all there is.
  * Each for at least `seconds`. Prints a line each, or with `list` appends
  * {"op", "version", "what", "rows", "columns", "tokens", "kept", "us", "gops", "gbytes", "peak", "of_peak"}: gops counts the
- * operations of the dense product, whatever is left out of sparse weights; gbytes what is read and written. ESP_ERR_CANCELLED
- * when a signal came. */
+ * operations of the dense product, whatever is left out of sparse weights; gbytes what is read and written. */
 int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, json_t *list);
 
 /* {kind: {"name", "g_per_s"}} of this core now; cap: as ESPALIER_ISA says. */

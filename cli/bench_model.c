@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench_model.h"
 
-#include "cli.h"
 #include "raw.h"
 
 #include "base/clock.h"
@@ -10,6 +9,7 @@
 #include "base/random.h"
 #include "base/size.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -105,19 +105,12 @@ static bool gate_pass(struct gate *gate)
     return passed;
 }
 
-static int run_once(const struct instance *instance, struct espi_engine *engine, const struct cli_bench_batch *batch)
-{
-    if (cli_interrupted())
-        return espi_fail(instance->ctx, ESP_ERR_CANCELLED, "interrupted");
-    return engine->run(engine, instance->ctx, &batch->batch, &batch->wanted);
-}
-
 static int warm_up(const struct instance *instance, struct espi_engine *engine, const struct cli_bench_batch *batch)
 {
     double end = espi_clock() + instance->seconds / 4;
     int status = ESP_OK;
     for (size_t i = 0; !status && (i < WARM_RUNS || espi_clock() < end); i++)
-        status = run_once(instance, engine, batch);
+        status = engine->run(engine, instance->ctx, &batch->batch, &batch->wanted);
     return status;
 }
 
@@ -129,7 +122,7 @@ static int measure(struct instance *instance, struct espi_engine *engine, const 
             espi_grow(instance->ctx, &instance->times, &instance->capacity, instance->runs + 1, sizeof(double));
         double started = espi_clock();
         if (!status)
-            status = run_once(instance, engine, batch);
+            status = engine->run(engine, instance->ctx, &batch->batch, &batch->wanted);
         if (status)
             return status;
         now = espi_clock();

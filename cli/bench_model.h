@@ -33,7 +33,7 @@ int cli_bench_batch_make(esp_context *ctx, const struct espi_config *config, con
 void cli_bench_batch_clear(struct cli_bench_batch *batch);
 
 /* Warms up, then runs for at least `seconds` and five runs. More than one instance: each on CPUs of its own where there are
- * enough. ESP_ERR_CANCELLED when a signal came. */
+ * enough. */
 int cli_bench_model(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape,
                     double seconds, struct cli_bench_result *out);
 

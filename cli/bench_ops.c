@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench_ops.h"
 
-#include "cli.h"
-
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/size.h"
@@ -167,8 +165,7 @@ static int run_profiled(esp_context *ctx, struct profile *profile, struct espi_e
         status = espi_grow(ctx, &profile->runs, &profile->run_capacity, profile->run_count + 1, sizeof(double));
         double begun = espi_clock();
         if (!status)
-            status = cli_interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted")
-                                       : engine->run(engine, ctx, &batch->batch, &batch->wanted);
+            status = engine->run(engine, ctx, &batch->batch, &batch->wanted);
         if (status)
             break;
         double took = espi_clock() - begun;

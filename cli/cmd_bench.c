@@ -3,6 +3,7 @@
 #include "bench_kernels.h"
 #include "bench_model.h"
 #include "bench_ops.h"
+#include "bench_stop.h"
 #include "cli.h"
 #include "describe.h"
 
@@ -209,7 +210,7 @@ static int measure(esp_context *ctx, const struct options *options, const struct
     return status;
 }
 
-/* Measures every combination; what is done when a signal comes has been printed, or is in `list`. */
+/* Measures every combination and prints it, or adds it to `list`. */
 static int measure_all(esp_context *ctx, const struct options *options, const struct cli_model *model,
                        const json_t *about, json_t *list)
 {
@@ -235,7 +236,7 @@ static int measure_all(esp_context *ctx, const struct options *options, const st
         if (options->json) {
             json_t *row = json_copy((json_t *)(uintptr_t)about);
             json_object_update(row, figures);
-            json_array_append_new(list, row);
+            cli_bench_append(list, row);
         }
         json_decref(figures);
     }
@@ -259,20 +260,20 @@ static int check_model(esp_context *ctx, const struct options *options, const st
 
 static int bench_model(esp_context *ctx, const struct options *options)
 {
-    struct cli_model model;
+    struct cli_model model = {0};
+    bool several = combinations(options) > 1;
     json_t *about = NULL, *list = json_array();
-    int status = cli_model_load(ctx, options->model, false, &model);
+    int status = cli_bench_stop_at_signals(ctx, several ? list : NULL);
+    if (!status)
+        status = cli_model_load(ctx, options->model, false, &model);
     if (!status)
         status = check_model(ctx, options, &model);
     if (!status) {
         about = cli_describe_engine(options->model, &model);
         status = measure_all(ctx, options, &model, about, list);
     }
-    if (options->json && json_array_size(list)) {
-        const json_t *value = combinations(options) == 1 ? json_array_get(list, 0) : list;
-        int printed = espi_json_print(ctx, value, false, stdout);
-        status = status ? status : printed;
-    }
+    int printed = cli_bench_print(ctx, several ? list : json_array_get(list, 0));
+    status = status ? status : printed;
     json_decref(about);
     json_decref(list);
     cli_model_close(&model);
@@ -294,12 +295,13 @@ static int bench_kernels(esp_context *ctx, const struct options *options)
                    json_string_value(json_object_get(peak, "name")));
         putchar('\n');
     }
-    status = cli_bench_kernels(ctx, options->only, options->seconds, options->json ? list : NULL);
     json_t *report = json_pack("{s:o,s:o,s:o}", "machine", machine, "peaks", peaks, "kernels", list);
-    if (options->json) {
-        int printed = espi_json_print(ctx, report, false, stdout);
-        status = status ? status : printed;
-    }
+    const json_t *document = options->json ? report : NULL;
+    status = cli_bench_stop_at_signals(ctx, document);
+    if (!status)
+        status = cli_bench_kernels(ctx, options->only, options->seconds, options->json ? list : NULL);
+    int printed = cli_bench_print(ctx, document);
+    status = status ? status : printed;
     json_decref(report);
     return status;
 }
@@ -322,7 +324,6 @@ int cmd_bench(int argc, char **argv)
     cli_parse(&argp, "bench", argc, argv, &options);
     if (options.seconds < 0)
         options.seconds = options.kernels ? KERNEL_SECONDS : MODEL_SECONDS;
-    cli_catch_signals();
     esp_context *ctx = cli_context_new("bench");
     int code = cli_exit_code(ctx, "bench", options.kernels ? bench_kernels(ctx, &options) : bench_model(ctx, &options));
     esp_context_free(ctx);

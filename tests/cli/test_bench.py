@@ -2,8 +2,10 @@
 """bench: its fields, that they agree with each other, bad options, interruption. Nothing here depends on speed."""
 import json
 import os
+import re
 import signal
 import subprocess
+import time
 
 import support
 from support import run
@@ -148,17 +150,35 @@ class Bench(support.Scratch):
             self.assertIn(message, done.stderr)
             self.assertEqual(done.stdout, "", arguments)
 
-    def test_interrupt(self):
-        process = subprocess.Popen([support.PROGRAM, "bench", self.esp, "--length", "8", "--instances", "2",
-                                    "--threads", "1", "--seconds", "3000", "--json"],
+    def interrupt(self, *arguments, after=None, by=signal.SIGINT):
+        """What a bench has printed that gets a signal once it has printed a row that begins with `after`."""
+        process = subprocess.Popen([support.PROGRAM, "bench", self.esp, "--threads", "1", *arguments], text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            process.wait(timeout=0.5)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
-        self.assertEqual((process.returncode, output), (1, b""))
-        self.assertIn(b"interrupted", errors)
+        output = ""
+        for line in iter(process.stdout.readline, "") if after else []:
+            output += line
+            if line.split()[:len(after)] == after:
+                break
+        while not after and len(os.listdir(f"/proc/{process.pid}/task")) == 1:  # nobody waits for signals yet
+            time.sleep(0.01)
+        if not after:
+            time.sleep(0.3)
+        process.send_signal(by)
+        rest, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, errors)
+        self.assertEqual(errors, "espalier bench: interrupted\n")
+        return output + rest
+
+    def test_interrupt(self):
+        for arguments in (["--instances", "2"], ["--ops"]):
+            self.assertEqual(self.interrupt(*arguments, "--length", "8", "--seconds", "3000", "--json"), "")
+        # within a batch that takes minutes
+        long = ["--batch", "1,2,65536", "--length", "64", "--seconds", "0"]
+        table = self.interrupt(*long, after=["2", "64"], by=signal.SIGTERM)
+        self.assertEqual(len(re.findall(r"(?m)^ +\d+ +64 ", table)), 2, table)
+        found = self.interrupt(*long, "--json")
+        if found:  # a busy machine may not have come so far
+            self.assertEqual([row["batch"] for row in json.loads(found)], [1, 2][:len(json.loads(found))])
 
 
 class BenchTrain(support.Scratch):

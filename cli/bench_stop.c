@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bench_stop.h"
+
+#include "cli.h"
+
+#include "base/json.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+/* Held while a document changes, and for good by the one who prints it. */
+static pthread_mutex_t document_lock = PTHREAD_MUTEX_INITIALIZER;
+
+void cli_bench_append(json_t *list, json_t *row)
+{
+    pthread_mutex_lock(&document_lock);
+    json_array_append_new(list, row);
+    pthread_mutex_unlock(&document_lock);
+}
+
+int cli_bench_print(esp_context *ctx, const json_t *document)
+{
+    pthread_mutex_lock(&document_lock);
+    bool nothing = !document || (json_is_array(document) && !json_array_size(document));
+    return nothing ? ESP_OK : espi_json_print(ctx, document, false, stdout);
+}
+
+static void stop_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+}
+
+/* Ends by _exit: the threads that still run must not meet what exit() tears down. */
+static void *wait_for_signal(void *document)
+{
+    sigset_t set;
+    int signal;
+    stop_signals(&set);
+    while (sigwait(&set, &signal) != 0)
+        continue;
+    if (cli_bench_print(NULL, document) != ESP_OK)
+        fprintf(stderr, "espalier bench: cannot print what has been measured\n");
+    cli_finish("bench", CLI_FAILED);
+    fprintf(stderr, "%sespalier bench: interrupted\n", isatty(STDERR_FILENO) ? "\n" : ""); // progress has no line end
+    _exit(CLI_FAILED);
+}
+
+int cli_bench_stop_at_signals(esp_context *ctx, const json_t *document)
+{
+    sigset_t set;
+    pthread_t thread;
+    stop_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    int error = pthread_create(&thread, NULL, wait_for_signal, (void *)(uintptr_t)document);
+    if (error)
+        return espi_fail_errno(ctx, ESP_ERR_MEMORY, error, "cannot start a thread");
+    pthread_detach(thread);
+    return ESP_OK;
+}
