@@ -88,6 +88,20 @@ size_t cli_parse_word(struct argp_state *state, const char *option, const char *
     return 0;
 }
 
+const char *cli_parse_output_directory(struct argp_state *state, const char *path)
+{
+    size_t end = strlen(path);
+    while (end > 0 && path[end - 1] == '/')
+        end--;
+    size_t dots = 0;
+    while (dots < end && path[end - 1 - dots] == '.')
+        dots++;
+    bool whole = dots == end || path[end - 1 - dots] == '/'; // nothing but dots in the last part
+    if (whole && dots <= 2)
+        argp_error(state, "--output: expected a path that ends in the name of a directory, found \"%s\"", path);
+    return path;
+}
+
 static volatile sig_atomic_t interrupted;
 
 static void on_signal(int signal)

@@ -35,6 +35,10 @@ double cli_parse_number(struct argp_state *state, const char *option, const char
 /* Index of the text in a NULL-terminated list of words, else a usage error that lists them. */
 size_t cli_parse_word(struct argp_state *state, const char *option, const char *text, const char *const *words);
 
+/* The directory a command is to make, else a usage error that names --output: it is renamed into place, so that its last part
+ * must be a name, not "." or "..". */
+const char *cli_parse_output_directory(struct argp_state *state, const char *path);
+
 /* From here on SIGINT and SIGTERM set a flag that long work asks for. */
 void cli_catch_signals(void);
 bool cli_interrupted(void);

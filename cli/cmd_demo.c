@@ -60,7 +60,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     struct demo *demo = &options->demo;
     switch (key) {
     case 'o':
-        demo->directory = argument;
+        demo->directory = cli_parse_output_directory(state, argument);
         break;
     case OPTION_SEED:
         demo->seed = cli_parse_size(state, "seed", argument, 0, UINT32_MAX);

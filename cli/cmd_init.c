@@ -85,7 +85,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->initial.seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
         break;
     case 'o':
-        options->output = argument;
+        options->output = cli_parse_output_directory(state, argument);
         break;
     case ARGP_KEY_ARG:
         cli_take_argument(state, "CONFIG", argument, &options->config);

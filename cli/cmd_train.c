@@ -55,7 +55,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     }
     switch (key) {
     case 'o':
-        options->output = argument;
+        options->output = cli_parse_output_directory(state, argument);
         break;
     case OPTION_RECIPE:
         options->recipe = argument;

@@ -38,7 +38,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->vocab.size = cli_parse_size(state, "size", argument, 6, 1 << 24);
         break;
     case 'o':
-        options->output = argument;
+        options->output = cli_parse_output_directory(state, argument);
         break;
     case OPTION_CASED:
         options->vocab.lowercase = false;
