@@ -26,7 +26,7 @@ files=
 seconds=14400
 while getopts f:t: option; do
     case $option in
-    f) files="$files$(realpath -e "$OPTARG" 2>/dev/null)
+    f) files="$files$(realpath -es "$OPTARG" 2>/dev/null)
 " || fail "$OPTARG: no such file" ;;
     t) seconds=$OPTARG ;;
     *) usage ;;
@@ -44,6 +44,8 @@ done
 work=$build/emulate
 root=$work/root
 mkdir -p "$work"
+exec 9>"$work/lock"
+flock -n 9 || fail "$build: another run is using this build"
 rm -rf "$root" "$work/cd"
 mkdir -p "$work/cd" "$root/bin" "$root/proc" "$root/dev" "$root/sys" "$root/tmp"
 
@@ -76,7 +78,7 @@ for command; do
     printf '%s\n' "$command" >>"$root/commands"
 done
 printf '%s' "$files" | while read -r file; do
-    (cd / && cp -a --parents "${file#/}" "$root")
+    (cd / && cp -rpL --parents "${file#/}" "$root")
 done
 cp "$(command -v busybox)" "$root/bin/busybox"
 cat >"$root/init" <<END
@@ -142,8 +144,10 @@ TERM=vt100 timeout -k 5 "$seconds" bochs -q -f "$work/bochsrc" -rc "$work/debugg
 emulator=$!
 trap 'kill $emulator 2>/dev/null || true' EXIT
 trap 'exit 1' INT TERM
-tail -n +1 -f --pid=$emulator "$work/serial.txt" | sed -u 's/\r$//; /ISOLINUX/d'
+tail -n +1 -f --pid=$emulator "$work/serial.txt" | sed -u 's/\r$//; /ISOLINUX/d' &
+printer=$!
 wait $emulator || true # Bochs ends with 1 when its computer is switched off
+wait $printer
 
 passed=$(grep -c '^= exit 0:' "$work/serial.txt" || true)
 echo "$passed of $# commands passed"
