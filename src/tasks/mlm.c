@@ -60,7 +60,7 @@ bool espi_mlm_mask(const struct espi_job *job, uint64_t seed, uint64_t stream, u
 {
     uint64_t chosen_below = (uint64_t)(job->options.mask_probability * 4294967296.0);
     uint32_t random[4];
-    if (*id == job->special.cls || *id == job->special.sep)
+    if (*id == job->special.cls || *id == job->special.sep || *id == job->special.mask)
         return false;
     espi_random_block(seed, stream, place, random);
     if (random[0] >= chosen_below)

@@ -11,7 +11,7 @@ int espi_mlm_encode(esp_context *ctx, const struct espi_job *job, const struct e
                     esp_encoding *encoding) ESPI_NODISCARD;
 
 /* Whether the token *id is one to predict, which seed, stream and place alone decide, and with a probability of
- * options.mask_probability; [CLS] and [SEP] never are. If so, *id becomes what the model sees in its place. */
+ * options.mask_probability; [CLS], [SEP] and [MASK] never are. If so, *id becomes what the model sees in its place. */
 bool espi_mlm_mask(const struct espi_job *job, uint64_t seed, uint64_t stream, uint64_t place, int32_t *id);
 
 #endif

@@ -10,26 +10,14 @@
 
 /* ---- raw text ---------------------------------------------------------------------------------------------------- */
 
-/* The code point that ends at `at`, and where it begins. */
-static uint32_t code_before(const unsigned char *text, size_t at, size_t *begin)
-{
-    for (size_t length = 4; length > 1; length--) {
-        uint32_t code;
-        if (at >= length && espi_utf8_decode(text + at - length, length, &code) == length) {
-            *begin = at - length;
-            return code;
-        }
-    }
-    *begin = at - 1;
-    return text[at - 1] < 0x80 ? text[at - 1] : ESPI_REPLACEMENT;
-}
-
 static bool stands_alone(const unsigned char *text, size_t bytes, size_t begin, size_t end)
 {
     uint32_t code;
-    size_t unused;
-    if (begin > 0 && espi_char_is_word(code_before(text, begin, &unused)))
-        return false;
+    if (begin > 0) {
+        espi_utf8_decode_before(text, begin, &code);
+        if (espi_char_is_word(code))
+            return false;
+    }
     if (end == bytes)
         return true;
     espi_utf8_decode(text + end, bytes - end, &code);
@@ -40,9 +28,12 @@ static void take_spaces(const struct espi_added_token *token, const unsigned cha
                         struct espi_match *match)
 {
     uint32_t code;
-    for (size_t before; token->lstrip && match->begin > taken; match->begin = before)
-        if (!espi_char_is(ESPI_CHAR_SPACE, code_before(text, match->begin, &before)))
+    while (token->lstrip && match->begin > taken) {
+        size_t length = espi_utf8_decode_before(text, match->begin, &code);
+        if (!espi_char_is(ESPI_CHAR_SPACE, code))
             break;
+        match->begin -= length;
+    }
     while (token->rstrip && match->end < bytes) {
         size_t length = espi_utf8_decode(text + match->end, bytes - match->end, &code);
         if (!espi_char_is(ESPI_CHAR_SPACE, code))

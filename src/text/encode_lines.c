@@ -3,22 +3,46 @@
 #include "text/tokenizer_state.h"
 
 #include "base/size.h"
+#include "text/unicode.h"
 
 #include <string.h>
 
+/* The place of a token without the white space around it that an added token may take in (lstrip, rstrip); of one that is
+ * nothing else, such as a token for line ends, its place. */
+static struct espi_span own_place(const unsigned char *text, const struct espi_token *token)
+{
+    struct espi_span place = {token->byte_begin, token->byte_end};
+    for (uint32_t code; place.begin < place.end;) {
+        size_t length = espi_utf8_decode(text + place.begin, place.end - place.begin, &code);
+        if (!espi_char_is(ESPI_CHAR_SPACE, code))
+            break;
+        place.begin += length;
+    }
+    if (place.begin == place.end)
+        return (struct espi_span){token->byte_begin, token->byte_end};
+    for (uint32_t code;;) {
+        size_t length = espi_utf8_decode_before(text, place.end, &code);
+        if (!espi_char_is(ESPI_CHAR_SPACE, code))
+            return place;
+        place.end -= length;
+    }
+}
+
 /* Copies the tokens of a text, with a separator wherever a line ends between two of them. The white space of a line's end
  * parts words as a space does, so that these are the tokens of the lines one by one. */
-static int separate_lines(esp_context *ctx, const char *text, int32_t separator, const struct espi_token_list *from,
-                          struct espi_token_list *to)
+static int separate_lines(esp_context *ctx, const unsigned char *text, int32_t separator,
+                          const struct espi_token_list *from, struct espi_token_list *to)
 {
+    struct espi_span last = {0};
     int status = espi_grow(ctx, &to->data, &to->capacity, 2 * from->count, sizeof *to->data);
     to->count = 0;
     for (size_t i = 0; !status && i < from->count; i++) {
         const struct espi_token *token = &from->data[i];
-        uint32_t bytes = i > 0 ? token[-1].byte_end : token->byte_begin;
-        if (separator >= 0 && token->byte_begin > bytes && memchr(text + bytes, '\n', token->byte_begin - bytes))
+        struct espi_span place = own_place(text, token);
+        if (separator >= 0 && i > 0 && place.begin > last.end && memchr(text + last.end, '\n', place.begin - last.end))
             to->data[to->count++] = (struct espi_token){.id = separator, .word = ESP_NO_WORD};
         to->data[to->count++] = *token;
+        last = place;
     }
     return status;
 }
@@ -58,7 +82,7 @@ int espi_encode_lines(esp_context *ctx, const esp_tokenizer *tokenizer, const ch
     struct espi_token_list *lines = &workspace->lists[0], *tokens = &workspace->lists[1];
     status = espi_encode_text(ctx, tokenizer, text, bytes, SIZE_MAX, workspace, tokens);
     if (!status)
-        status = separate_lines(ctx, text, tokenizer->special.sep, tokens, lines);
+        status = separate_lines(ctx, (const unsigned char *)text, tokenizer->special.sep, tokens, lines);
     if (!status)
         status = cut(ctx, lines, max_length - template->special, &workspace->windows[0]);
     workspace->windows[1].count = 0;

@@ -155,6 +155,15 @@ size_t espi_utf8_decode(const unsigned char *text, size_t bytes, uint32_t *code)
     return length;
 }
 
+size_t espi_utf8_decode_before(const unsigned char *text, size_t end, uint32_t *code)
+{
+    for (size_t length = 4; length > 1; length--)
+        if (end >= length && espi_utf8_decode(text + end - length, length, code) == length)
+            return length;
+    *code = text[end - 1] < 0x80 ? text[end - 1] : ESPI_REPLACEMENT;
+    return 1;
+}
+
 size_t espi_utf8_encode(uint32_t code, unsigned char out[4])
 {
     if (code < 0x80) {

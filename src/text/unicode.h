@@ -42,6 +42,8 @@ size_t espi_char_lower(uint32_t code, uint32_t out[ESPI_LOWERED]);
 /* Decodes one code point of text[0 .. bytes), bytes > 0. A maximal invalid part (the longest prefix of a well-formed
  * sequence, at least one byte) counts as one U+FFFD. Returns the bytes taken, 1 to 4. */
 size_t espi_utf8_decode(const unsigned char *text, size_t bytes, uint32_t *code);
+/* The same of the code point that ends at text + end, end > 0. */
+size_t espi_utf8_decode_before(const unsigned char *text, size_t end, uint32_t *code);
 /* Writes a code point (not a surrogate); returns the bytes written, 1 to 4. */
 size_t espi_utf8_encode(uint32_t code, unsigned char out[4]);
 

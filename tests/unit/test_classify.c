@@ -231,7 +231,7 @@ static void test_masked_loss(void **state)
     fixture_open(&fixture, ESPI_HEAD_MLM, 0, NULL, fill_flat);
     struct espi_task_options options = {.evaluate = true, .mask_probability = 1, .seed = 1};
     fixture_job(&fixture, "mlm", &options);
-    const char *text = "the cat sat on the mat . the cat sat on the mat .\n\nwho is it\n";
+    const char *text = "the cat sat on the mat . the cat sat on the mat .\n\nwho is [MASK] it\n";
     json_t *report = fixture_evaluate(&fixture, data("a.txt", text));
     assert_int_equal(test_number(report, "predicted"), 17);
     assert_int_equal(test_number(report, "examples"), 2);

@@ -453,15 +453,15 @@ static void test_decode(void **state)
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
 
 /* Windows as text, " | " between them. */
-static void check_lines(const char *text, size_t max_length, const char *expected)
+static void check_lines(const esp_tokenizer *with, const char *text, size_t max_length, const char *expected)
 {
     char found[4096] = "";
     size_t used = 0;
     esp_encoding encoding = {0};
-    test_ok(ctx, espi_encode_lines(ctx, tokenizer, text, strlen(text), max_length, &encoding));
+    test_ok(ctx, espi_encode_lines(ctx, with, text, strlen(text), max_length, &encoding));
     for (size_t i = 0; i < encoding.windows; i++)
         used += (size_t)snprintf(found + used, sizeof found - used, "%s%s", i ? " | " : "",
-                                 window_text(tokenizer, &encoding, i));
+                                 window_text(with, &encoding, i));
     assert_string_equal(found, expected);
     esp_encoding_clear(&encoding);
 }
@@ -470,20 +470,42 @@ static void test_lines(void **state)
 {
     (void)state;
     const char *text = "a b\nc d\n \t\n\ne f\n";
-    check_lines(text, 100, "[CLS] a b [SEP] c d [SEP] e f [SEP]");
-    check_lines(text, 6, "[CLS] a b [SEP] c [SEP] | [CLS] d [SEP] e f [SEP]");
-    check_lines(text, 5, "[CLS] a b [SEP] | [CLS] c d [SEP] | [CLS] e f [SEP]"); // a separator at the end of a window
-    check_lines(text, 4, "[CLS] a b [SEP] | [CLS] c d [SEP] | [CLS] e f [SEP]"); // … at its beginning
-    check_lines(text, 3,
+    check_lines(tokenizer, text, 100, "[CLS] a b [SEP] c d [SEP] e f [SEP]");
+    check_lines(tokenizer, text, 6, "[CLS] a b [SEP] c [SEP] | [CLS] d [SEP] e f [SEP]");
+    check_lines(tokenizer, text, 5,
+                "[CLS] a b [SEP] | [CLS] c d [SEP] | [CLS] e f [SEP]"); // a separator at the end of a window
+    check_lines(tokenizer, text, 4, "[CLS] a b [SEP] | [CLS] c d [SEP] | [CLS] e f [SEP]"); // … at its beginning
+    check_lines(tokenizer, text, 3,
                 "[CLS] a [SEP] | [CLS] b [SEP] | [CLS] c [SEP] | [CLS] d [SEP] | [CLS] e [SEP] | "
                 "[CLS] f [SEP]");
-    check_lines("unaffable", 4, "[CLS] un ##aff [SEP] | [CLS] ##able [SEP]");
-    check_lines("a\r\nb", 9, "[CLS] a [SEP] b [SEP]");
-    check_lines("\n \n", 9, "");
+    check_lines(tokenizer, "unaffable", 4, "[CLS] un ##aff [SEP] | [CLS] ##able [SEP]");
+    check_lines(tokenizer, "a\r\nb", 9, "[CLS] a [SEP] b [SEP]");
+    check_lines(tokenizer, "\n \n", 9, "");
     esp_encoding encoding = {0};
     test_fails(ctx, espi_encode_lines(ctx, tokenizer, "a", 1, 2, &encoding), ESP_ERR_ARGUMENT);
     test_error_has(ctx, "max_length: expected at least 3, found 2");
     esp_encoding_clear(&encoding);
+}
+
+/* A line ends where it does although a token takes in the white space there. */
+static void test_lines_of_added_tokens(void **state)
+{
+    (void)state;
+    esp_tokenizer *with =
+        make_tokenizer("{\"id\": 4, \"content\": \"[MASK]\", \"lstrip\": true, \"normalized\": false},"
+                       "{\"id\": 29, \"content\": \"[R]\", \"rstrip\": true, \"normalized\": false},"
+                       "{\"id\": 30, \"content\": \"[B]\", \"lstrip\": true, \"rstrip\": true, \"normalized\": false}");
+    check_lines(with, "a\n[MASK] b", 99, "[CLS] a [SEP] [MASK] b [SEP]");
+    check_lines(with, "a [MASK]\nb", 99, "[CLS] a [MASK] [SEP] b [SEP]");
+    check_lines(with, "a \xc2\xa0\n\xe3\x80\x80[MASK]", 99, "[CLS] a [SEP] [MASK] [SEP]");
+    check_lines(with, "\n[MASK]\n\n[MASK]", 99, "[CLS] [MASK] [SEP] [MASK] [SEP]");
+    check_lines(with, "[R] \xc2\xa0\n\xc2\xa0 a", 99, "[CLS] [R] [SEP] a [SEP]");
+    check_lines(with, "a\n[B] b", 99, "[CLS] a [SEP] [B] b [SEP]");
+    check_lines(with, "a [B]\n[MASK][R]\n[B] b", 99, "[CLS] a [B] [SEP] [MASK] [R] [SEP] [B] b [SEP]");
+    esp_tokenizer_free(with);
+    with = make_tokenizer("{\"id\": 29, \"content\": \"\\n\", \"normalized\": false}"); // a token for line ends
+    check_lines(with, "a\nb\n\nc", 99, "[CLS] a \n b \n \n c [SEP]");
+    esp_tokenizer_free(with);
 }
 
 /* Every token of the lines, once, in order, where it stands in the text; only the last window is not full. */
@@ -546,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_decode),
         cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_lines_of_added_tokens),
         cmocka_unit_test(test_lines_lose_nothing),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
