@@ -368,12 +368,6 @@ int espi_vocab_trainer_train(esp_context *ctx, struct espi_vocab_trainer *traine
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-const char *const *espi_vocab_trainer_tokens(const struct espi_vocab_trainer *trainer, size_t *count)
-{
-    *count = trainer->tokens ? trainer->vocabulary.count : 0;
-    return trainer->tokens;
-}
-
 int espi_vocab_trainer_tokenizer(esp_context *ctx, const struct espi_vocab_trainer *trainer, esp_tokenizer **out)
 {
     *out = NULL;

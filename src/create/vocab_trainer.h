@@ -41,8 +41,6 @@ size_t espi_vocab_trainer_words(const struct espi_vocab_trainer *trainer);
 int espi_vocab_trainer_train(esp_context *ctx, struct espi_vocab_trainer *trainer,
                              struct espi_progress *progress) ESPI_NODISCARD;
 
-/* The tokens in id order, after training; owned by the trainer. */
-const char *const *espi_vocab_trainer_tokens(const struct espi_vocab_trainer *trainer, size_t *count);
 /* The tokenizer, after training. The caller's: esp_tokenizer_free. */
 int espi_vocab_trainer_tokenizer(esp_context *ctx, const struct espi_vocab_trainer *trainer,
                                  esp_tokenizer **out) ESPI_NODISCARD;

@@ -53,8 +53,6 @@ enum espi_esp_point {
         ESPI_POINT_COUNT,
 };
 
-extern const char *const espi_esp_point_names[ESPI_POINT_COUNT];
-
 /* What a linear layer multiplies: weights of 8 bits by activations of 8 bits, or both as floats. */
 enum espi_precision { ESPI_INT8, ESPI_BF16, ESPI_FP32 };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const espi_esp_point_names[ESPI_POINT_COUNT] = {
+static const char *const point_names[ESPI_POINT_COUNT] = {
 #define X(name, text) text,
     ESPI_ESP_POINT_MAP(X)
 #undef X
@@ -24,7 +24,7 @@ json_t *espi_esp_points_json(size_t count, const struct espi_steps (*points)[ESP
     for (size_t i = 0; i < count; i++) {
         json_t *layer = json_object();
         for (size_t p = 0; p < ESPI_POINT_COUNT; p++)
-            json_object_set_new(layer, espi_esp_point_names[p],
+            json_object_set_new(layer, point_names[p],
                                 json_pack("[f,i]", (double)points[i][p].step, (int)points[i][p].zero_point));
         if (json_object_size(layer) != ESPI_POINT_COUNT || json_array_append_new(layers, layer)) {
             json_decref(layers);
@@ -127,7 +127,7 @@ int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_
         status = espi_json_expect_object(ctx, &layer);
         for (size_t p = 0; !status && p < ESPI_POINT_COUNT; p++) {
             bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;
-            status = read_point(ctx, &layer, espi_esp_point_names[p], symmetric, &points[i][p]);
+            status = read_point(ctx, &layer, point_names[p], symmetric, &points[i][p]);
         }
     }
     return status;

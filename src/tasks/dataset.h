@@ -36,7 +36,5 @@ int espi_table_open(esp_context *ctx, const char *path, const struct espi_task_o
                     struct espi_dataset **out) ESPI_NODISCARD;
 int espi_conll_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
                     struct espi_dataset **out) ESPI_NODISCARD;
-int espi_plain_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                    struct espi_dataset **out) ESPI_NODISCARD;
 
 #endif

@@ -356,8 +356,8 @@ static int plain_next(esp_context *ctx, struct espi_dataset *dataset, struct esp
     return 1;
 }
 
-int espi_plain_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                    struct espi_dataset **out)
+static int open_text(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                     struct espi_dataset **out)
 {
     *out = NULL;
     struct plain *plain = espi_calloc(ctx, 1, sizeof(*plain));
@@ -439,6 +439,6 @@ const struct espi_task espi_task_mlm = {
     .targets = targets,
     .consume = consume,
     .finish = finish,
-    .open = espi_plain_open,
+    .open = open_text,
     .metric_new = metric_new,
 };

@@ -418,8 +418,3 @@ bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id)
             return tokenizer->added[i].special;
     return false;
 }
-
-bool espi_tokenizer_lowercase(const esp_tokenizer *tokenizer)
-{
-    return tokenizer->options.lowercase;
-}

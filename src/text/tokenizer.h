@@ -15,7 +15,6 @@ struct espi_special_ids {
 const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer);
 /* True for added tokens that are marked special ([CLS], [MASK], ...). */
 bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id);
-bool espi_tokenizer_lowercase(const esp_tokenizer *tokenizer);
 
 /* Text of ids as Hugging Face's WordPiece decoder writes it: pieces joined, spaces before punctuation removed when the
  * file says so. Unknown ids are left out. *text is zero-terminated and the caller's: free(). */

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "base/size.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_state.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static void test_minimal_json(void **state)
     assert_int_equal(special->cls, 2);
     assert_int_equal(special->sep, 3);
     assert_int_equal(special->mask, 4);
-    assert_true(espi_tokenizer_lowercase(tokenizer));
+    assert_true(tokenizer->options.lowercase);
     esp_tokenizer_free(tokenizer);
     esp_tokenizer_free(NULL);
 }
@@ -185,7 +185,7 @@ static void test_vocab_directory(void **state)
                             "\"mask_token\": {\"content\": \"##b\", \"lstrip\": true}, "
                             "\"additional_special_tokens\": [\"[NEW]\", \"[SEP]\"]}",
                             &tokenizer));
-    assert_false(espi_tokenizer_lowercase(tokenizer));
+    assert_false(tokenizer->options.lowercase);
     assert_int_equal(esp_tokenizer_max_length(tokenizer), 128);
     assert_int_equal(espi_tokenizer_special(tokenizer)->cls, 5);
     assert_int_equal(espi_tokenizer_special(tokenizer)->mask, 6);

@@ -27,10 +27,13 @@ static struct espi_vocab_trainer *train(const struct espi_vocab_options *options
 static const char *joined(const struct espi_vocab_trainer *trainer)
 {
     static char text[4096];
-    size_t count, used = 0;
-    const char *const *tokens = espi_vocab_trainer_tokens(trainer, &count);
-    for (size_t i = 5; i < count; i++) // behind the special tokens
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 5 ? " " : "", tokens[i]);
+    esp_tokenizer *tokenizer;
+    test_ok(ctx, espi_vocab_trainer_tokenizer(ctx, trainer, &tokenizer));
+    size_t used = 0;
+    for (int32_t i = 5; i < (int32_t)esp_tokenizer_size(tokenizer); i++) // behind the special tokens
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i > 5 ? " " : "",
+                                 esp_tokenizer_token(tokenizer, i));
+    esp_tokenizer_free(tokenizer);
     return text;
 }
 

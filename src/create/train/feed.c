@@ -11,6 +11,12 @@
 
 enum { BATCH_TOKENS = 8192 };
 
+/* Of an epoch. */
+static size_t items_of(const struct espi_feed *feed)
+{
+    return feed->windows / feed->windows_per_item;
+}
+
 /* ---- life --------------------------------------------------------------------------------------------------------------- */
 
 int espi_feed_open(esp_context *ctx, const struct espi_job *job, const char *const *paths, size_t path_count,
@@ -24,7 +30,7 @@ int espi_feed_open(esp_context *ctx, const struct espi_job *job, const char *con
     feed->options.ranks = espi_size_max(options->ranks, 1);
     feed->options.batch_tokens = options->batch_tokens ? options->batch_tokens : BATCH_TOKENS;
     int status = espi_feed_read(ctx, feed, paths, path_count);
-    size_t items = status ? 0 : espi_feed_items(feed);
+    size_t items = status ? 0 : items_of(feed);
     feed->options.batch_size = espi_size_min(options->batch_size, items);
     if (!status) {
         size_t places = feed->options.batch_size;
@@ -54,24 +60,14 @@ void espi_feed_close(struct espi_feed *feed)
     free(feed);
 }
 
-size_t espi_feed_items(const struct espi_feed *feed)
-{
-    return feed->windows / feed->windows_per_item;
-}
-
 size_t espi_feed_windows(const struct espi_feed *feed)
 {
     return feed->windows;
 }
 
-size_t espi_feed_tokens(const struct espi_feed *feed)
-{
-    return feed->tokens;
-}
-
 size_t espi_feed_steps_per_epoch(const struct espi_feed *feed)
 {
-    return (espi_feed_items(feed) + feed->options.batch_size - 1) / feed->options.batch_size;
+    return (items_of(feed) + feed->options.batch_size - 1) / feed->options.batch_size;
 }
 
 uint32_t espi_feed_crc(const struct espi_feed *feed)
@@ -81,7 +77,7 @@ uint32_t espi_feed_crc(const struct espi_feed *feed)
     crc = espi_crc32c(crc, feed->types, feed->tokens);
     crc = espi_crc32c(crc, feed->starts, (feed->windows + 1) * sizeof *feed->starts);
     if (feed->values_per_item)
-        return espi_crc32c(crc, feed->values, espi_feed_items(feed) * feed->values_per_item * sizeof *feed->values);
+        return espi_crc32c(crc, feed->values, items_of(feed) * feed->values_per_item * sizeof *feed->values);
     return feed->labels ? espi_crc32c(crc, feed->labels, labels * sizeof *feed->labels) : crc;
 }
 
@@ -91,7 +87,7 @@ uint32_t espi_feed_crc(const struct espi_feed *feed)
 static void order_epoch(struct espi_feed *feed, uint64_t epoch)
 {
     struct espi_random random = {.seed = feed->options.seed, .stream = epoch};
-    size_t items = espi_feed_items(feed);
+    size_t items = items_of(feed);
     if (feed->epoch == epoch)
         return;
     for (size_t i = 0; i < items; i++)
@@ -167,7 +163,7 @@ int espi_feed_step(esp_context *ctx, struct espi_feed *feed, uint64_t step, stru
     (void)ctx;
     uint64_t per_epoch = espi_feed_steps_per_epoch(feed), epoch = step / per_epoch;
     size_t first = (size_t)(step % per_epoch) * feed->options.batch_size;
-    size_t count = espi_size_min(feed->options.batch_size, espi_feed_items(feed) - first);
+    size_t count = espi_size_min(feed->options.batch_size, items_of(feed) - first);
     *info = (struct espi_step_info){0};
     order_epoch(feed, epoch);
     for (size_t i = 0; i < count; i++) {

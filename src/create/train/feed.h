@@ -32,9 +32,7 @@ int espi_feed_open(esp_context *ctx, const struct espi_job *job, const char *con
                    const struct espi_feed_options *options, struct espi_feed **out) ESPI_NODISCARD;
 void espi_feed_close(struct espi_feed *feed);
 
-size_t espi_feed_items(const struct espi_feed *feed);           // of an epoch
 size_t espi_feed_windows(const struct espi_feed *feed);         // of an epoch
-size_t espi_feed_tokens(const struct espi_feed *feed);          // of an epoch
 size_t espi_feed_steps_per_epoch(const struct espi_feed *feed); // the last may be smaller
 /* Of tokens, windows and targets: two feeds that read the same have the same. */
 uint32_t espi_feed_crc(const struct espi_feed *feed);

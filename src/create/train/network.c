@@ -284,11 +284,6 @@ struct espi_matmuls *espi_network_matmuls(struct espi_network *network)
     return network->matmuls;
 }
 
-const struct espi_config *espi_network_config(const struct espi_network *network)
-{
-    return network->config;
-}
-
 void espi_network_free(struct espi_network *network)
 {
     if (!network)

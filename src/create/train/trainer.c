@@ -357,7 +357,9 @@ static json_t *evaluation_line(const struct espi_trainer *t, const json_t *repor
     return line;
 }
 
-int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *t)
+/* Evaluates on the dev data and keeps the model when it is the best. Weights are those of the average where there
+ * is one. */
+static int evaluate_alone(esp_context *ctx, struct espi_trainer *t)
 {
     struct espi_evaluation how = {.job = &t->model.job,
                                   .engine = t->engine,
@@ -451,7 +453,7 @@ static bool evaluation_due(const struct espi_trainer *t)
 /* Evaluates, and tells the other ranks. Interrupted, it stays due. When it fails, the work until here is kept. */
 static int evaluate(esp_context *ctx, struct espi_trainer *t)
 {
-    int status = espi_trainer_leads(t) ? espi_trainer_evaluate(ctx, t) : ESP_OK;
+    int status = espi_trainer_leads(t) ? evaluate_alone(ctx, t) : ESP_OK;
     if (status == ESP_ERR_CANCELLED)
         status = ESP_OK;
     if (status) {

@@ -95,8 +95,4 @@ int espi_trainer_gradients(esp_context *ctx, struct espi_trainer *trainer) ESPI_
 int espi_trainer_step(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
 double espi_trainer_loss(const struct espi_trainer *trainer); // of the last step
 
-/* Evaluates on the dev data and keeps the model when it is the best. Weights are those of the average where there is
- * one. */
-int espi_trainer_evaluate(esp_context *ctx, struct espi_trainer *trainer) ESPI_NODISCARD;
-
 #endif
