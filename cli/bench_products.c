@@ -70,8 +70,8 @@ static void make_int8(struct cli_kernels *bench, struct layer *layer)
         return;
     espi_pack(&packing, weights, block);
     bench->status = espi_quads_view(bench->ctx, &packing, block, packing.bytes, &layer->quads);
-    if (!bench->status && layer->quads.order)
-        layer->quads.seen = cli_kernels_alloc(bench, espi_quads_segments(&layer->quads), 1);
+    if (!bench->status)
+        layer->quads.seen = cli_kernels_alloc(bench, espi_quads_segments(&layer->quads), sizeof *layer->quads.seen);
     layer->x = cli_kernels_alloc(bench, layer->panels * columns, layer->width);
     for (size_t i = 0; layer->x && i < layer->panels * columns * layer->width; i++)
         layer->x[i] = (uint8_t)(scatter(i) >> 24);

@@ -48,7 +48,7 @@ ESPI_INLINE void dense_product(const float *weights, size_t rows, size_t groups,
 #pragma GCC unroll 4
             for (size_t r = 0; r < 4; r++)
                 if (quad * 4 + r < rows)
-                    finish_floats(epilogue, quad * 4 + r, (quad * 4 + r) * width + token, acc[r], false);
+                    finish_floats(epilogue, quad * 4 + r, (quad * 4 + r) * width + token, acc[r], 0);
         }
 }
 

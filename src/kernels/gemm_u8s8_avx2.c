@@ -33,16 +33,6 @@ static bool names_all(const uint8_t *order, size_t groups)
     return _mm256_movemask_epi8(_mm256_cmpeq_epi8(all, _mm256_set1_epi8(1))) == -1;
 }
 
-/* The sums of the positive weights of a group where they meet, and behind them those of the negative ones. */
-static __m256i load_of(const int8_t *group)
-{
-    const __m256i least = _mm256_set_m128i(_mm_set1_epi8(INT8_MIN), _mm_setzero_si128());
-    const __m256i most = _mm256_set_m128i(_mm_setzero_si128(), _mm_set1_epi8(INT8_MAX));
-    __m256i weights = _mm256_broadcastsi128_si256(load_16((const uint8_t *)group));
-    weights = _mm256_min_epi8(_mm256_max_epi8(weights, least), most);
-    return _mm256_maddubs_epi16(_mm256_set1_epi8(1), weights);
-}
-
 /* Whether the order's places from `at` on are pairs of a kind. */
 static bool are_pairs(const struct segment *segment, const uint8_t *at, size_t pairs, int kind)
 {
@@ -72,9 +62,9 @@ static bool order_holds(const struct segment *segment)
 }
 
 /* Finds it out once, where that can be kept. Threads may do so at the same time, with the same result. */
-static bool trusted(const struct segment *segment, _Atomic uint8_t *seen)
+static bool trusted(const struct segment *segment, _Atomic uint16_t *seen)
 {
-    uint8_t found = seen ? atomic_load_explicit(seen, memory_order_relaxed) : UNSEEN;
+    uint16_t found = seen ? atomic_load_explicit(seen, memory_order_relaxed) : UNSEEN;
     if (found == UNSEEN) {
         found = order_holds(segment) ? HOLDS : FAILS;
         if (seen)
@@ -108,43 +98,6 @@ static struct segment segment_of(const struct espi_quads *weights, size_t quad, 
 }
 
 /* ---- products -------------------------------------------------------------------------------------------------------- */
-
-/* In assembly: gcc 12 spills accumulators around the intrinsics, and the CPU prefers the multiplications of a row first. */
-
-typedef int32_t dword[1];
-static const __m256i ones = {0x0001000100010001, 0x0001000100010001, 0x0001000100010001, 0x0001000100010001};
-static const __m256i low_bytes = {0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff};
-
-/* acc += a row of two groups times 16 tokens. */
-ESPI_INLINE void dot_pair(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, const int8_t *v)
-{
-    __m256i t0, t1, u0, u1;
-    __asm__("vpbroadcastd %[w], %[t1]\n\tvpbroadcastd %[v], %[u1]\n\t"
-            "vpmaddubsw %[t1], %[x0], %[t0]\n\tvpmaddubsw %[t1], %[x1], %[t1]\n\t"
-            "vpmaddubsw %[u1], %[y0], %[u0]\n\tvpmaddubsw %[u1], %[y1], %[u1]\n\t"
-            "vpaddw %[u0], %[t0], %[t0]\n\tvpaddw %[u1], %[t1], %[t1]\n\t"
-            "vpmaddwd %[ones], %[t0], %[t0]\n\tvpmaddwd %[ones], %[t1], %[t1]\n\t"
-            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
-            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1), [u0] "=&x"(u0), [u1] "=&x"(u1)
-            : [x0] "x"(x[0]), [x1] "x"(x[1]), [y0] "x"(y[0]), [y1] "x"(y[1]), [ones] "m"(ones),
-              [w] "m"(*(const dword *)(const void *)w), [v] "m"(*(const dword *)(const void *)v));
-}
-
-/* The same of one group as words: columns 0 and 2, then 1 and 3. */
-ESPI_INLINE void dot_words(__m256i acc[2], const __m256i x[2], const int8_t *w)
-{
-    __m256i even, odd, t0, t1;
-    __asm__("vpbroadcastd %[w], %[odd]\n\t"
-            "vpsllw $8, %[odd], %[even]\n\tvpsraw $8, %[odd], %[odd]\n\tvpsraw $8, %[even], %[even]\n\t"
-            "vpand %[low], %[x0], %[t0]\n\tvpand %[low], %[x1], %[t1]\n\t"
-            "vpmaddwd %[even], %[t0], %[t0]\n\tvpmaddwd %[even], %[t1], %[t1]\n\t"
-            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]\n\t"
-            "vpsrlw $8, %[x0], %[t0]\n\tvpsrlw $8, %[x1], %[t1]\n\t"
-            "vpmaddwd %[odd], %[t0], %[t0]\n\tvpmaddwd %[odd], %[t1], %[t1]\n\t"
-            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
-            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [even] "=&x"(even), [odd] "=&x"(odd), [t0] "=&x"(t0), [t1] "=&x"(t1)
-            : [x0] "x"(x[0]), [x1] "x"(x[1]), [low] "m"(low_bytes), [w] "m"(*(const dword *)(const void *)w));
-}
 
 ESPI_INLINE void dot_row(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, const int8_t *v,
                          bool words)
@@ -234,7 +187,7 @@ static void block(const struct espi_quads *weights, const uint8_t *x, size_t wid
             __m256i(*sum)[2] = sums[quad - first];
             begin_sums(sum, group == 0, epilogue, quad, sum);
             add_segment(sum, &segment, chunk);
-            end_sums(sum, group + count == groups, epilogue, quad, weights->rows, width, token, false, sum);
+            end_sums(sum, group + count == groups, epilogue, quad, weights->rows, width, token, 0, sum);
         }
     }
 }

@@ -60,7 +60,7 @@ ESPI_INLINE void dense_block(const struct espi_quads *weights, const uint8_t *x,
 #pragma GCC unroll 6
         for (size_t r = 0; r < (size_t)rows; r++)
             if (row + r < weights->rows)
-                finish_row(epilogue, row + r, (row + r) * width + token, token, acc[r], false);
+                finish_row(epilogue, row + r, (row + r) * width + token, token, acc[r], 0);
     }
 }
 
@@ -100,7 +100,7 @@ ESPI_INLINE void sparse_product(const struct espi_quads *weights, const uint8_t 
 #pragma GCC unroll 4
         for (size_t r = 0; r < 4; r++)
             if (quad * 4 + r < weights->rows)
-                finish_row(epilogue, quad * 4 + r, (quad * 4 + r) * width + token, token, acc[r], true);
+                finish_row(epilogue, quad * 4 + r, (quad * 4 + r) * width + token, token, acc[r], 8);
     }
 }
 

@@ -27,10 +27,10 @@ struct espi_quads {
     const int8_t *weights;   // (groups, 4 rows, 4 columns)
     const uint32_t *starts;  // (quads + 1) quad q owns the groups starts[q] .. starts[q + 1] - 1; NULL: dense
     const uint16_t *indices; // (groups, 4) the columns of a group; NULL: dense
-    /* dense, read by AVX2 (kernels/pairs.h); not checked: */
-    const uint8_t *order;  // (groups) of each segment of a quad its groups by pairs; NULL: none
-    const uint8_t *pairs;  // (quads, segments, 5) pairs of each kind
-    _Atomic uint8_t *seen; // (quads, segments) what kernels have found out about it, 0 at first; NULL: not kept
+    /* for AVX2; not checked: */
+    const uint8_t *order; // (groups) dense: of each segment of a quad its groups by pairs (kernels/pairs.h); NULL: none
+    const uint8_t *pairs; // (quads, segments, 5) dense: pairs of each kind
+    _Atomic uint16_t *seen; // (quads, segments) what kernels have found out about them, 0 at first; NULL: not kept
 };
 
 /* Packed weights of the float products. */

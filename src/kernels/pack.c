@@ -4,11 +4,9 @@
 #include "base/size.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { GROUP_BYTES = 16, GROUP_COLUMNS = 4 };
-enum { PARTNERS = 64 }; // columns that are tried for a pair
 
 /* ---- layout -------------------------------------------------------------------------------------------------------- */
 
@@ -110,46 +108,15 @@ static void put_column(const struct espi_packing *packing, const int8_t *weights
         group[r * GROUP_COLUMNS + slot] = weights[(quad * ESPI_QUAD + r) * packing->columns + column];
 }
 
-/* True when the weights of two columns may be neighbours in a narrow group (ESPI_PAIR_LIMIT) of the quad. */
-static bool narrow_pair(const struct espi_packing *packing, const int8_t *weights, size_t quad, size_t a, size_t b)
-{
-    for (size_t row = quad * ESPI_QUAD; row < packing->rows && row < (quad + 1) * ESPI_QUAD; row++) {
-        const int8_t *w = weights + row * packing->columns;
-        if (abs(w[a] + w[b]) > ESPI_PAIR_LIMIT)
-            return false;
-    }
-    return true;
-}
-
-/* Takes columns[from] out and puts it in at `to`; those between move up or down by one. */
-static void move_column(uint16_t *columns, size_t from, size_t to)
-{
-    uint16_t column = columns[from];
-    if (from < to)
-        memmove(columns + from, columns + from + 1, (to - from) * sizeof(*columns));
-    else
-        memmove(columns + to + 1, columns + to, (from - to) * sizeof(*columns));
-    columns[to] = column;
-}
-
-/* Orders a quad's kept columns, ascending at first, by pairs: each with the next one that makes a narrow pair with it; those
- * that find no such partner near by last. */
+/* Orders the columns a quad keeps, segment by segment. */
 static void order_columns(const struct espi_packing *packing, const int8_t *weights, size_t quad, uint16_t *columns,
                           size_t count)
 {
-    size_t left = count; // those behind found no partner
-    for (size_t i = 0; i < left;) {
-        size_t end = left - i < PARTNERS ? left : i + PARTNERS, partner = i + 1;
-        while (partner < end && !narrow_pair(packing, weights, quad, columns[i], columns[partner]))
-            partner++;
-        if (partner < end) {
-            move_column(columns, partner, i + 1);
-            i += 2;
-        } else {
-            move_column(columns, i, count - 1);
-            left--;
-        }
-    }
+    size_t segment = espi_sparse_segment((count + GROUP_COLUMNS - 1) / GROUP_COLUMNS) * GROUP_COLUMNS;
+    size_t rows = espi_size_min(packing->rows - quad * ESPI_QUAD, ESPI_QUAD);
+    for (size_t i = 0; i < count; i += segment)
+        espi_columns_order(weights + quad * ESPI_QUAD * packing->columns, rows, packing->columns, columns + i,
+                           espi_size_min(count - i, segment));
 }
 
 static void pack_sparse(const struct espi_packing *packing, const int8_t *weights, uint8_t *block)

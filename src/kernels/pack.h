@@ -4,15 +4,16 @@
 #ifndef ESPI_KERNELS_PACK_H
 #define ESPI_KERNELS_PACK_H
 
+#include "kernels/columns.h"
 #include "kernels/kernel.h"
 #include "kernels/pairs.h"
 
 /* Sums of up to 2^16 products of 255 * 127 stay within 32 bits, and a column fits the 16 bits of an index. */
 enum { ESPI_MAX_COLUMNS = 65536, ESPI_PACK_ALIGN = 64 };
 
-/* A group is narrow when in each row |weight 0 + weight 1| and |weight 2 + weight 3| are at most this: then the sums of
- * two products with a u8 fit 16 bits, which AVX2's fastest product needs. Packing makes as many narrow ones as it can and
- * puts them first in their quad; kernels are exact for all. */
+/* Sums of products with a u8 fit 16 bits, which AVX2's fastest product needs, when the positive weights among them come to at
+ * most this and the negative ones to at least minus this; of two weights of either sign the sum counts. Packing arranges
+ * for that (kernels/pairs.h, kernels/columns.h); kernels look for themselves and are exact for all. */
 enum { ESPI_PAIR_LIMIT = 128 };
 
 static inline size_t espi_quad_count(size_t rows)
@@ -65,10 +66,16 @@ void espi_unpack(const struct espi_quads *quads, int8_t *weights); // (rows, col
 int espi_quads_view(esp_context *ctx, const struct espi_packing *packing, const uint8_t *block, size_t bytes,
                     struct espi_quads *quads) ESPI_NODISCARD;
 
+/* Segments of a quad: of a sparse one as many as there can be. */
+static inline size_t espi_quad_segments(const struct espi_quads *quads)
+{
+    return quads->starts ? espi_sparse_segments(quads->columns) : espi_segments(quads->columns);
+}
+
 /* Elements of quads->seen, for whoever lets the kernels keep what they find. */
 static inline size_t espi_quads_segments(const struct espi_quads *quads)
 {
-    return espi_quad_count(quads->rows) * espi_segments(quads->columns);
+    return espi_quad_count(quads->rows) * espi_quad_segments(quads);
 }
 
 /* start[row] = -zero_point * Σ weights of the row: an epilogue's start. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the 256-bit products share: the epilogue. Only for files compiled for AVX2.
  *
- * Work proceeds in chunks of 16 tokens, two vectors of a row. "Natural": vector v holds tokens 8v .. 8v+7. "Lanes": 128-bit
- * lane l of vector v holds tokens 8l+4v .. 8l+4v+3, what unpacking gives. */
+ * Work proceeds in chunks of 16 tokens, two vectors of a row. "Natural": vector v holds tokens 8v .. 8v+7. "Lanes", d tokens
+ * apart: 128-bit lane l of vector v holds tokens dl+4v .. dl+4v+3, what unpacking gives: d is 8 or 16; 0 stands for natural. */
 #ifndef ESPI_KERNELS_PRODUCT_YMM_H
 #define ESPI_KERNELS_PRODUCT_YMM_H
 
@@ -22,6 +22,12 @@ ESPI_INLINE __m128i load_16(const uint8_t *x)
 ESPI_INLINE __m256i load_32(const uint8_t *x)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)x);
+}
+
+/* The first token of the second vector, once its lanes are swapped. */
+ESPI_INLINE size_t second_of(size_t lanes)
+{
+    return lanes ? lanes : 8;
 }
 
 /* Lanes to natural and back. */
@@ -77,7 +83,7 @@ ESPI_INLINE __m256 curved(const struct espi_activation_curve *curve, __m256 y)
     return _mm256_fnmadd_ps(a, q, _mm256_max_ps(y, zero));
 }
 
-ESPI_INLINE void store_bytes(const struct espi_epilogue *epilogue, const __m256i y[2], bool lanes, uint8_t *out)
+ESPI_INLINE void store_bytes(const struct espi_epilogue *epilogue, const __m256i y[2], size_t lanes, uint8_t *out)
 {
     __m256i words = _mm256_packs_epi32(y[0], y[1]), bytes;
     if (!lanes)
@@ -86,11 +92,18 @@ ESPI_INLINE void store_bytes(const struct espi_epilogue *epilogue, const __m256i
         bytes = activate(epilogue->activation, words);
     else
         bytes = _mm256_packus_epi16(words, words);
-    _mm_storeu_si128((__m128i *)(void *)out, _mm256_castsi256_si128(_mm256_permute4x64_epi64(bytes, 0xd8)));
+    __m128i both = _mm256_castsi256_si128(_mm256_permute4x64_epi64(bytes, 0xd8));
+    if (second_of(lanes) == 8) {
+        _mm_storeu_si128((__m128i *)(void *)out, both);
+    } else {
+        _mm_storel_epi64((__m128i *)(void *)out, both);
+        _mm_storel_epi64((__m128i *)(void *)(out + lanes), _mm_unpackhi_epi64(both, both));
+    }
 }
 
 /* One row of a chunk from sums as floats; `offset` of its first token from the start of the panel. */
-ESPI_INLINE void finish_floats(const struct espi_epilogue *epilogue, size_t row, size_t offset, __m256 y[2], bool lanes)
+ESPI_INLINE void finish_floats(const struct espi_epilogue *epilogue, size_t row, size_t offset, __m256 y[2],
+                               size_t lanes)
 {
     __m256 scale = _mm256_set1_ps(epilogue->scale[row]), bias = _mm256_set1_ps(epilogue->bias[row]);
     y[0] = _mm256_fmadd_ps(y[0], scale, bias);
@@ -105,23 +118,23 @@ ESPI_INLINE void finish_floats(const struct espi_epilogue *epilogue, size_t row,
         swap_lanes(y);
     if (epilogue->kind == ESPI_EPILOGUE_F32_ADD) {
         y[0] = _mm256_add_ps(_mm256_loadu_ps(out), y[0]);
-        y[1] = _mm256_add_ps(_mm256_loadu_ps(out + 8), y[1]);
+        y[1] = _mm256_add_ps(_mm256_loadu_ps(out + second_of(lanes)), y[1]);
     } else if (epilogue->kind == ESPI_EPILOGUE_F32_CURVE) {
         y[0] = curved(epilogue->curve, y[0]);
         y[1] = curved(epilogue->curve, y[1]);
     }
     _mm256_storeu_ps(out, y[0]);
-    _mm256_storeu_ps(out + 8, y[1]);
+    _mm256_storeu_ps(out + second_of(lanes), y[1]);
 }
 
 /* The same from integer sums. */
 ESPI_INLINE void finish_row(const struct espi_epilogue *epilogue, size_t row, size_t offset, size_t token,
-                            const __m256i sums[2], bool lanes)
+                            const __m256i sums[2], size_t lanes)
 {
     __m256 y[2] = {_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])};
     if (epilogue->token_scale) {
         __m256 scale[2] = {_mm256_loadu_ps(epilogue->token_scale + token),
-                           _mm256_loadu_ps(epilogue->token_scale + token + 8)};
+                           _mm256_loadu_ps(epilogue->token_scale + token + second_of(lanes))};
         if (lanes)
             swap_lanes(scale);
         y[0] = _mm256_mul_ps(y[0], scale[0]);

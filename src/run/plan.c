@@ -97,8 +97,9 @@ static struct espi_step *add_linear(struct maker *maker, size_t layer, const str
     size_t size = linear->precision == ESPI_BF16 ? sizeof(uint16_t) : 1;
     step->linear = linear;
     step->quads = linear->quads;
-    if (filling(maker) && linear->quads.order) {
-        step->quads.seen = espi_arena_alloc(maker->ctx, &maker->plan->arena, espi_quads_segments(&linear->quads), 1);
+    if (filling(maker) && linear->quads.weights) {
+        step->quads.seen = espi_arena_alloc(maker->ctx, &maker->plan->arena, espi_quads_segments(&linear->quads),
+                                            sizeof *step->quads.seen);
         if (!step->quads.seen)
             maker->status = ESP_ERR_MEMORY;
     }

@@ -173,27 +173,76 @@ static void test_sparse_bytes(void **state)
     assert_int_equal(packing.bytes, 192);
     _Alignas(4) uint8_t block[192];
     espi_pack(&packing, weights, block);
-    static const uint8_t dwords[16] = {1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0};
-    static const uint8_t indices[8] = {7, 0, 2, 1, 2, 1, 2, 1}; // the last column fills the group
+    static const uint8_t dwords[16] = {0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0};
+    static const uint8_t indices[8] = {2, 1, 7, 0, 7, 0, 7, 0}; // the last column fills the group
     static const uint8_t starts[12] = {0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0};
     assert_memory_equal(block, dwords, 16);
     assert_memory_equal(block + 64, indices, 8);
     assert_memory_equal(block + 128, starts, 12);
 }
 
-/* Columns are paired so that the pairs' weights add up to at most 128; what finds no partner comes last. */
+/* Columns 0 to 3 and 4 to 7 add up to 128 either way, so they make a pair of groups; 8 fits with no three others. */
 static void test_sparse_order(void **state)
 {
     esp_context *ctx = *state;
-    static const int8_t weights[6] = {100, 100, -100, 28, 100, 100};
+    static const int8_t weights[9] = {100, -100, 28, -28, 64, 64, -64, -64, 127};
     struct espi_packing packing;
-    test_ok(ctx, espi_packing_sparse(ctx, 1, 6, espi_count_groups(weights, 1, 6), &packing));
+    test_ok(ctx, espi_packing_sparse(ctx, 1, 9, espi_count_groups(weights, 1, 9), &packing));
     _Alignas(4) uint8_t block[192];
     espi_pack(&packing, weights, block);
-    static const uint16_t indices[8] = {0, 2, 1, 3, 4, 5, 5, 5};
-    static const int8_t first[4] = {100, -100, 100, 28};
+    static const uint16_t indices[12] = {0, 1, 4, 5, 2, 3, 6, 7, 8, 8, 8, 8};
+    static const int8_t first[4] = {100, -100, 64, 64};
     assert_memory_equal(block + packing.indices, indices, sizeof(indices));
     assert_memory_equal(block, first, sizeof(first));
+}
+
+/* A four without another one falls apart into twos. */
+static void test_odd_four(void **state)
+{
+    (void)state;
+    static const int8_t weights[5] = {10, 20, 30, 40, -128};
+    static const uint16_t expected[5] = {4, 3, 2, 1, 0};
+    uint16_t columns[5] = {0, 1, 2, 3, 4};
+    espi_columns_order(weights, 1, 5, columns, 5);
+    assert_memory_equal(columns, expected, sizeof(expected));
+}
+
+/* The sum of the positive or of the negative weights of a row's slots `slot` and `slot` + 1 in two groups' columns. */
+static int four_load(const int8_t *row, const uint16_t *columns, size_t slot, int sign)
+{
+    int load = 0;
+    for (size_t i = 0; i < 4; i++) {
+        int weight = sign * row[columns[i / 2 * 4 + slot + i % 2]];
+        load += weight > 0 ? weight : 0;
+    }
+    return load;
+}
+
+/* Of normally distributed weights most columns stand in pairs of groups, and every one is named once. */
+static void test_order_of_normal_weights(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 152 };
+    struct espi_random random = {.seed = 5};
+    int8_t weights[4 * COLUMNS];
+    uint16_t columns[COLUMNS];
+    bool named[COLUMNS] = {false};
+    for (size_t i = 0; i < sizeof(weights); i++)
+        weights[i] = (int8_t)fmaxf(-127, fminf(127, 39 * espi_random_normal(&random)));
+    for (size_t i = 0; i < COLUMNS; i++)
+        columns[i] = (uint16_t)i;
+    espi_columns_order(weights, 4, COLUMNS, columns, COLUMNS);
+    for (size_t i = 0; i < COLUMNS; i++) {
+        assert_false(named[columns[i]]);
+        named[columns[i]] = true;
+    }
+    size_t pairs = 0;
+    for (bool fits = true; fits && (pairs + 1) * 8 <= COLUMNS; pairs += fits)
+        for (size_t row = 0; row < 4; row++)
+            for (size_t slot = 0; slot < 4; slot += 2)
+                for (int sign = -1; sign < 2; sign += 2)
+                    fits = fits && four_load(weights + row * COLUMNS, columns + pairs * 8, slot, sign) <= 128;
+    assert_true(pairs >= 14); // of 19
 }
 
 static void round_trip(esp_context *ctx, size_t rows, size_t columns, bool sparse)
@@ -443,6 +492,8 @@ int main(void)
         cmocka_unit_test(test_pairs_of_normal_weights),
         cmocka_unit_test(test_sparse_bytes),
         cmocka_unit_test(test_sparse_order),
+        cmocka_unit_test(test_odd_four),
+        cmocka_unit_test(test_order_of_normal_weights),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_float_packing),
         cmocka_unit_test(test_start),
