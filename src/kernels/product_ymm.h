@@ -59,16 +59,18 @@ ESPI_INLINE __m256i look_up(const uint8_t table[128], __m256i index)
     return entries[0];
 }
 
-/* 16 words through the activation, each result twice. */
-ESPI_INLINE __m256i activate(const struct espi_activation_table *activation, __m256i p)
+/* 32 words through the activation, as bytes: lane by lane those of p0, then those of p1. */
+ESPI_INLINE __m256i activate(const struct espi_activation_table *activation, __m256i p0, __m256i p1)
 {
-    __m256i zero = _mm256_setzero_si256();
-    __m256i index = _mm256_mulhi_epu16(_mm256_abs_epi16(p), _mm256_set1_epi16((short)activation->index_scale));
-    /* the index is at most 32767, so the signed pack clamps it to 127 */
-    __m256i bump = _mm256_unpacklo_epi8(look_up(activation->table, _mm256_packs_epi16(index, index)), zero);
-    __m256i value = _mm256_add_epi16(_mm256_max_epi16(p, zero), bump);
-    value = _mm256_srl_epi16(value, _mm_cvtsi32_si128(activation->shift));
-    return _mm256_packus_epi16(value, value);
+    const __m256i zero = _mm256_setzero_si256(), scale = _mm256_set1_epi16((short)activation->index_scale);
+    const __m128i shift = _mm_cvtsi32_si128(activation->shift);
+    /* the indices are at most 32767, so the signed pack clamps them to 127 */
+    __m256i index = _mm256_packs_epi16(_mm256_mulhi_epu16(_mm256_abs_epi16(p0), scale),
+                                       _mm256_mulhi_epu16(_mm256_abs_epi16(p1), scale));
+    __m256i bump = look_up(activation->table, index);
+    p0 = _mm256_add_epi16(_mm256_max_epi16(p0, zero), _mm256_unpacklo_epi8(bump, zero));
+    p1 = _mm256_add_epi16(_mm256_max_epi16(p1, zero), _mm256_unpackhi_epi8(bump, zero));
+    return _mm256_packus_epi16(_mm256_srl_epi16(p0, shift), _mm256_srl_epi16(p1, shift));
 }
 
 ESPI_INLINE __m256 curved(const struct espi_activation_curve *curve, __m256 y)
@@ -83,55 +85,60 @@ ESPI_INLINE __m256 curved(const struct espi_activation_curve *curve, __m256 y)
     return _mm256_fnmadd_ps(a, q, _mm256_max_ps(y, zero));
 }
 
-ESPI_INLINE void store_bytes(const struct espi_epilogue *epilogue, const __m256i y[2], size_t lanes, uint8_t *out)
+/* Words of an output of bytes; lane by lane those of p0, then those of p1. */
+ESPI_INLINE __m256i word_bytes(const struct espi_epilogue *epilogue, __m256i p0, __m256i p1)
 {
-    __m256i words = _mm256_packs_epi32(y[0], y[1]), bytes;
-    if (!lanes)
-        words = _mm256_permute4x64_epi64(words, 0xd8);
     if (epilogue->kind == ESPI_EPILOGUE_U8_TABLE)
-        bytes = activate(epilogue->activation, words);
-    else
-        bytes = _mm256_packus_epi16(words, words);
-    __m128i both = _mm256_castsi256_si128(_mm256_permute4x64_epi64(bytes, 0xd8));
-    if (second_of(lanes) == 8) {
-        _mm_storeu_si128((__m128i *)(void *)out, both);
-    } else {
-        _mm_storel_epi64((__m128i *)(void *)out, both);
-        _mm_storel_epi64((__m128i *)(void *)(out + lanes), _mm_unpackhi_epi64(both, both));
-    }
+        return activate(epilogue->activation, p0, p1);
+    return _mm256_packus_epi16(p0, p1);
 }
 
-/* One row of a chunk from sums as floats; `offset` of its first token from the start of the panel. */
-ESPI_INLINE void finish_floats(const struct espi_epilogue *epilogue, size_t row, size_t offset, __m256 y[2],
-                               size_t lanes)
+ESPI_INLINE void scale_row(const struct espi_epilogue *epilogue, size_t row, __m256 y[2])
 {
     __m256 scale = _mm256_set1_ps(epilogue->scale[row]), bias = _mm256_set1_ps(epilogue->bias[row]);
     y[0] = _mm256_fmadd_ps(y[0], scale, bias);
     y[1] = _mm256_fmadd_ps(y[1], scale, bias);
+}
+
+ESPI_INLINE __m256i to_words(const __m256 y[2])
+{
+    return _mm256_packs_epi32(_mm256_cvtps_epi32(y[0]), _mm256_cvtps_epi32(y[1]));
+}
+
+/* One row of a chunk from sums as floats; `offset` of its first token from the start of the panel. Bytes: not in lanes 16
+ * apart. */
+ESPI_INLINE void finish_floats(const struct espi_epilogue *epilogue, size_t row, size_t offset, __m256 y[2],
+                               size_t lanes)
+{
+    scale_row(epilogue, row, y);
     if (epilogue->kind < ESPI_EPILOGUE_F32) {
-        __m256i rounded[2] = {_mm256_cvtps_epi32(y[0]), _mm256_cvtps_epi32(y[1])};
-        store_bytes(epilogue, rounded, lanes, (uint8_t *)epilogue->out + offset);
+        __m256i words = to_words(y);
+        if (!lanes)
+            words = _mm256_permute4x64_epi64(words, 0xd8);
+        __m256i bytes = _mm256_permute4x64_epi64(word_bytes(epilogue, words, words), 0xd8);
+        _mm_storeu_si128((__m128i *)(void *)((uint8_t *)epilogue->out + offset), _mm256_castsi256_si128(bytes));
         return;
     }
-    float *out = (float *)epilogue->out + offset;
+    float *out = (float *)epilogue->out + offset, *second = out + second_of(lanes);
     if (lanes)
         swap_lanes(y);
     if (epilogue->kind == ESPI_EPILOGUE_F32_ADD) {
         y[0] = _mm256_add_ps(_mm256_loadu_ps(out), y[0]);
-        y[1] = _mm256_add_ps(_mm256_loadu_ps(out + second_of(lanes)), y[1]);
+        y[1] = _mm256_add_ps(_mm256_loadu_ps(second), y[1]);
     } else if (epilogue->kind == ESPI_EPILOGUE_F32_CURVE) {
         y[0] = curved(epilogue->curve, y[0]);
         y[1] = curved(epilogue->curve, y[1]);
     }
     _mm256_storeu_ps(out, y[0]);
-    _mm256_storeu_ps(out + second_of(lanes), y[1]);
+    _mm256_storeu_ps(second, y[1]);
 }
 
-/* The same from integer sums. */
-ESPI_INLINE void finish_row(const struct espi_epilogue *epilogue, size_t row, size_t offset, size_t token,
-                            const __m256i sums[2], size_t lanes)
+/* Integer sums as floats, times their tokens' scales. */
+ESPI_INLINE void to_floats(const struct espi_epilogue *epilogue, size_t token, const __m256i sums[2], size_t lanes,
+                           __m256 y[2])
 {
-    __m256 y[2] = {_mm256_cvtepi32_ps(sums[0]), _mm256_cvtepi32_ps(sums[1])};
+    y[0] = _mm256_cvtepi32_ps(sums[0]);
+    y[1] = _mm256_cvtepi32_ps(sums[1]);
     if (epilogue->token_scale) {
         __m256 scale[2] = {_mm256_loadu_ps(epilogue->token_scale + token),
                            _mm256_loadu_ps(epilogue->token_scale + token + second_of(lanes))};
@@ -140,7 +147,33 @@ ESPI_INLINE void finish_row(const struct espi_epilogue *epilogue, size_t row, si
         y[0] = _mm256_mul_ps(y[0], scale[0]);
         y[1] = _mm256_mul_ps(y[1], scale[1]);
     }
+}
+
+/* One row of a chunk from integer sums. */
+ESPI_INLINE void finish_row(const struct espi_epilogue *epilogue, size_t row, size_t offset, size_t token,
+                            const __m256i sums[2], size_t lanes)
+{
+    __m256 y[2];
+    to_floats(epilogue, token, sums, lanes, y);
     finish_floats(epilogue, row, offset, y, lanes);
+}
+
+/* One row of two chunks in lanes, 16 tokens apart; the second chunk begins 8 tokens behind the first. */
+ESPI_INLINE void finish_row_32(const struct espi_epilogue *epilogue, size_t row, size_t offset, size_t token,
+                               const __m256i first[2], const __m256i second[2])
+{
+    if (epilogue->kind >= ESPI_EPILOGUE_F32) {
+        finish_row(epilogue, row, offset, token, first, 16);
+        finish_row(epilogue, row, offset + 8, token + 8, second, 16);
+        return;
+    }
+    __m256 y[2], z[2];
+    to_floats(epilogue, token, first, 16, y);
+    to_floats(epilogue, token + 8, second, 16, z);
+    scale_row(epilogue, row, y);
+    scale_row(epilogue, row, z);
+    _mm256_storeu_si256((__m256i *)(void *)((uint8_t *)epilogue->out + offset),
+                        word_bytes(epilogue, to_words(y), to_words(z)));
 }
 
 #endif

@@ -132,6 +132,18 @@ ESPI_INLINE void add_segment(__m256i sums[4][2], const struct segment *segment, 
     sums[3][0] = acc[3][0], sums[3][1] = acc[3][1];
 }
 
+/* The rows of a quad from the sums of its chunks. */
+ESPI_INLINE void finish(const struct espi_epilogue *epilogue, size_t quad, size_t rows, size_t width,
+                        const __m256i sums[][4][2])
+{
+    for (size_t r = 0, row = quad * 4; r < 4 && row < rows; r++, row++)
+        if (width == CHUNK)
+            finish_row(epilogue, row, row * width, 0, sums[0][r], 8);
+        else
+            for (size_t token = 0; token < width; token += 32)
+                finish_row_32(epilogue, row, row * width + token, token, sums[token / 16][r], sums[token / 16 + 1][r]);
+}
+
 /* A quad; `seen`: of its first segment. */
 ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, _Atomic uint16_t *seen, const uint8_t *x,
                          size_t width, const struct espi_epilogue *epilogue)
@@ -139,24 +151,20 @@ ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, _Atomic 
     uint8_t columns[ESPI_SPARSE_SEGMENT_GROUPS * ESPI_PANEL_TOKENS * 4] __attribute__((aligned(64)));
     __m256i sums[ESPI_PANEL_TOKENS / CHUNK][4][2];
     const size_t first = weights->starts[quad], groups = weights->starts[quad + 1] - first;
-    const size_t part = espi_sparse_segment(groups), lanes = width == CHUNK ? 8 : 16;
-    size_t group = 0;
-    do { // once for a quad without groups
+    const size_t part = espi_sparse_segment(groups);
+    for (size_t chunk = 0; chunk < width / CHUNK; chunk++)
+        begin_sums(sums[chunk], true, epilogue, quad, sums[chunk]);
+    for (size_t group = 0; group < groups; group += part) {
         struct segment segment = {.weights = weights->weights + (first + group) * GROUP,
                                   .indices = weights->indices + (first + group) * 4,
                                   .groups = groups - group < part ? groups - group : part};
         find(&segment, seen);
         seen += seen != NULL;
         gather(&segment, x, width, columns);
-        for (size_t chunk = 0; chunk < width / CHUNK; chunk++) {
-            size_t token = chunk / 2 * 32 + chunk % 2 * 8;
-            begin_sums(sums[chunk], group == 0, epilogue, quad, sums[chunk]);
+        for (size_t chunk = 0; chunk < width / CHUNK; chunk++)
             add_segment(sums[chunk], &segment, columns + chunk * 64, width * 4);
-            end_sums(sums[chunk], group + part >= groups, epilogue, quad, weights->rows, width, token, lanes,
-                     sums[chunk]);
-        }
-        group += part;
-    } while (group < groups);
+    }
+    finish(epilogue, quad, weights->rows, width, (const __m256i(*)[4][2])sums);
 }
 
 void espi_sparse_u8s8_avx2(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first, size_t end,
