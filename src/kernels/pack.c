@@ -219,11 +219,15 @@ void espi_unpack(const struct espi_quads *quads, int8_t *weights)
 static int check_sparse(esp_context *ctx, const struct espi_packing *packing, const uint32_t *starts,
                         const uint16_t *indices)
 {
-    size_t quads = espi_quad_count(packing->rows);
-    for (size_t quad = 0; quad < quads; quad++)
+    size_t quads = espi_quad_count(packing->rows), most = (packing->columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
+    for (size_t quad = 0; quad < quads; quad++) {
         if (starts[quad] > starts[quad + 1])
             return espi_fail(ctx, ESP_ERR_FORMAT, "quad %zu: expected groups in order, found %u after %u", quad,
                              (unsigned)starts[quad + 1], (unsigned)starts[quad]);
+        if (starts[quad + 1] - starts[quad] > most)
+            return espi_fail(ctx, ESP_ERR_FORMAT, "quad %zu: expected at most %zu groups for %zu columns, found %u",
+                             quad, most, packing->columns, (unsigned)(starts[quad + 1] - starts[quad]));
+    }
     if (starts[0] != 0 || starts[quads] != packing->groups)
         return espi_fail(ctx, ESP_ERR_FORMAT, "quads: expected groups 0 to %zu, found %u to %u", packing->groups,
                          (unsigned)starts[0], (unsigned)starts[quads]);

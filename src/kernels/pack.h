@@ -61,8 +61,8 @@ void espi_pack_float(const struct espi_packing *packing, const float *weights, /
 void espi_unpack(const struct espi_quads *quads, int8_t *weights); // (rows, columns)
 
 /* A view of a block; it must be 4-byte aligned and outlive the view. Trusts nothing: ESP_ERR_FORMAT when the block has
- * another size than the packing says, starts do not ascend from 0 to the number of groups, or an index is not a
- * column. */
+ * another size than the packing says, starts do not ascend from 0 to the number of groups, a quad has more groups than
+ * the columns fill, or an index is not a column. */
 int espi_quads_view(esp_context *ctx, const struct espi_packing *packing, const uint8_t *block, size_t bytes,
                     struct espi_quads *quads) ESPI_NODISCARD;
 

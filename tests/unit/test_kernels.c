@@ -355,6 +355,10 @@ static void test_view_refuses(void **state)
     test_error_has(ctx, "expected groups 0 to 2, found 0 to 3");
     starts[0] = 1, starts[2] = 2;
     test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads), ESP_ERR_FORMAT);
+    test_ok(ctx, espi_packing_sparse(ctx, 8, 4, 2, &packing));
+    starts[0] = starts[1] = 0, starts[2] = 2;
+    test_fails(ctx, espi_quads_view(ctx, &packing, block, packing.bytes, &quads), ESP_ERR_FORMAT);
+    test_error_has(ctx, "quad 1: expected at most 1 groups for 4 columns, found 2");
     free(block);
 }
 
