@@ -56,7 +56,7 @@ static void make_layer(struct cli_kernels *bench, struct layer *layer, size_t to
     if (!bench->status)
         bench->status = espi_head_bytes(bench->ctx, tokens, HEAD_SIZE, &head_bytes);
     layer->head_memory = cli_kernels_alloc(bench, head_bytes, 1);
-    layer->scratch = cli_kernels_alloc(bench, espi_attention_scratch(tokens), 1);
+    layer->scratch = cli_kernels_alloc(bench, espi_attention_scratch(tokens, HEAD_SIZE), 1);
     if (bench->status)
         return;
     espi_head_place(&layer->head, tokens, HEAD_SIZE, layer->head_memory);

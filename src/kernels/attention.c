@@ -31,10 +31,12 @@ void espi_head_place(struct espi_packed_head *head, size_t tokens, size_t size, 
     head->start = (int32_t *)(void *)(at + 2 * keys * size);
 }
 
-size_t espi_attention_scratch(size_t tokens)
+size_t espi_attention_scratch(size_t tokens, size_t size)
 {
     size_t keys = espi_round_up(tokens, ESPI_KEY_BLOCK);
-    return keys * ESPI_PANEL_TOKENS * (sizeof(int16_t) + sizeof(uint8_t)); // scores and probabilities of a query block
+    /* scores and probabilities of a query block; for AVX2 K once more and what is noted about a head and a chunk */
+    size_t block = keys * ESPI_PANEL_TOKENS * (sizeof(int16_t) + sizeof(uint8_t));
+    return espi_round_up(block + (keys + keys / 16 + 64) * size, 64);
 }
 
 void espi_attention_scores(struct espi_attention *attention, size_t size, float scale)
@@ -49,6 +51,12 @@ void espi_attention_scores(struct espi_attention *attention, size_t size, float 
     double multiplier = rint(65536 * unit / ESPI_SOFTMAX_STEP);
     attention->multiplier = (uint16_t)(multiplier < INT16_MAX ? multiplier : INT16_MAX);
 }
+
+const uint16_t espi_softmax_factors[2][ESPI_SOFTMAX_FACTORS] = {
+    {65458, 40500, 25059, 15505, 9597, 5943, 3674, 2267, 1403, 868, 537, 335, 210, 129, 73, 50},
+    {65364, 63439, 61559, 59748, 57980, 56256, 54608, 53011, 51404, 49897, 48427, 46991, 45601, 44264, 42961, 41681},
+};
+const uint8_t espi_softmax_rounding[ESPI_SOFTMAX_DITHERS] = {32, 160, 96, 224};
 
 /* clang-format off */
 const uint8_t espi_softmax_table[ESPI_SOFTMAX_DITHERS][ESPI_SOFTMAX_ENTRIES] = {

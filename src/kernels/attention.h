@@ -18,6 +18,14 @@ enum { ESPI_KEY_BLOCK = 16, ESPI_SOFTMAX_ENTRIES = 256, ESPI_SOFTMAX_DITHERS = 4
  * in turn, so that the sum of many small probabilities is not rounded away. */
 extern const uint8_t espi_softmax_table[ESPI_SOFTMAX_DITHERS][ESPI_SOFTMAX_ENTRIES];
 
+/* The same without the table: with a and b the factors,
+ *     table[d][i] = ((a[i / 16] * b[i % 16] >> 16) + espi_softmax_rounding[d]) >> 8      exactly, in 16 bits
+ * The factors are 256 * 255 * exp(-16 * 0.03 i) and 2^16 * exp(-0.03 i), both times a constant, moved by up to 4 % until all
+ * 1,024 entries came out. */
+enum { ESPI_SOFTMAX_FACTORS = 16 };
+extern const uint16_t espi_softmax_factors[2][ESPI_SOFTMAX_FACTORS];
+extern const uint8_t espi_softmax_rounding[ESPI_SOFTMAX_DITHERS];
+
 /* Bytes of a packed head, a multiple of 64. ESP_ERR_LIMIT: no tokens or more than ESPI_MAX_KEYS, or a size that is not
  * a multiple of 4 from 4 to ESPI_MAX_HEAD_SIZE. */
 int espi_head_bytes(esp_context *ctx, size_t tokens, size_t size, size_t *bytes) ESPI_NODISCARD;
@@ -25,8 +33,9 @@ int espi_head_bytes(esp_context *ctx, size_t tokens, size_t size, size_t *bytes)
 /* Lays a head out in `memory` of at least that many bytes, 64-byte aligned, which it borrows. */
 void espi_head_place(struct espi_packed_head *head, size_t tokens, size_t size, void *memory);
 
-/* Bytes of the scratch memory of `attention` for a sequence of at most `tokens`: 64-byte aligned, one per thread. */
-size_t espi_attention_scratch(size_t tokens);
+/* Bytes of the scratch memory of `attention` for a sequence of at most `tokens` and heads of that size: 64-byte aligned, one
+ * per thread. */
+size_t espi_attention_scratch(size_t tokens, size_t size);
 
 /* Sets shift and multiplier so that q · k times `scale`, the exponent of a natural exponential, is what softmax is
  * taken of: scale = step of q * step of k / sqrt(size). The clamping to 16 bits begins at exponents of +-64 at least.

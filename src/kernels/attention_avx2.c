@@ -1,97 +1,56 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention of AVX2. Which of K's and V's groups are narrow (kernels/int8_avx2.h) is found once for all queries, for 16
- * groups together, since a large part of them has no wide one. */
+ * Attention of AVX2. Products of two groups of 4 are added up in 16 bits before they are widened, where a bound that holds
+ * for all keys, or all rows of V, says that they fit: it is found once per 16 queries, from the queries or probabilities
+ * themselves, so that the inner loops branch alike for all of them. docs/kernels.md has the bounds. */
+#include "kernels/attention_pairs.h"
 #include "kernels/attention_ymm.h"
-#include "kernels/int8_avx2.h"
 
-enum { KEY_SEGMENT = 64 }; // keys whose values are looked at together: 16 groups
+/* ---- scores -------------------------------------------------------------------------------------------------------------- */
 
-/* The rest of the scratch memory, behind the scores and probabilities of a chunk: 0 or 1 each. */
-struct kinds {
-    uint8_t *keys;   // (keys / 4): the group of any feature is wide
-    uint8_t *values; // (segments, size / 4): the group of any key of the segment is wide
-};
-
-/* Words of which one exceeds the limit, of 32 bytes of weights. */
-ESPI_INLINE __m256i wide_pairs(__m256i weights)
+/* 4 keys of a chunk. `k`: of the first key, groups of features as far apart as those of q. */
+ESPI_INLINE void score_keys(const struct lists *lists, const uint8_t *k, const uint8_t *q, __m256i acc[4][2])
 {
-    __m256i sums = _mm256_maddubs_epi16(_mm256_set1_epi8(1), weights);
-    return _mm256_cmpgt_epi16(_mm256_abs_epi16(sums), _mm256_set1_epi16(ESPI_PAIR_LIMIT));
-}
-
-static void find_wide_keys(const struct espi_packed_head *head, uint8_t *kinds)
-{
-    for (size_t key = 0; key < head->count; key += 8) { // 32 bytes of each group of features
-        const int8_t *k = head->k + key / 16 * 16 * head->size + key % 16 * 4;
-        __m256i wide = _mm256_setzero_si256();
-        for (size_t group = 0; group < head->size / 4; group++)
-            wide = _mm256_or_si256(wide, wide_pairs(load_32((const uint8_t *)k + group * 64)));
-        uint32_t mask = (uint32_t)_mm256_movemask_epi8(wide);
-        kinds[key / 4] = (mask & 0xffff) != 0;
-        kinds[key / 4 + 1] = mask >> 16 != 0;
+    for (const uint32_t *at = lists->pair_items, *end = at + 2 * lists->pairs; at < end; at += 2) {
+        const uint8_t *w = k + at[0], *v = k + at[1], *x = q + at[0], *y = q + at[1];
+        const __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(y), load_32(y + 32)};
+        dot_pair_s8(acc[0], x0, x1, w, v);
+        dot_pair_s8(acc[1], x0, x1, w + 4, v + 4);
+        dot_pair_s8(acc[2], x0, x1, w + 8, v + 8);
+        dot_pair_s8(acc[3], x0, x1, w + 12, v + 12);
     }
-}
-
-static void find_wide_values(const struct espi_packed_head *head, uint8_t *kinds)
-{
-    const size_t keys = round_up_16(head->count);
-    for (size_t key = 0; key < keys; key += KEY_SEGMENT)
-        for (size_t row = 0; row < head->size; row += 4) {
-            __m256i wide = _mm256_setzero_si256();
-            for (size_t r = row; r < row + 4; r++)
-                for (size_t i = key; i < keys && i < key + KEY_SEGMENT; i += 16) {
-                    __m128i weights = load_16((const uint8_t *)head->v + r * keys + i);
-                    wide = _mm256_or_si256(wide, wide_pairs(_mm256_castsi128_si256(weights)));
-                }
-            *kinds++ = !_mm_testz_si128(_mm256_castsi256_si128(wide), _mm256_castsi256_si128(wide));
-        }
-}
-
-/* acc[r] += row r of a wide group times 16 queries; x: dwords of 4 columns; `stride`: bytes from row to row. */
-ESPI_INLINE void dot_wide_rows(__m256i acc[4][2], __m256i x0, __m256i x1, const int8_t *group, size_t stride)
-{
-    const __m256i mask = _mm256_set1_epi16(0xff);
-    __m256i even[2] = {_mm256_and_si256(x0, mask), _mm256_and_si256(x1, mask)};
-    __m256i odd[2] = {_mm256_srli_epi16(x0, 8), _mm256_srli_epi16(x1, 8)};
-#pragma GCC unroll 4
-    for (size_t r = 0; r < 4; r++) {
-        __m256i w = _mm256_broadcastd_epi32(_mm_loadu_si32(group + r * stride));
-        __m256i w02 = _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8), w13 = _mm256_srai_epi16(w, 8);
-#pragma GCC unroll 2
-        for (int v = 0; v < 2; v++) {
-            acc[r][v] = _mm256_add_epi32(acc[r][v], _mm256_madd_epi16(even[v], w02));
-            acc[r][v] = _mm256_add_epi32(acc[r][v], _mm256_madd_epi16(odd[v], w13));
-        }
+    for (const uint32_t *at = lists->single_items, *end = at + lists->single; at < end; at++) {
+        const __m256i x[2] = {load_32(q + *at), load_32(q + *at + 32)};
+        dot_single_s8(acc[0], x, k + *at);
+        dot_single_s8(acc[1], x, k + *at + 4);
+        dot_single_s8(acc[2], x, k + *at + 8);
+        dot_single_s8(acc[3], x, k + *at + 12);
     }
-}
-
-/* acc[r] += 4 rows of `groups` groups times 16 tokens; row r of a group is `stride` from row r - 1, a group `step` from the
- * one before. x: groups of dwords, `x_step` from one to the next. */
-ESPI_INLINE void dot_groups(__m256i acc[4][2], bool wide, size_t groups, const int8_t *weights, size_t stride,
-                            size_t step, const uint8_t *x, size_t x_step)
-{
-    if (wide)
-        for (size_t i = 0; i < groups; i++, weights += step, x += x_step)
-            dot_wide_rows(acc, load_32(x), load_32(x + 32), weights, stride);
-    else
-        for (size_t i = 0; i < groups; i++, weights += step, x += x_step)
-            dot_narrow(acc, load_32(x), load_32(x + 32), weights, stride);
+    for (const uint32_t *at = lists->rest_items, *end = at + lists->rest; at < end; at++) {
+        const __m256i x[2] = {load_32(q + *at), load_32(q + *at + 32)};
+        dot_words_s8(acc[0], x, k + *at);
+        dot_words_s8(acc[1], x, k + *at + 4);
+        dot_words_s8(acc[2], x, k + *at + 8);
+        dot_words_s8(acc[3], x, k + *at + 12);
+    }
 }
 
 /* Scores of a chunk: a key's words stand as packing leaves them: 128-bit lane l holds tokens 4l .. 4l + 3 and 4l + 8 ..
- * 4l + 11. `stride`: bytes from one group of 4 features of q to the next. Returns the largest of each query. */
-static __m256i score_chunk(const struct espi_packed_head *head, const uint8_t *kinds, const uint8_t *q, size_t stride,
-                           uint32_t shift_count, __m256i *scores)
+ * 4l + 11. Returns the largest of each query. */
+static __m256i score_chunk(const struct espi_packed_head *head, const struct work *work, uint32_t shift_count,
+                           const __m256i begin[2])
 {
     const __m128i shift = _mm_cvtsi32_si128((int)shift_count);
-    __m256i largest = _mm256_set1_epi16(INT16_MIN);
+    __m256i largest = _mm256_set1_epi16(INT16_MIN), *scores = work->scores;
     for (size_t key = 0; key < round_up_16(head->count); key += 4, scores += 4) {
-        const int8_t *k = head->k + key / 16 * 16 * head->size + key % 16 * 4;
+        const uint8_t *k = work->keys + key / 16 * 16 * head->size + key % 16 * 4;
         __m256i acc[4][2];
 #pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++)
-            acc[i][0] = acc[i][1] = _mm256_set1_epi32(head->start[key + i]);
-        dot_groups(acc, kinds[key / 4], head->size / 4, k, 4, 64, q, stride);
+        for (size_t i = 0; i < 4; i++) {
+            const __m256i none = _mm256_set1_epi32(INT32_MIN / 2);
+            acc[i][0] = key + i < head->count ? begin[0] : none;
+            acc[i][1] = key + i < head->count ? begin[1] : none;
+        }
+        score_keys(&work->features, k, (const uint8_t *)work->queries, acc);
 #pragma GCC unroll 4
         for (size_t i = 0; i < 4; i++) {
             __m256i words = _mm256_packs_epi32(_mm256_sra_epi32(acc[i][0], shift), _mm256_sra_epi32(acc[i][1], shift));
@@ -102,8 +61,111 @@ static __m256i score_chunk(const struct espi_packed_head *head, const uint8_t *k
     return largest;
 }
 
-static void weigh_chunk(const struct espi_packed_head *head, const uint8_t *kinds, const uint8_t *p,
-                        const __m256 factor[2], const struct espi_attention *attention, const struct lanes *lanes)
+/* ---- values -------------------------------------------------------------------------------------------------------------- */
+
+/* Whether every query gives all its keys nearly as much as its first: then 255 - p is what is small. */
+ESPI_INLINE bool is_flat(size_t count, const __m256i sums[2], const __m256i valid[2])
+{
+    const __m256i least = _mm256_set1_epi32((int)(count * 191));
+    __m256i less = _mm256_or_si256(_mm256_and_si256(_mm256_cmpgt_epi32(least, sums[0]), valid[0]),
+                                   _mm256_and_si256(_mm256_cmpgt_epi32(least, sums[1]), valid[1]));
+    return _mm256_testz_si256(less, less);
+}
+
+/* Appends what `yes` says, without a branch: which groups are pairs is hard to predict. */
+ESPI_INLINE size_t append(uint32_t *items, size_t count, size_t item, bool yes)
+{
+    items[count] = (uint32_t)item;
+    return count + yes;
+}
+
+ESPI_INLINE bool is_zero(__m256i bits)
+{
+    return _mm256_testz_si256(bits, bits);
+}
+
+ESPI_INLINE bool fits(__m256i low, __m256i high, __m256i limit)
+{
+    return is_zero(_mm256_cmpgt_epi16(_mm256_max_epi16(low, high), limit));
+}
+
+/* Lists a group that has no partner: safe when the sums of its pairs of probabilities are, else where V is narrow. */
+ESPI_INLINE void list_group(struct lists *lists, size_t key, __m256i low, __m256i high, __m256i limit, bool alone)
+{
+    bool safe = fits(low, high, limit), any = !is_zero(_mm256_or_si256(low, high)); // the safe ones may all be 0
+    lists->single = append(lists->single_items, lists->single, key, alone & safe & any);
+    lists->rest = append(lists->rest_items, lists->rest, key, alone & !safe);
+}
+
+/* Lists the groups of keys. Two neighbours are a pair when the sums of their probabilities fit. */
+static void list_values(const struct espi_packed_head *head, struct work *work, const __m256i sums[2],
+                        const __m256i valid[2])
+{
+    const __m256i limit = _mm256_set1_epi16((short)(INT16_MAX / (work->most_value ? work->most_value : 1)));
+    struct lists *lists = &work->values;
+    lists->pairs = lists->single = lists->rest = 0;
+    work->complement = is_flat(head->count, sums, valid);
+    const __m256i flip = _mm256_set1_epi8(work->complement ? -1 : 0);
+    __m256i *p = work->p;
+    for (size_t key = 0; key < head->count; key += 8, p += 4) {
+        __m256i pairs[4];
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            size_t left = head->count - key, done = i / 2 * 4; // keys that do not exist have no value
+            uint32_t keys = left >= done + 4 ? 0x01010101u : left <= done ? 0 : 0x01010101u >> 8 * (done + 4 - left);
+            p[i] = _mm256_xor_si256(p[i], flip);
+            pairs[i] = _mm256_and_si256(_mm256_maddubs_epi16(p[i], _mm256_set1_epi32((int)keys)), valid[i % 2]);
+        }
+        __m256i low = _mm256_add_epi16(pairs[0], pairs[2]), high = _mm256_add_epi16(pairs[1], pairs[3]);
+        bool pair = fits(low, high, limit), any = !is_zero(_mm256_or_si256(low, high));
+        lists->pairs = append(lists->pair_items, lists->pairs, key, pair & any);
+        list_group(lists, key, pairs[0], pairs[1], limit, !pair);
+        list_group(lists, key + 4, pairs[2], pairs[3], limit, !pair);
+    }
+}
+
+/* 4 rows of V, `stride` apart. */
+ESPI_INLINE void weigh_rows(const struct lists *lists, const uint8_t *narrow, const int8_t *v, size_t stride,
+                            const uint8_t *p, __m256i acc[4][2])
+{
+    for (const uint32_t *at = lists->pair_items, *end = at + lists->pairs; at < end; at++) {
+        const int8_t *w = v + *at;
+        const uint8_t *x = p + (size_t)*at * CHUNK;
+        const __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(x + 64), load_32(x + 96)};
+        dot_pair_u8(acc[0], x0, x1, w, w + 4);
+        dot_pair_u8(acc[1], x0, x1, w + stride, w + stride + 4);
+        dot_pair_u8(acc[2], x0, x1, w + 2 * stride, w + 2 * stride + 4);
+        dot_pair_u8(acc[3], x0, x1, w + 3 * stride, w + 3 * stride + 4);
+    }
+    for (const uint32_t *at = lists->single_items, *end = at + lists->single; at < end; at++) {
+        const int8_t *w = v + *at;
+        const uint8_t *x = p + (size_t)*at * CHUNK;
+        const __m256i x0[2] = {load_32(x), load_32(x + 32)};
+        dot_single_u8(acc[0], x0, w);
+        dot_single_u8(acc[1], x0, w + stride);
+        dot_single_u8(acc[2], x0, w + 2 * stride);
+        dot_single_u8(acc[3], x0, w + 3 * stride);
+    }
+    for (const uint32_t *at = lists->rest_items, *end = at + lists->rest; at < end; at++) {
+        const int8_t *w = v + *at;
+        const uint8_t *x = p + (size_t)*at * CHUNK;
+        const __m256i x0[2] = {load_32(x), load_32(x + 32)};
+        if (narrow[*at / 4]) {
+            dot_single_u8(acc[0], x0, w);
+            dot_single_u8(acc[1], x0, w + stride);
+            dot_single_u8(acc[2], x0, w + 2 * stride);
+            dot_single_u8(acc[3], x0, w + 3 * stride);
+        } else {
+            dot_words_u8(acc[0], x0, w);
+            dot_words_u8(acc[1], x0, w + stride);
+            dot_words_u8(acc[2], x0, w + 2 * stride);
+            dot_words_u8(acc[3], x0, w + 3 * stride);
+        }
+    }
+}
+
+static void weigh_chunk(const struct espi_packed_head *head, const struct work *work, const __m256 factor[2],
+                        const struct espi_attention *attention, const struct lanes *lanes)
 {
     const size_t keys = round_up_16(head->count);
     for (size_t row = 0; row < head->size; row += 4) {
@@ -111,36 +173,39 @@ static void weigh_chunk(const struct espi_packed_head *head, const uint8_t *kind
 #pragma GCC unroll 4
         for (int r = 0; r < 4; r++)
             acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-        for (size_t key = 0; key < keys; key += KEY_SEGMENT) {
-            size_t count = keys - key < KEY_SEGMENT ? keys - key : KEY_SEGMENT;
-            bool wide = kinds[key / KEY_SEGMENT * (head->size / 4) + row / 4];
-            dot_groups(acc, wide, count / 4, head->v + row * keys + key, keys, 4, p + key * CHUNK, 4 * CHUNK);
-        }
+        weigh_rows(&work->values, work->narrow + row / 4 * (keys / 4), head->v + row * keys, keys,
+                   (const uint8_t *)work->p, acc);
 #pragma GCC unroll 4
-        for (size_t r = 0; r < 4; r++)
+        for (size_t r = 0; r < 4; r++) {
+            if (work->complement) { // Σ p v = 255 Σ v - Σ (255 - p) v
+                __m256i all = _mm256_set1_epi32(255 * work->value_sums[row + r]);
+                acc[r][0] = _mm256_sub_epi32(all, acc[r][0]);
+                acc[r][1] = _mm256_sub_epi32(all, acc[r][1]);
+            }
             finish_values(attention, lanes, row + r, acc[r], factor);
+        }
     }
 }
 
 void espi_attention_avx2(const struct espi_packed_head *head, size_t first_block, size_t end_block,
                          const struct espi_attention *attention, void *scratch)
 {
-    const size_t keys = round_up_16(head->count);
-    __m256i *scores = scratch, *p = scores + keys, sums[2];
-    struct kinds kinds = {.keys = (uint8_t *)(p + keys / 2)};
-    kinds.values = kinds.keys + keys / 4;
-    find_wide_keys(head, kinds.keys);
-    find_wide_values(head, kinds.values);
+    struct work work = place_work(head, scratch);
+    find_keys(head, &work);
+    find_values(head, &work);
     for (size_t block = first_block; block < end_block; block++) {
         size_t width = espi_query_width(head->count, block), first = block * ESPI_PANEL_TOKENS;
         for (size_t lane = 0; lane < width && first + lane < head->count; lane += CHUNK) {
-            const uint8_t *q = head->q + first * head->size + lane * 4;
-            __m256i largest = score_chunk(head, kinds.keys, q, width * 4, attention->shift, scores);
-            softmax_chunk(head->count, attention, largest, scores, sums, p);
+            __m256i valid[2], begin[2], sums[2];
+            find_valid(head->count - first - lane, valid);
+            take_queries(head, &work, head->q + first * head->size + lane * 4, width * 4, valid, begin);
+            __m256i largest = score_chunk(head, &work, attention->shift, begin);
+            softmax_chunk(head->count, attention, largest, work.scores, sums, work.p);
+            list_values(head, &work, sums, valid);
             __m256 factor[2];
             invert_sums(sums, factor);
             struct lanes lanes = find_lanes(&attention->span, first + lane);
-            weigh_chunk(head, kinds.values, (const uint8_t *)p, factor, attention, &lanes);
+            weigh_chunk(head, &work, factor, attention, &lanes);
         }
     }
 }

@@ -6,6 +6,6 @@ void espi_attention_pack_avx2(const uint8_t *panels, const struct espi_span *spa
 {
     struct source source[3];
     for (int i = 0; i < 3; i++)
-        source[i] = (struct source){.panels = panels, .element = 1, .row = row[i]};
-    pack_head(source, span, head);
+        source[i] = (struct source){.panels = panels, .row = row[i]};
+    pack_head(source, sizeof(uint8_t), span, head);
 }

@@ -1,19 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/head_ymm.h"
 
-static float find_step(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
+/* The largest |x| so far and of 16 values, of those that exist. */
+ESPI_INLINE __m256 larger(__m256 largest, const float *values, __m128i real)
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
+    __m256 first = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(real));
+    __m256 second = _mm256_castsi256_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(real, 8)));
+    first = _mm256_and_ps(_mm256_andnot_ps(sign, first), _mm256_loadu_ps(values));
+    second = _mm256_and_ps(_mm256_andnot_ps(sign, second), _mm256_loadu_ps(values + 8));
+    return _mm256_max_ps(second, _mm256_max_ps(first, largest));
+}
+
+static float find_step(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
+{
     __m256 largest = _mm256_set1_ps(0x1p-100f);
+    float buffer[BLOCK] = {0};
     for (size_t token = 0; token < head->count; token += BLOCK) {
-        struct part part = find_part(span, token);
+        const struct part part = find_part(span, token);
         for (size_t row = 0; row < head->size; row++) {
-            float buffer[BLOCK];
-            if (part.count[0] != BLOCK)
-                memset(buffer, 0, sizeof(buffer));
-            const float *values = gather(source, &part, row, buffer);
-            for (int i = 0; i < BLOCK; i += 8)
-                largest = _mm256_max_ps(_mm256_andnot_ps(sign, _mm256_loadu_ps(values + i)), largest);
+            const float *values = find_row(source, &part, row, sizeof(float), buffer);
+            for (size_t lane = 0; lane < part.lanes; lane += CHUNK)
+                largest = larger(largest, values + lane, part.real[lane / CHUNK]);
         }
     }
     float lanes[8], step = 0;
@@ -28,9 +36,9 @@ void espi_attention_pack_f32_avx2(const float *panels, const struct espi_span *s
 {
     struct source source[3];
     for (int i = 0; i < 3; i++) {
-        source[i] = (struct source){.panels = panels, .element = sizeof(float), .row = row[i]};
+        source[i] = (struct source){.panels = panels, .row = row[i]};
         head->step[i] = find_step(&source[i], span, head);
         source[i].inverse = 1.0f / head->step[i];
     }
-    pack_head(source, span, head);
+    pack_head(source, sizeof(float), span, head);
 }

@@ -16,10 +16,40 @@ ESPI_INLINE size_t round_up_16(size_t value)
 
 /* ---- probabilities --------------------------------------------------------------------------------------------------------- */
 
-ESPI_INLINE __m256i look_up_256(const uint8_t *table, __m256i index)
+/* espi_softmax_factors, each 16 words as their low bytes and their high bytes. */
+struct factors {
+    __m256i low[2], high[2];
+};
+
+ESPI_INLINE struct factors load_factors(void)
 {
-    __m256i low = _mm256_and_si256(index, _mm256_set1_epi8(127));
-    return _mm256_blendv_epi8(look_up(table, low), look_up(table + 128, low), index);
+    const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    struct factors factors;
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        const uint8_t *words = (const uint8_t *)espi_softmax_factors[i];
+        __m128i first = _mm_shuffle_epi8(load_16(words), order), second = _mm_shuffle_epi8(load_16(words + 16), order);
+        factors.low[i] = _mm256_broadcastsi128_si256(_mm_unpacklo_epi64(first, second));
+        factors.high[i] = _mm256_broadcastsi128_si256(_mm_unpackhi_epi64(first, second));
+    }
+    return factors;
+}
+
+/* 256 * the table's entries before they are rounded: of the bytes' low halves, of their high halves. */
+ESPI_INLINE void exponentials(const struct factors *factors, __m256i index, __m256i out[2])
+{
+    const __m256i mask = _mm256_set1_epi8(15);
+    __m256i coarse = _mm256_and_si256(_mm256_srli_epi16(index, 4), mask), fine = _mm256_and_si256(index, mask);
+    __m256i low[2] = {_mm256_shuffle_epi8(factors->low[0], coarse), _mm256_shuffle_epi8(factors->low[1], fine)};
+    __m256i high[2] = {_mm256_shuffle_epi8(factors->high[0], coarse), _mm256_shuffle_epi8(factors->high[1], fine)};
+    out[0] = _mm256_mulhi_epu16(_mm256_unpacklo_epi8(low[0], high[0]), _mm256_unpacklo_epi8(low[1], high[1]));
+    out[1] = _mm256_mulhi_epu16(_mm256_unpackhi_epi8(low[0], high[0]), _mm256_unpackhi_epi8(low[1], high[1]));
+}
+
+/* The high bytes of two vectors of words, side by side. */
+ESPI_INLINE __m256i join_bytes(__m256i a, __m256i b)
+{
+    return _mm256_or_si256(_mm256_srli_epi16(a, 8), _mm256_andnot_si256(_mm256_set1_epi16(255), b));
 }
 
 /* The sum of the 4 bytes of each dword, of those keys that exist. */
@@ -31,25 +61,30 @@ ESPI_INLINE __m256i sum_keys(__m256i dwords, size_t key, size_t count)
 }
 
 /* Probabilities of all keys as dwords of 4 keys, (keys / 4, 16, 4), and their sums. Eight keys at a time: keys i and
- * i + 4 use the same table and share a register. */
+ * i + 4 round alike and share a register. */
 ESPI_INLINE void softmax_chunk(size_t count, const struct espi_attention *attention, __m256i largest,
                                const __m256i *scores, __m256i sums[2], __m256i *out)
 {
     const __m256i multiplier = _mm256_set1_epi16((short)attention->multiplier);
     const int half = attention->multiplier ? 32767 / attention->multiplier : 0;
     const __m256i top = _mm256_adds_epi16(largest, _mm256_set1_epi16((short)half));
+    const struct factors factors = load_factors();
     sums[0] = sums[1] = _mm256_setzero_si256();
     for (size_t key = 0; key < count; key += 8, scores += 8, out += 4) {
-        __m256i p[4];
+        __m256i p[4][2];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
+            const __m256i round = _mm256_set1_epi16(espi_softmax_rounding[i]);
             __m256i a = _mm256_sub_epi16(top, _mm256_loadu_si256(scores + i));
             __m256i b = _mm256_sub_epi16(top, _mm256_loadu_si256(scores + i + 4));
-            p[i] = look_up_256(espi_softmax_table[i], _mm256_packus_epi16(_mm256_mulhi_epu16(a, multiplier),
-                                                                          _mm256_mulhi_epu16(b, multiplier)));
+            exponentials(&factors,
+                         _mm256_packus_epi16(_mm256_mulhi_epu16(a, multiplier), _mm256_mulhi_epu16(b, multiplier)),
+                         p[i]);
+            p[i][0] = _mm256_add_epi16(p[i][0], round);
+            p[i][1] = _mm256_add_epi16(p[i][1], round);
         }
-        __m256i ab[2] = {_mm256_unpacklo_epi8(p[0], p[1]), _mm256_unpackhi_epi8(p[0], p[1])};
-        __m256i cd[2] = {_mm256_unpacklo_epi8(p[2], p[3]), _mm256_unpackhi_epi8(p[2], p[3])};
+        __m256i ab[2] = {join_bytes(p[0][0], p[1][0]), join_bytes(p[0][1], p[1][1])};
+        __m256i cd[2] = {join_bytes(p[2][0], p[3][0]), join_bytes(p[2][1], p[3][1])};
 #pragma GCC unroll 2
         for (size_t i = 0; i < 2; i++) { // the first four keys, the others
             __m256i low = _mm256_unpacklo_epi16(ab[i], cd[i]), high = _mm256_unpackhi_epi16(ab[i], cd[i]);

@@ -225,7 +225,7 @@ struct espi_attention {
 
 typedef void espi_attention_fn(const struct espi_packed_head *head, size_t first_block, size_t end_block,
                                const struct espi_attention *attention,
-                               void *scratch // espi_attention_scratch(count) bytes, 64-byte aligned
+                               void *scratch // espi_attention_scratch(count, size) bytes, 64-byte aligned
 );
 
 /* ---- the table ------------------------------------------------------------------------------------------------------- */

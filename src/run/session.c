@@ -329,7 +329,7 @@ static void place_scratch(struct layout *layout, const struct espi_plan *plan, s
     if (espi_head_bytes(NULL, config->max_positions, size, &head_bytes))
         layout->overflow = true; // the plan has checked that it does not
     scratch->head = piece(layout, head_bytes, 1);
-    scratch->scores = piece(layout, espi_attention_scratch(config->max_positions), 1);
+    scratch->scores = piece(layout, espi_attention_scratch(config->max_positions, size), 1);
     scratch->head_scale = piece(layout, own_steps ? size : 0, sizeof(float));
     for (size_t i = 0; i < 2; i++)
         scratch->lanes[i] = piece(layout, config->hidden, ESPI_HEAD_LANES * sizeof(float));

@@ -33,23 +33,40 @@ static size_t panel_values(const struct espi_span *span)
     return span->rows * (last * ESPI_PANEL_TOKENS + espi_panel_width(span->tokens - last * ESPI_PANEL_TOKENS));
 }
 
-static uint8_t random_byte(struct espi_random *random, uint64_t fill)
+struct fill {
+    uint64_t kind;
+    int level;
+};
+
+static struct fill random_fill(struct espi_random *random)
 {
-    if (fill < 2)
-        return fill ? UINT8_MAX : 0;
-    if (fill == 2)
+    return (struct fill){espi_random_below(random, 10), 1 + (int)espi_random_below(random, 127)};
+}
+
+static uint8_t random_byte(struct espi_random *random, const struct fill *fill)
+{
+    if (fill->kind < 2)
+        return fill->kind ? UINT8_MAX : 0;
+    if (fill->kind == 2)
         return espi_random_below(random, 2) ? UINT8_MAX : 0;
-    if (fill < 6) // as the values of a layer
+    if (fill->kind < 6) // as the values of a layer
         return (uint8_t)(128 + 10 * espi_random_normal(random));
+    if (fill->kind < 8) // sums of products that just fit 16 bits, or just do not
+        return (uint8_t)(128 + (espi_random_below(random, 16) ? fill->level : -fill->level));
     return (uint8_t)espi_random_u32(random);
+}
+
+static void fill_bytes(struct espi_random *random, const struct fill *fill, uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = random_byte(random, fill);
 }
 
 static struct buffer random_bytes(struct espi_random *random, size_t bytes)
 {
     struct buffer buffer = buffer_new(random, bytes);
-    uint64_t fill = espi_random_below(random, 8);
-    for (size_t i = 0; i < bytes; i++)
-        buffer.data[i] = random_byte(random, fill);
+    struct fill fill = random_fill(random);
+    fill_bytes(random, &fill, buffer.data, bytes);
     return buffer;
 }
 
@@ -156,11 +173,26 @@ static void run_attention(void *argument)
     call->function(&call->head, call->first, call->end, &call->attention, call->scratch);
 }
 
+/* Q, K and V of panels that hold nothing else: the same kind of values, or each its own. */
+static void fill_head(struct espi_random *random, const struct espi_span *span, uint8_t *panels)
+{
+    struct fill fills[3] = {random_fill(random), random_fill(random), random_fill(random)};
+    if (espi_random_below(random, 2))
+        fills[1] = fills[2] = fills[0];
+    for (size_t token = 0; token < span->tokens; token += ESPI_PANEL_TOKENS) {
+        size_t left = span->tokens - token, part = span->rows / 3;
+        part *= espi_panel_width(left < ESPI_PANEL_TOKENS ? left : ESPI_PANEL_TOKENS);
+        for (size_t i = 0; i < 3; i++)
+            fill_bytes(random, &fills[i], panels + token * span->rows + i * part, part);
+    }
+}
+
 /* A head packed by the reference from random panels. */
 static struct buffer make_head(struct espi_random *random, size_t tokens, size_t size, struct espi_packed_head *head)
 {
     struct espi_span span = {.rows = 3 * size, .tokens = tokens, .count = tokens};
-    struct buffer panels = random_bytes(random, panel_values(&span));
+    struct buffer panels = buffer_new(random, panel_values(&span));
+    fill_head(random, &span, panels.data);
     struct buffer memory = buffer_new(random, head_bytes(tokens, size));
     espi_head_place(head, tokens, size, memory.data);
     espi_attention_pack_c(panels.data, &span, (const size_t[]){0, size, 2 * size}, head);
@@ -203,7 +235,7 @@ bool check_attention(struct espi_random *random, const struct version *version, 
     attention->bias = (const float *)(void *)bias.data;
     size_t element = attention->kind == ESPI_EPILOGUE_U8 ? 1 : sizeof(float);
     struct output out = output_new(random, panel_values(&attention->span) * element);
-    struct output scratch = output_new(random, espi_attention_scratch(attention->span.count));
+    struct output scratch = output_new(random, espi_attention_scratch(attention->span.count, size));
     size_t blocks = espi_query_blocks(attention->span.count);
     reference.first = espi_random_below(random, 3) ? 0 : espi_random_below(random, blocks);
     reference.end = reference.first ? reference.first + 1 : blocks;

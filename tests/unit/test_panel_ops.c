@@ -186,6 +186,9 @@ static void test_softmax_table(void **state)
             static const double dithers[] = {1 / 8.0, 5 / 8.0, 3 / 8.0, 7 / 8.0};
             int value = (int)floor(255 * exp(-i * ESPI_SOFTMAX_STEP) + dithers[d]);
             assert_int_equal(espi_softmax_table[d][i], value);
+            uint32_t product = (uint32_t)espi_softmax_factors[0][i / 16] * espi_softmax_factors[1][i % 16] >> 16;
+            assert_true(product + espi_softmax_rounding[d] <= UINT16_MAX);
+            assert_int_equal((product + espi_softmax_rounding[d]) >> 8, value);
         }
 }
 
@@ -317,7 +320,7 @@ static void run_attention(const struct attention_test *t)
     size_t bytes;
     struct espi_packed_head head;
     test_ok(NULL, espi_head_bytes(NULL, t->tokens, t->size, &bytes));
-    void *memory = allocate(bytes), *scratch = allocate(espi_attention_scratch(t->tokens));
+    void *memory = allocate(bytes), *scratch = allocate(espi_attention_scratch(t->tokens, t->size));
     espi_head_place(&head, t->tokens, t->size, memory);
     if (t->floats)
         kernels.attention_pack_f32(qkv, &span, (const size_t[]){0, t->size, 2 * t->size}, &head);
@@ -362,7 +365,7 @@ static void test_attention_of_neighbours(void **state)
     float reference[TOKENS * SIZE];
     size_t bytes;
     test_ok(NULL, espi_head_bytes(NULL, TOKENS, SIZE, &bytes));
-    void *memory = allocate(bytes), *scratch = allocate(espi_attention_scratch(TOKENS));
+    void *memory = allocate(bytes), *scratch = allocate(espi_attention_scratch(TOKENS, SIZE));
     for (size_t f = 0; f < ESPI_COUNT(firsts); f++) {
         struct espi_span span = {3 * SIZE, firsts[f] + TOKENS + 7 * f, firsts[f], TOKENS};
         struct espi_span out_span = {SIZE, span.tokens, span.first, TOKENS};

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which groups of a product of attention may be added up in 16 bits, and the products themselves. Only for files compiled
+ * for AVX2.
+ *
+ * A word of maddubs holds 2 products. |Σ a b| <= Σ |a| max |b|, and what stands on the right is known for a chunk of 16
+ * queries before its products are formed: the queries and, feature by feature, the largest |k|; the probabilities and the
+ * largest |v|. Groups of 4 whose words fit are taken alone, two groups whose words together fit as a pair, the others as
+ * words. */
+#ifndef ESPI_KERNELS_ATTENTION_PAIRS_H
+#define ESPI_KERNELS_ATTENTION_PAIRS_H
+
+#include "kernels/attention.h"
+#include "kernels/pack.h"
+#include "kernels/product_ymm.h"
+
+/* ---- products ------------------------------------------------------------------------------------------------------------ */
+
+/* In assembly: gcc 12 spills accumulators around the intrinsics, and the CPU prefers the multiplications of a row first.
+ * "Lanes" x and y hold 4 bytes of a query each, w and v are 4 bytes for all; _u8: lanes are u8, the others s8; _s8: the
+ * other way round. */
+
+typedef int32_t dword[1];
+static const __m256i one_words = {0x0001000100010001, 0x0001000100010001, 0x0001000100010001, 0x0001000100010001};
+static const __m256i low_bytes = {0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff};
+
+#define ESPI_MADDUBS_u8(lanes, all, out) "vpmaddubsw %[" all "], %[" lanes "], %[" out "]\n\t"
+#define ESPI_MADDUBS_s8(lanes, all, out) "vpmaddubsw %[" lanes "], %[" all "], %[" out "]\n\t"
+#define ESPI_ALL(w)                      "m"(*(const dword *)(const void *)(w))
+
+/* acc += a row of two groups times 16 queries; acc += a row of one group. */
+#define ESPI_DOT(kind)                                                                                                 \
+    ESPI_INLINE void dot_pair_##kind(__m256i acc[2], const __m256i x[2], const __m256i y[2], const void *w,            \
+                                     const void *v)                                                                    \
+    {                                                                                                                  \
+        __m256i t0, t1, u0, u1;                                                                                        \
+        __asm__("vpbroadcastd %[w], %[t1]\n\tvpbroadcastd %[v], %[u1]\n\t" ESPI_MADDUBS_##kind("x0", "t1", "t0")       \
+                    ESPI_MADDUBS_##kind("x1", "t1", "t1") ESPI_MADDUBS_##kind("y0", "u1", "u0")                        \
+                        ESPI_MADDUBS_##kind("y1", "u1", "u1") "vpaddw %[u0], %[t0], %[t0]\n\t"                         \
+                                                              "vpaddw %[u1], %[t1], %[t1]\n\t"                         \
+                                                              "vpmaddwd %[ones], %[t0], %[t0]\n\t"                     \
+                                                              "vpmaddwd %[ones], %[t1], %[t1]\n\t"                     \
+                                                              "vpaddd %[t0], %[a0], %[a0]\n\t"                         \
+                                                              "vpaddd %[t1], %[a1], %[a1]"                             \
+                : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1), [u0] "=&x"(u0), [u1] "=&x"(u1) \
+                : [x0] "x"(x[0]), [x1] "x"(x[1]), [y0] "x"(y[0]), [y1] "x"(y[1]), [ones] "m"(one_words),               \
+                  [w] ESPI_ALL(w), [v] ESPI_ALL(v));                                                                   \
+    }                                                                                                                  \
+    ESPI_INLINE void dot_single_##kind(__m256i acc[2], const __m256i x[2], const void *w)                              \
+    {                                                                                                                  \
+        __m256i t0, t1;                                                                                                \
+        __asm__("vpbroadcastd %[w], %[t1]\n\t" ESPI_MADDUBS_##kind("x0", "t1", "t0")                                   \
+                    ESPI_MADDUBS_##kind("x1", "t1", "t1") "vpmaddwd %[ones], %[t0], %[t0]\n\t"                         \
+                                                          "vpmaddwd %[ones], %[t1], %[t1]\n\t"                         \
+                                                          "vpaddd %[t0], %[a0], %[a0]\n\t"                             \
+                                                          "vpaddd %[t1], %[a1], %[a1]"                                 \
+                : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1)                                 \
+                : [x0] "x"(x[0]), [x1] "x"(x[1]), [ones] "m"(one_words), [w] ESPI_ALL(w));                             \
+    }
+
+ESPI_DOT(u8)
+ESPI_DOT(s8)
+
+#undef ESPI_DOT
+
+/* The same of one group as words, whatever the bytes are: s holds s8, u u8. */
+ESPI_INLINE __m256i dot_words(__m256i acc, __m256i s, __m256i u)
+{
+    __m256i even = _mm256_madd_epi16(_mm256_srai_epi16(_mm256_slli_epi16(s, 8), 8), _mm256_and_si256(u, low_bytes));
+    __m256i odd = _mm256_madd_epi16(_mm256_srai_epi16(s, 8), _mm256_srli_epi16(u, 8));
+    return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+}
+
+ESPI_INLINE void dot_words_u8(__m256i acc[2], const __m256i x[2], const void *w)
+{
+    __m256i all = _mm256_broadcastd_epi32(_mm_loadu_si32(w));
+    acc[0] = dot_words(acc[0], all, x[0]);
+    acc[1] = dot_words(acc[1], all, x[1]);
+}
+
+ESPI_INLINE void dot_words_s8(__m256i acc[2], const __m256i x[2], const void *w)
+{
+    __m256i all = _mm256_broadcastd_epi32(_mm_loadu_si32(w));
+    acc[0] = dot_words(acc[0], x[0], all);
+    acc[1] = dot_words(acc[1], x[1], all);
+}
+
+/* ---- scratch memory ------------------------------------------------------------------------------------------------------ */
+
+/* Groups by the way they are multiplied, each as its offset in bytes. */
+struct lists {
+    size_t pairs, single, rest;
+    uint32_t *pair_items, *single_items, *rest_items;
+};
+
+struct work {
+    __m256i *scores; // (keys) of a chunk
+    __m256i *p;      // (keys / 2) probabilities of a chunk: (keys / 4, 16, 4)
+    /* of the head: */
+    uint8_t *keys;       // K with 128 added: (keys / 16, size / 4, 16, 4)
+    uint32_t *most_keys; // (size / 4) 4 bytes each: the largest |k| of a feature, 127 for 128
+    uint8_t *narrow;     // (size / 4, keys / 4) not 0: V's pairs of keys fit alone, whatever the probabilities are
+    int32_t *value_sums; // (size) Σ v
+    int32_t most_value;  // the largest |v|
+    /* of a chunk: */
+    __m256i *queries;      // (size / 4, 2) s8 dwords of 4 features
+    __m256i *loads;        // (size / 4, 4) Σ |q| most_keys, Σ q of 2 features of a query
+    struct lists features; // offsets in `queries`; pairs: two items each; rest: as words
+    struct lists values;   // offsets in a row of V; pairs: of the first of two neighbours; rest: alone where narrow
+    bool complement;       // p holds 255 - probability
+};
+
+ESPI_INLINE void *take(uint8_t **memory, size_t bytes)
+{
+    void *taken = *memory;
+    *memory += (bytes + 31) / 32 * 32;
+    return taken;
+}
+
+ESPI_INLINE struct lists take_lists(uint8_t **memory, size_t items)
+{
+    struct lists lists = {0};
+    lists.pair_items = take(memory, items * sizeof(uint32_t));
+    lists.single_items = take(memory, items * sizeof(uint32_t));
+    lists.rest_items = take(memory, items * sizeof(uint32_t));
+    return lists;
+}
+
+/* Within espi_attention_scratch: 60 bytes a key, size * (keys * 17 / 16 + 56), and less than 48 a piece. */
+ESPI_INLINE struct work place_work(const struct espi_packed_head *head, void *memory)
+{
+    const size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK, groups = head->size / 4;
+    uint8_t *at = memory;
+    struct work work = {0};
+    work.scores = take(&at, keys * sizeof(__m256i));
+    work.p = take(&at, keys / 2 * sizeof(__m256i));
+    work.keys = take(&at, keys * head->size);
+    work.queries = take(&at, groups * 2 * sizeof(__m256i));
+    work.loads = take(&at, groups * 4 * sizeof(__m256i));
+    work.narrow = take(&at, groups * keys / 4);
+    work.most_keys = take(&at, groups * sizeof(uint32_t));
+    work.value_sums = take(&at, head->size * sizeof(int32_t));
+    work.features = take_lists(&at, groups);
+    work.values = take_lists(&at, keys / 4 + 1);
+    return work;
+}
+
+/* ---- what is found once for a head --------------------------------------------------------------------------------------- */
+
+/* The largest of the 8 dwords' bytes 0, of their bytes 1, .. */
+ESPI_INLINE uint32_t largest_dword(__m256i bytes)
+{
+    __m128i most = _mm_max_epu8(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+    most = _mm_max_epu8(most, _mm_srli_si128(most, 8));
+    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu8(most, _mm_srli_si128(most, 4)));
+}
+
+static void find_keys(const struct espi_packed_head *head, struct work *work)
+{
+    const __m256i flip = _mm256_set1_epi8(INT8_MIN), clip = _mm256_set1_epi8(INT8_MAX);
+    for (size_t group = 0; group < head->size / 4; group++) {
+        __m256i most = _mm256_setzero_si256();
+        for (size_t key = 0; key < head->count; key += ESPI_KEY_BLOCK)
+            for (size_t half = 0; half < 64; half += 32) {
+                size_t at = key * head->size + group * 64 + half;
+                __m256i k = load_32((const uint8_t *)head->k + at);
+                most = _mm256_max_epu8(most, _mm256_abs_epi8(k));
+                _mm256_storeu_si256((__m256i *)(void *)(work->keys + at), _mm256_xor_si256(k, flip));
+            }
+        work->most_keys[group] = largest_dword(_mm256_min_epu8(most, clip));
+    }
+}
+
+/* 16 keys of 4 rows: 4 groups. Returns of each, in a dword, whether a pair of keys may saturate. */
+ESPI_INLINE __m128i look_at_values(const int8_t *v, size_t stride, __m128i sums[4], __m128i *most)
+{
+    __m128i beyond = _mm_setzero_si128();
+#pragma GCC unroll 4
+    for (size_t r = 0; r < 4; r++) {
+        __m128i bytes = load_16((const uint8_t *)v + r * stride);
+        __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), bytes);
+        *most = _mm_max_epu8(*most, _mm_abs_epi8(bytes));
+        beyond = _mm_or_si128(beyond, _mm_cmpgt_epi16(_mm_abs_epi16(pairs), _mm_set1_epi16(ESPI_PAIR_LIMIT)));
+        sums[r] = _mm_add_epi32(sums[r], _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+    }
+    return beyond;
+}
+
+static void find_values(const struct espi_packed_head *head, struct work *work)
+{
+    const size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK;
+    __m128i most = _mm_setzero_si128();
+    uint8_t *narrow = work->narrow;
+    for (size_t row = 0; row < head->size; row += 4) {
+        __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+        for (size_t key = 0; key < keys; key += 16, narrow += 4) {
+            __m128i beyond = look_at_values(head->v + row * keys + key, keys, sums, &most);
+            __m128i fits = _mm_cmpeq_epi32(beyond, _mm_setzero_si128());
+            fits = _mm_packs_epi16(_mm_packs_epi32(fits, fits), fits);
+            _mm_storeu_si32(narrow, fits);
+        }
+        __m128i low = _mm_hadd_epi32(sums[0], sums[1]), high = _mm_hadd_epi32(sums[2], sums[3]);
+        _mm_storeu_si128((__m128i *)(void *)(work->value_sums + row), _mm_hadd_epi32(low, high));
+    }
+    uint32_t four = largest_dword(_mm256_castsi128_si256(most));
+    for (int i = 0; i < 4; i++) {
+        int32_t value = (int32_t)(four >> 8 * i & 255);
+        work->most_value = value > work->most_value ? value : work->most_value;
+    }
+}
+
+/* ---- what is found for a chunk of queries -------------------------------------------------------------------------------- */
+
+/* -1 in the lanes of the chunk's first `count` queries, 0 in the others, which hold anything. */
+ESPI_INLINE void find_valid(size_t count, __m256i valid[2])
+{
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), all = _mm256_set1_epi32((int)count);
+    valid[0] = _mm256_cmpgt_epi32(all, lanes);
+    valid[1] = _mm256_cmpgt_epi32(all, _mm256_add_epi32(lanes, _mm256_set1_epi32(8)));
+}
+
+/* most_keys has 127 for 128: 4 products may be 4 * 128 more. */
+enum { LOAD_LIMIT = INT16_MAX - 4 * 128 };
+
+/* Whether |Σ q (k + 128)| may pass 16 bits: load: Σ |q| max |k|, sum: Σ q. */
+ESPI_INLINE __m256i may_pass(__m256i load, __m256i sum)
+{
+    __m256i offset = _mm256_min_epi16(_mm256_abs_epi16(sum), _mm256_set1_epi16(255)); // 255 * 128 is enough to pass
+    load = _mm256_adds_epi16(load, _mm256_slli_epi16(offset, 7));
+    return _mm256_cmpgt_epi16(load, _mm256_set1_epi16(LOAD_LIMIT));
+}
+
+ESPI_INLINE bool pair_fits(const __m256i a[4], const __m256i b[4])
+{
+    __m256i low = may_pass(_mm256_adds_epi16(a[0], b[0]), _mm256_add_epi16(a[2], b[2]));
+    __m256i high = may_pass(_mm256_adds_epi16(a[1], b[1]), _mm256_add_epi16(a[3], b[3]));
+    __m256i any = _mm256_or_si256(low, high);
+    return _mm256_testz_si256(any, any);
+}
+
+/* Pairs the group with one of those that have no partner yet, of which it tries the latest. */
+ESPI_INLINE void pair_group(const struct work *work, struct lists *lists, size_t group)
+{
+    enum { TRIES = 8 };
+    const __m256i *loads = work->loads;
+    size_t open = lists->single, least = open > TRIES ? open - TRIES : 0;
+    for (size_t i = open; i-- > least;) {
+        size_t other = lists->single_items[i] / 64;
+        if (!pair_fits(loads + group * 4, loads + other * 4))
+            continue;
+        lists->pair_items[lists->pairs * 2] = (uint32_t)other * 64;
+        lists->pair_items[lists->pairs++ * 2 + 1] = (uint32_t)group * 64;
+        lists->single_items[i] = lists->single_items[--lists->single];
+        return;
+    }
+    lists->single_items[lists->single++] = (uint32_t)group * 64;
+}
+
+/* Takes the queries of a chunk: q from group to group `stride` bytes apart. begin: what the sums of a key begin with. */
+static void take_queries(const struct espi_packed_head *head, struct work *work, const uint8_t *q, size_t stride,
+                         const __m256i valid[2], __m256i begin[2])
+{
+    const __m256i flip = _mm256_set1_epi8(INT8_MIN);
+    __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    struct lists *lists = &work->features;
+    lists->pairs = lists->single = lists->rest = 0;
+    for (size_t group = 0; group < head->size / 4; group++, q += stride) {
+        const __m256i most = _mm256_set1_epi32((int)work->most_keys[group]);
+        __m256i *load = work->loads + group * 4, *out = work->queries + group * 2;
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++) {
+            __m256i x = _mm256_and_si256(_mm256_xor_si256(load_32(q + 32 * v), flip), valid[v]);
+            out[v] = x;
+            load[v] = _mm256_maddubs_epi16(_mm256_abs_epi8(x), most);
+            load[2 + v] = _mm256_maddubs_epi16(_mm256_set1_epi8(1), x);
+            sums[v] = _mm256_add_epi32(sums[v], _mm256_madd_epi16(load[2 + v], one_words));
+        }
+        __m256i wide = _mm256_or_si256(may_pass(load[0], load[2]), may_pass(load[1], load[3]));
+        if (_mm256_testz_si256(wide, wide))
+            pair_group(work, lists, group);
+        else
+            lists->rest_items[lists->rest++] = (uint32_t)group * 64;
+    }
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++)
+        begin[v] = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sums[v], 7));
+}
+
+#endif
