@@ -17,6 +17,7 @@ struct buffer {
 
 struct buffer buffer_new(struct espi_random *random, size_t bytes); // exits the program when the system has no memory
 void buffer_free(struct buffer *buffer);
+void buffer_fill(struct espi_random *random, struct buffer *buffer); // with random bytes, four to a draw
 bool buffer_intact(const struct buffer *buffer);
 
 /* Calls function(argument); false when it raised SIGSEGV, SIGBUS, SIGILL or SIGFPE, whose name is then in

@@ -23,8 +23,7 @@ bool check_interleave_u8(struct espi_random *random, const struct version *versi
     size_t out_bytes = (columns + 3) / 4 * 4 * width;
     struct buffer panel = buffer_new(random, columns * width);
     struct buffer expected = buffer_new(random, out_bytes), found = buffer_new(random, out_bytes);
-    for (size_t i = 0; i < panel.bytes; i++)
-        panel.data[i] = (uint8_t)espi_random_u32(random);
+    buffer_fill(random, &panel);
     memset(expected.data, 0xa5, out_bytes);
     memset(found.data, 0xa5, out_bytes);
 

@@ -92,7 +92,8 @@ static int8_t random_weight(struct espi_random *random, uint64_t fill)
 
 enum { TIES = 100 };
 
-static uint8_t random_byte(struct espi_random *random, uint64_t fill)
+/* An input of a panel from a random byte. */
+static uint8_t input_of(uint8_t byte, uint64_t fill)
 {
     switch (fill) {
     case 0:
@@ -100,11 +101,11 @@ static uint8_t random_byte(struct espi_random *random, uint64_t fill)
     case 1:
         return 0;
     case 2:
-        return espi_random_below(random, 2) ? UINT8_MAX : 0;
+        return byte & 1 ? UINT8_MAX : 0;
     case TIES:
-        return (uint8_t)espi_random_below(random, 2);
+        return byte & 1;
     default:
-        return (uint8_t)espi_random_u32(random);
+        return byte;
     }
 }
 
@@ -255,8 +256,9 @@ static void make_case(struct espi_random *random, bool sparse, struct product *p
     make_epilogue(random, p);
     p->x = buffer_new(random, (sparse ? p->columns : (p->columns + 3) / 4 * 4) * p->width);
     uint64_t fill = p->ties ? TIES : espi_random_below(random, 8);
+    buffer_fill(random, &p->x);
     for (size_t i = 0; i < p->x.bytes; i++)
-        p->x.data[i] = random_byte(random, fill);
+        p->x.data[i] = input_of(p->x.data[i], fill);
     size_t element = p->epilogue.kind >= ESPI_EPILOGUE_F32 ? sizeof(float) : 1;
     p->expected = buffer_new(random, p->rows * p->width * element);
     p->found = buffer_new(random, p->rows * p->width * element);

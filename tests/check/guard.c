@@ -35,6 +35,14 @@ void buffer_free(struct buffer *buffer)
     memset(buffer, 0, sizeof(*buffer));
 }
 
+void buffer_fill(struct espi_random *random, struct buffer *buffer)
+{
+    for (size_t i = 0; i < buffer->bytes; i += sizeof(uint32_t)) {
+        uint32_t draw = espi_random_u32(random);
+        memcpy(buffer->data + i, &draw, espi_size_min(sizeof(draw), buffer->bytes - i));
+    }
+}
+
 bool buffer_intact(const struct buffer *buffer)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
