@@ -95,6 +95,8 @@ static double parse_share(struct argp_state *state, const char *option, const ch
     bool percent = length > 1 && length < sizeof number && text[length - 1] == '%';
     snprintf(number, sizeof number, "%.*s", (int)(percent ? length - 1 : length), text);
     double value = cli_parse_number(state, option, number, 0, percent ? 100 : 1);
+    if (!percent && value == 1) // hardly all of it
+        argp_error(state, "--%s: expected per cent (1%%) or a share below 1 (0.01), found \"%s\"", option, text);
     return percent ? value / 100 : value;
 }
 

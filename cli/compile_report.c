@@ -83,10 +83,11 @@ static void print_table(const struct cli_compile_report *report)
     putchar('\n');
     if (report->searched)
         printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
-               "evaluations in %.0f s%s\n",
+               "evaluation%s in %.0f s%s\n",
                search->metric, report->reference, 100 * (search->metric - report->reference) / fabs(report->reference),
                search->met ? "good enough" : "NOT good enough", search->fallen, report->file.linear_count,
-               search->metrics, search->seconds, search->out_of_time ? " (the time limit)" : "");
+               search->metrics, search->metrics == 1 ? "" : "s", search->seconds,
+               search->out_of_time ? " (the time limit)" : "");
 }
 
 int cli_compile_report_print(esp_context *ctx, const struct cli_compile_report *report, bool json)

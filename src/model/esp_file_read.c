@@ -169,6 +169,10 @@ int espi_esp_file_open(esp_context *ctx, const char *path, bool checksums, struc
 {
     struct espi_map map;
     *out = (struct espi_esp_file){0};
+    if (espi_path_is_directory(path))
+        return espi_fail(
+            ctx, ESP_ERR_FORMAT,
+            "%s: expected a compiled file, found a directory; `espalier compile` makes a file of a checkpoint", path);
     int status = espi_map_open(ctx, path, &map);
     if (status)
         return status;

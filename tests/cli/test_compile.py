@@ -153,6 +153,8 @@ class Compile(support.Scratch):
                                          ([checkpoint, "-o", self.path("x.esp"), "--precision", "int4"], 2,
                                           "--precision: expected"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "1%"], 2, "--eval"),
+                                         ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "1", "--eval", "x"],
+                                          2, "--max-drop: expected per cent (1%)"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--max-drop", "200%", "--eval", "x"],
                                           2, "--max-drop: expected"),
                                          ([checkpoint, "-o", self.path("x.esp"), "--eval", "x"], 2, "--max-drop"),

@@ -30,6 +30,8 @@ check() {
     echo "$answer" | grep -q '(score 0\.[0-9]*, bytes [0-9]* to [0-9]* of the passage)$' || fail "answer: \"$answer\""
     "$1/answer" "$work/qa.esp" "Who wrote it?" "" 2>"$work/error" && fail "answer: an empty passage was taken"
     grep -q 'context: expected a text, found an empty one' "$work/error" || fail "answer: $(cat "$work/error")"
+    "$1/answer" "$work/qa" "Who?" "It." 2>"$work/error" && fail "answer: a checkpoint was taken as a model"
+    grep -q 'qa: expected a compiled file, found a directory' "$work/error" || fail "answer: $(cat "$work/error")"
     "$1/answer" "$work/vocab.txt" "Who?" "It." 2>"$work/error" && fail "answer: vocab.txt was taken as a model"
     grep -q 'vocab.txt: not a compiled model' "$work/error" || fail "answer: $(cat "$work/error")"
 
@@ -69,6 +71,9 @@ build "$examples" examples
 check "$work/examples"
 
 export PKG_CONFIG_PATH="$libdir/pkgconfig" LD_LIBRARY_PATH="$libdir"
+case $(pkg-config --cflags --libs espalier) in # nothing of the libraries it uses: their headers may not be there
+*jansson* | *utf8proc* | *UTF8PROC*) fail "pkg-config: $(pkg-config --cflags --libs espalier)" ;;
+esac
 mkdir "$work/made"
 cp "$examples"/*.c "$examples/Makefile" "$here/consumer.c" "$work/made"
 CFLAGS=-Werror make -s -C "$work/made" PROGRAMS="answer raw_logits rerank threads consumer"

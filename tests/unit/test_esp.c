@@ -415,7 +415,8 @@ static void test_files(void **state)
     assert_false(espi_esp_is_file(t.scratch));
     assert_false(espi_esp_is_file("/nowhere/at/all"));
     test_fails(t.ctx, espi_esp_model_open(t.ctx, "/nowhere/at/all", &model), ESP_ERR_NOT_FOUND);
-    test_fails(t.ctx, espi_esp_model_open(t.ctx, t.scratch, &model), ESP_ERR_IO);
+    test_fails(t.ctx, espi_esp_model_open(t.ctx, t.scratch, &model), ESP_ERR_FORMAT);
+    test_error_has(t.ctx, "expected a compiled file, found a directory");
     const char *empty = test_write(t.scratch, "empty", "", 0);
     test_fails(t.ctx, espi_esp_model_open(t.ctx, empty, &model), ESP_ERR_FORMAT);
     struct espi_esp_source none;
