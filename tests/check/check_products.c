@@ -70,23 +70,25 @@ static void choose_shape(struct espi_random *random, struct product *p)
     p->end = part ? between(random, p->first, quads) : quads;
 }
 
-static int8_t random_weight(struct espi_random *random, uint64_t fill)
+/* A weight from a random number. */
+static int8_t weight_of(uint64_t draw, uint64_t fill)
 {
+    bool one = draw & 1, most = draw >> 1 & 15, some = (draw >> 5 & 3) == 0;
     switch (fill) {
     case 0:
         return INT8_MIN;
     case 1:
         return INT8_MAX;
     case 2:
-        return espi_random_below(random, 2) ? INT8_MIN : INT8_MAX;
+        return one ? INT8_MIN : INT8_MAX;
     case 3: // pairs just within ESPI_PAIR_LIMIT and just beyond
-        return (int8_t)((64 + (int)espi_random_below(random, 2)) * (espi_random_below(random, 16) ? 1 : -1));
+        return (int8_t)((64 + one) * (most ? 1 : -1));
     case 4: // four that just fit 16 bits and that just do not
-        return (int8_t)((32 + (espi_random_below(random, 4) == 0)) * (espi_random_below(random, 16) ? 1 : -1));
+        return (int8_t)((32 + some) * (most ? 1 : -1));
     case 5: // as trained: hardly a pair beyond it
-        return (int8_t)fmaxf(-127, fminf(127, 30 * espi_random_normal(random)));
+        return (int8_t)(bulk_bell(draw) / 5);
     default:
-        return (int8_t)espi_random_u32(random);
+        return (int8_t)draw;
     }
 }
 
@@ -172,12 +174,13 @@ static void make_weights(struct espi_random *random, struct product *p)
     uint64_t fill = espi_random_below(random, 8);
     static const double densities[] = {0, 1, 0.05, 0.2, 0.5};
     p->density = p->sparse ? densities[espi_random_below(random, ESPI_COUNT(densities))] : 1;
+    uint64_t state = espi_random_u32(random);
     for (size_t quad = 0; quad < espi_quad_count(p->rows); quad++)
         for (size_t column = 0; column < p->columns; column++) {
-            if ((double)espi_random_uniform(random) >= p->density)
+            if ((double)(bulk_random(&state) >> 11) * 0x1p-53 >= p->density)
                 continue;
             for (size_t row = quad * 4; row < p->rows && row < quad * 4 + 4; row++)
-                weights[row * p->columns + column] = random_weight(random, fill);
+                weights[row * p->columns + column] = weight_of(bulk_random(&state), fill);
         }
     struct espi_packing packing;
     int status = p->sparse ? espi_packing_sparse(NULL, p->rows, p->columns,

@@ -37,10 +37,14 @@ void buffer_free(struct buffer *buffer)
 
 void buffer_fill(struct espi_random *random, struct buffer *buffer)
 {
-    for (size_t i = 0; i < buffer->bytes; i += sizeof(uint32_t)) {
-        uint32_t draw = espi_random_u32(random);
-        memcpy(buffer->data + i, &draw, espi_size_min(sizeof(draw), buffer->bytes - i));
+    uint64_t state = espi_random_u32(random), draw;
+    size_t i = 0;
+    for (; i + sizeof(draw) <= buffer->bytes; i += sizeof(draw)) {
+        draw = bulk_random(&state);
+        memcpy(buffer->data + i, &draw, sizeof(draw));
     }
+    draw = bulk_random(&state);
+    memcpy(buffer->data + i, &draw, buffer->bytes - i);
 }
 
 bool buffer_intact(const struct buffer *buffer)
