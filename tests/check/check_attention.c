@@ -43,23 +43,24 @@ static struct fill random_fill(struct espi_random *random)
     return (struct fill){espi_random_below(random, 10), 1 + (int)espi_random_below(random, 127)};
 }
 
-static uint8_t random_byte(struct espi_random *random, const struct fill *fill)
+static uint8_t byte_of(uint64_t draw, const struct fill *fill)
 {
     if (fill->kind < 2)
         return fill->kind ? UINT8_MAX : 0;
     if (fill->kind == 2)
-        return espi_random_below(random, 2) ? UINT8_MAX : 0;
+        return draw & 1 ? UINT8_MAX : 0;
     if (fill->kind < 6) // as the values of a layer
-        return (uint8_t)(128 + 10 * espi_random_normal(random));
+        return (uint8_t)(128 + bulk_bell(draw) / 15);
     if (fill->kind < 8) // sums of products that just fit 16 bits, or just do not
-        return (uint8_t)(128 + (espi_random_below(random, 16) ? fill->level : -fill->level));
-    return (uint8_t)espi_random_u32(random);
+        return (uint8_t)(128 + (draw & 15 ? fill->level : -fill->level));
+    return (uint8_t)draw;
 }
 
 static void fill_bytes(struct espi_random *random, const struct fill *fill, uint8_t *bytes, size_t count)
 {
+    uint64_t state = espi_random_u32(random);
     for (size_t i = 0; i < count; i++)
-        bytes[i] = random_byte(random, fill);
+        bytes[i] = byte_of(bulk_random(&state), fill);
 }
 
 static struct buffer random_bytes(struct espi_random *random, size_t bytes)

@@ -165,9 +165,9 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
       "layer 0: query/key/value weights: groups: expected 0")                                                          \
     X(groups, (find(image, ESPI_ESP_QKV, 0)->groups += 9, seal(image)), FORMAT, "bytes: expected ")                    \
     X(groups_wide, (find(image, ESPI_ESP_QKV, 0)->groups = UINT64_MAX, seal(image)), LIMIT, "is too large")            \
-    X(starts_down, (((uint32_t *)quads(image, true))[1] = UINT32_MAX, seal(image)), FORMAT,                            \
-      "quad 1: expected groups "                                                                                       \
-      "in order")                                                                                                      \
+    X(starts_down, (((uint32_t *)quads(image, true))[2] = 0, seal(image)), FORMAT, "quad 1: expected groups in order") \
+    X(starts_far, (((uint32_t *)quads(image, true))[1] = UINT32_MAX, seal(image)), FORMAT,                             \
+      "quad 0: expected at most ")                                                                                     \
     X(starts_from, (((uint32_t *)quads(image, true))[0] = 1, seal(image)), FORMAT, "expected groups 0 to ")            \
     X(index, (((uint16_t *)quads(image, false))[2] = 8, seal(image)), FORMAT,                                          \
       "group 0: expected a column below 8, "                                                                           \
