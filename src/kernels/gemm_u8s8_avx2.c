@@ -20,45 +20,80 @@ struct segment {
 
 /* ---- the order ------------------------------------------------------------------------------------------------------- */
 
-static bool names_all(const uint8_t *order, size_t groups)
+static bool all_exist(const uint8_t *order, size_t groups)
 {
-    uint8_t named[ESPI_SEGMENT_GROUPS]; // 1: yes, or no such group
-    memset(named, 0, groups);
-    memset(named + groups, 1, sizeof(named) - groups);
-    for (size_t i = 0; i < groups; i++)
-        named[order[i]] = 1;
-    __m256i all = load_32(named);
-    for (size_t i = 32; i < sizeof(named); i += 32)
-        all = _mm256_and_si256(all, load_32(named + i));
-    return _mm256_movemask_epi8(_mm256_cmpeq_epi8(all, _mm256_set1_epi8(1))) == -1;
+    __m256i last = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 32 <= groups; i += 32)
+        last = _mm256_max_epu8(last, load_32(order + i));
+    for (; i < groups; i++)
+        last = _mm256_max_epu8(last, _mm256_set1_epi8((char)order[i]));
+    last = _mm256_subs_epu8(last, _mm256_set1_epi8((char)(groups - 1)));
+    return _mm256_testz_si256(last, last);
 }
 
-/* Whether the order's places from `at` on are pairs of a kind. */
-static bool are_pairs(const struct segment *segment, const uint8_t *at, size_t pairs, int kind)
+/* How many groups were named, which are those that have a 1. */
+static size_t count_named(const uint8_t named[ESPI_SEGMENT_GROUPS])
 {
-    const __m256i limit = _mm256_set1_epi16(ESPI_PAIR_LIMIT);
+    __m256i counts = _mm256_setzero_si256();
+    for (size_t i = 0; i < ESPI_SEGMENT_GROUPS; i += 32)
+        counts = _mm256_add_epi8(counts, load_32(named + i));
+    counts = _mm256_sad_epu8(counts, _mm256_setzero_si256());
+    __m128i sums = _mm_add_epi64(_mm256_castsi256_si128(counts), _mm256_extracti128_si256(counts, 1));
+    return (size_t)_mm_cvtsi128_si64(_mm_add_epi64(sums, _mm_unpackhi_epi64(sums, sums)));
+}
+
+/* Two groups side by side. */
+ESPI_INLINE __m256i take_two(const int8_t *weights, size_t first, size_t second, uint8_t *named)
+{
+    named[first] = named[second] = 1;
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(load_16((const uint8_t *)weights + first * GROUP)),
+                                   load_16((const uint8_t *)weights + second * GROUP), 1);
+}
+
+/* What two groups come to where they meet: the positive weights or the negative ones, whichever is more. */
+ESPI_INLINE __m256i heavier_sign(__m256i a, __m256i b)
+{
+    const __m256i zero = _mm256_setzero_si256(), ones_8 = _mm256_set1_epi8(1);
+    __m256i up_a = _mm256_max_epi8(a, zero), up_b = _mm256_max_epi8(b, zero);
+    __m256i up = _mm256_add_epi8(up_a, up_b);
+    /* 256 of two -128 ends as 255, which is too much as well */
+    __m256i down = _mm256_adds_epu8(_mm256_sub_epi8(up_a, a), _mm256_sub_epi8(up_b, b));
+    return _mm256_max_epi16(_mm256_maddubs_epi16(up, ones_8), _mm256_maddubs_epi16(down, ones_8));
+}
+
+/* Whether the order's places from `at` on are pairs of a kind. Two at a time: this is most of what a model's first run
+ * takes longer than the others. */
+static bool are_pairs(const int8_t *weights, const uint8_t *at, size_t pairs, int kind, uint8_t *named)
+{
     const __m256i row = _mm256_cmpeq_epi32(_mm256_setr_epi32(1, 2, 3, 4, 1, 2, 3, 4), _mm256_set1_epi32(kind));
-    __m256i beyond = _mm256_setzero_si256();
-    for (size_t i = 0; i < pairs; i++, at += 2) {
-        const int8_t *weights = segment->weights;
-        __m256i load = _mm256_add_epi16(load_of(weights + at[0] * GROUP), load_of(weights + at[1] * GROUP));
-        beyond = _mm256_or_si256(beyond, _mm256_cmpgt_epi16(_mm256_abs_epi16(load), limit));
+    __m256i heaviest = _mm256_setzero_si256();
+    for (; pairs >= 2; pairs -= 2, at += 4) {
+        __m256i a = take_two(weights, at[0], at[2], named), b = take_two(weights, at[1], at[3], named);
+        heaviest = _mm256_max_epi16(heaviest, heavier_sign(a, b));
     }
-    return _mm256_testc_si256(row, beyond);
+    if (pairs) {
+        __m256i a = take_two(weights, at[0], at[0], named), b = take_two(weights, at[1], at[1], named);
+        heaviest = _mm256_max_epi16(heaviest, heavier_sign(a, b));
+    }
+    return _mm256_testc_si256(row, _mm256_cmpgt_epi16(heaviest, _mm256_set1_epi16(ESPI_PAIR_LIMIT)));
 }
 
 static bool order_holds(const struct segment *segment)
 {
     const uint8_t *at = segment->order, *end = at + segment->groups;
-    if (!names_all(at, segment->groups))
+    uint8_t named[ESPI_SEGMENT_GROUPS] = {0};
+    if (!all_exist(at, segment->groups))
         return false;
     for (int kind = 0; kind < ESPI_PAIR_KINDS; kind++) {
         size_t pairs = segment->pairs[kind];
-        if (pairs * 2 > (size_t)(end - at) || !are_pairs(segment, at, pairs, kind))
+        if (pairs * 2 > (size_t)(end - at) || !are_pairs(segment->weights, at, pairs, kind, named))
             return false;
         at += pairs * 2;
     }
-    return true;
+    while (at < end)
+        named[*at++] = 1;
+    return count_named(named) == segment->groups;
 }
 
 /* Finds it out once, where that can be kept. Threads may do so at the same time, with the same result. */

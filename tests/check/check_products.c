@@ -13,7 +13,7 @@
 
 /* Every array is a buffer of its own, so that each has its own forbidden pages. */
 struct product {
-    bool sparse, ties;
+    bool sparse, ties, forged;
     size_t rows, columns, width, first, end;
     double density;
     struct espi_quads quads;
@@ -40,6 +40,12 @@ static void run(void *argument)
 static size_t between(struct espi_random *random, size_t low, size_t high)
 {
     return low + espi_random_below(random, high - low + 1);
+}
+
+/* Weights, order and input that lead to other sums where a pair is taken for what it is not. */
+static bool is_forged(struct espi_random *random, const struct product *p)
+{
+    return !p->sparse && p->columns <= 100 && espi_random_below(random, 4) == 0;
 }
 
 /* Mostly small with tails; now and then the shapes of real layers and the longest sums. */
@@ -92,6 +98,13 @@ static int8_t weight_of(uint64_t draw, uint64_t fill)
     }
 }
 
+/* Two groups of a row just fit 16 bits, unless one of the few larger weights is among them. */
+static int8_t forged_weight(uint64_t draw, size_t row)
+{
+    int weight = 32 + (draw % 32 == 0);
+    return (int8_t)(row % 2 ? -weight : weight);
+}
+
 enum { TIES = 100 };
 
 /* An input of a panel from a random byte. */
@@ -118,13 +131,34 @@ static struct buffer copy(struct espi_random *random, const void *data, size_t b
     return buffer;
 }
 
+/* The groups as they come, often one of them twice; any numbers of pairs that fit. */
+static void forge_order(struct espi_random *random, struct product *p)
+{
+    size_t groups = (p->columns + 3) / 4; // of one segment
+    for (size_t i = 0; i < p->order.bytes; i++)
+        p->order.data[i] = (uint8_t)(i % groups);
+    for (size_t quad = 0; quad < espi_quad_count(p->rows); quad++) {
+        size_t left = groups / 2;
+        for (size_t kind = 0; kind < ESPI_PAIR_KINDS; kind++) {
+            size_t count = espi_random_below(random, espi_size_min(left, 3) + 1);
+            p->pairs.data[quad * ESPI_PAIR_KINDS + kind] = (uint8_t)count;
+            left -= count;
+        }
+        if (espi_random_below(random, 2))
+            p->order.data[quad * groups + espi_random_below(random, groups)] =
+                (uint8_t)espi_random_below(random, groups);
+    }
+}
+
 /* The order of dense groups that AVX2 reads, as packed or damaged. */
 static void make_order(struct espi_random *random, const struct espi_packing *packing, const uint8_t *block,
                        struct product *p)
 {
     p->order = copy(random, block + packing->order, packing->groups);
     p->pairs = copy(random, block + packing->pairs, espi_quads_segments(&p->quads) * ESPI_PAIR_KINDS);
-    uint64_t damage = espi_random_below(random, 8);
+    uint64_t damage = p->forged ? 3 : espi_random_below(random, 8);
+    if (p->forged)
+        forge_order(random, p);
     if (damage == 0) // a group twice, or one that is not there
         p->order.data[espi_random_below(random, packing->groups)] = (uint8_t)espi_random_u32(random);
     if (damage == 1) // pairs of groups as they come
@@ -180,7 +214,8 @@ static void make_weights(struct espi_random *random, struct product *p)
             if ((double)(bulk_random(&state) >> 11) * 0x1p-53 >= p->density)
                 continue;
             for (size_t row = quad * 4; row < p->rows && row < quad * 4 + 4; row++)
-                weights[row * p->columns + column] = weight_of(bulk_random(&state), fill);
+                weights[row * p->columns + column] =
+                    p->forged ? forged_weight(bulk_random(&state), row) : weight_of(bulk_random(&state), fill);
         }
     struct espi_packing packing;
     int status = p->sparse ? espi_packing_sparse(NULL, p->rows, p->columns,
@@ -255,10 +290,11 @@ static void make_case(struct espi_random *random, bool sparse, struct product *p
     memset(p, 0, sizeof(*p));
     p->sparse = sparse;
     choose_shape(random, p);
+    p->forged = is_forged(random, p);
     make_weights(random, p);
     make_epilogue(random, p);
     p->x = buffer_new(random, (sparse ? p->columns : (p->columns + 3) / 4 * 4) * p->width);
-    uint64_t fill = p->ties ? TIES : espi_random_below(random, 8);
+    uint64_t fill = p->ties ? TIES : p->forged ? 0 : espi_random_below(random, 8);
     buffer_fill(random, &p->x);
     for (size_t i = 0; i < p->x.bytes; i++)
         p->x.data[i] = input_of(p->x.data[i], fill);
