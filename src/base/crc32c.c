@@ -33,8 +33,10 @@ uint32_t espi_crc32c_table(uint32_t before, const void *data, size_t bytes)
 
 #if defined(__x86_64__)
 
-/* The instruction takes 3 cycles but starts every cycle: three streams side by side, joined behind each block. */
-enum { STREAM_BYTES = 32768 };
+/* The instruction takes 3 cycles but starts every cycle: several streams side by side, joined behind them. They are as far
+ * apart as the data allows, and twice as many as the instruction needs, because memory answers requests to different
+ * places side by side: with three of 32 KB, 60 MB that are in no cache took 1.3 times as long. */
+enum { STREAMS = 6, STREAMS_FROM = 64 << 10 };
 
 /* a * b modulo the polynomial. */
 static uint32_t multiply(uint32_t a, uint32_t b)
@@ -48,13 +50,15 @@ static uint32_t multiply(uint32_t a, uint32_t b)
     return product;
 }
 
-/* x^(8 bytes) modulo the polynomial: what a checksum is multiplied by when that many zero bytes follow. `bytes` is a
- * power of two. */
+/* x^(8 bytes) modulo the polynomial: what a checksum is multiplied by when that many zero bytes follow. */
 static uint32_t power_of_bytes(size_t bytes)
 {
-    uint32_t power = 0x00800000u; // x^8
-    for (; bytes > 1; bytes /= 2)
-        power = multiply(power, power);
+    uint32_t power = 0x80000000u, factor = 0x00800000u; // 1, x^8
+    for (; bytes; bytes /= 2) {
+        if (bytes % 2)
+            power = multiply(power, factor);
+        factor = multiply(factor, factor);
+    }
     return power;
 }
 
@@ -65,22 +69,38 @@ static inline uint64_t load(const unsigned char *p)
     return value;
 }
 
+#define STEP(crc, at) crc = __builtin_ia32_crc32di(crc, load(at))
+
+/* Over STREAMS * part bytes; part is a multiple of 8. */
+__attribute__((target("sse4.2"))) static uint64_t by_streams(uint64_t crc, const unsigned char *p, size_t part)
+{
+    uint64_t b = 0, c = 0, d = 0, e = 0, f = 0;
+    for (const unsigned char *end = p + part; p < end; p += 8) {
+        STEP(crc, p);
+        STEP(b, p + part);
+        STEP(c, p + 2 * part);
+        STEP(d, p + 3 * part);
+        STEP(e, p + 4 * part);
+        STEP(f, p + 5 * part);
+    }
+    const uint64_t others[STREAMS - 1] = {b, c, d, e, f};
+    uint32_t shift = power_of_bytes(part);
+    for (size_t i = 0; i < STREAMS - 1; i++)
+        crc = multiply((uint32_t)crc, shift) ^ others[i];
+    return crc;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t by_instruction(uint32_t before, const unsigned char *p, size_t bytes)
 {
     uint64_t crc = ~before;
-    uint32_t shift = bytes >= 3 * STREAM_BYTES ? power_of_bytes(STREAM_BYTES) : 0;
-    for (; bytes >= 3 * STREAM_BYTES; p += 3 * STREAM_BYTES, bytes -= 3 * STREAM_BYTES) {
-        uint64_t second = 0, third = 0;
-        for (size_t i = 0; i < STREAM_BYTES; i += 8) {
-            crc = __builtin_ia32_crc32di(crc, load(p + i));
-            second = __builtin_ia32_crc32di(second, load(p + STREAM_BYTES + i));
-            third = __builtin_ia32_crc32di(third, load(p + 2 * STREAM_BYTES + i));
-        }
-        crc = multiply((uint32_t)crc, shift) ^ second;
-        crc = multiply((uint32_t)crc, shift) ^ third;
+    if (bytes >= STREAMS_FROM) {
+        size_t part = bytes / STREAMS / 8 * 8;
+        crc = by_streams(crc, p, part);
+        p += STREAMS * part;
+        bytes -= STREAMS * part;
     }
     for (; bytes >= 8; p += 8, bytes -= 8)
-        crc = __builtin_ia32_crc32di(crc, load(p));
+        STEP(crc, p);
     for (; bytes; p++, bytes--)
         crc = __builtin_ia32_crc32qi((uint32_t)crc, *p);
     return ~(uint32_t)crc;
