@@ -62,14 +62,23 @@ fi
 
 # ---- what it finds in memory: busybox, the programs, their libraries, the files -----------------------------------------
 
-# A program at its own path, without its debugging symbols, and the shared libraries it loads.
-add_program() {
-    mkdir -p "$root$(dirname "$1")"
-    strip -o "$root$1" "$1"
+add_libraries_of() {
     ldd "$1" | sed -n 's/^[^/]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
         mkdir -p "$root$(dirname "$library")"
         cp -L "$library" "$root$library"
     done
+}
+
+# A program at its own path, without its debugging symbols, and the shared libraries it loads: oneDNN when it needs it.
+add_program() {
+    mkdir -p "$root$(dirname "$1")"
+    strip -o "$root$1" "$1"
+    add_libraries_of "$1"
+    name=$(grep -aom 1 'libdnnl\.so\.[0-9]*' "$1" | head -1) || return 0
+    library=$(/sbin/ldconfig -p | sed -n "s/^.*$name (.* => //p" | head -1)
+    mkdir -p "$root$(dirname "$library")"
+    cp -L "$library" "$root$library"
+    add_libraries_of "$library"
 }
 
 for command; do

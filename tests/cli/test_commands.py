@@ -27,6 +27,12 @@ class General(support.Scratch):
             text = self.ok(command, "--help").stdout
             self.assertTrue(text.startswith(f"Usage: espalier {command}"), text)
 
+    def test_starts_without_the_libraries_of_training(self):
+        """They would be half of the time of a start."""
+        linked = subprocess.run(["ldd", support.PROGRAM], capture_output=True, text=True).stdout
+        self.assertIn("libc.so", linked)
+        self.assertNotRegex(linked, "libdnnl|libgomp|libmpi|libstdc")
+
     def test_documents_name_every_option(self):
         """In the manual page, or in the document it sends its reader to."""
         docs = os.path.join(os.path.dirname(__file__), "..", "..", "docs")

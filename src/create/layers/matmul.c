@@ -9,7 +9,9 @@
 
 bool espi_matmul_has_bf16(void)
 {
-    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    if (espi_dnnl_load(NULL))
+        return false;
+    dnnl_cpu_isa_t isa = espi_dnnl.get_effective_cpu_isa();
     return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
 }
 
@@ -74,7 +76,7 @@ static void free_shape(struct espi_matmuls *matmuls, struct espi_matmul_shape *s
     espi_thread_memory_free(matmuls->products, shape->target);
     espi_thread_memory_free(matmuls->products, shape->scratch);
     if (shape->primitive)
-        dnnl_primitive_destroy(shape->primitive);
+        espi_dnnl.primitive_destroy(shape->primitive);
     free(shape);
 }
 
@@ -128,26 +130,26 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
     dnnl_dims_t left = {(dnnl_dim_t)shape->rows, (dnnl_dim_t)shape->inner};
     dnnl_dims_t right = {(dnnl_dim_t)shape->inner, (dnnl_dim_t)shape->columns};
     dnnl_memory_desc_t any, panels;
-    dnnl_status_t result = dnnl_memory_desc_init_by_tag(source, 2, left, type, dnnl_ab);
+    dnnl_status_t result = espi_dnnl.memory_desc_init_by_tag(source, 2, left, type, dnnl_ab);
     if (!result)
         result = espi_matrix_desc(target, shape->rows, shape->columns, shape->columns, 1);
     if (!result)
-        result = dnnl_memory_desc_init_by_tag(&any, 2, right, type, dnnl_format_tag_any);
+        result = espi_dnnl.memory_desc_init_by_tag(&any, 2, right, type, dnnl_format_tag_any);
     if (!result)
-        result = dnnl_memory_desc_init_by_tag(&panels, 2, right, type,
-                                              matmuls->compute == ESPI_COMPUTE_BF16 ? dnnl_BA16a64b2a : dnnl_BA16a64b);
+        result = espi_dnnl.memory_desc_init_by_tag(
+            &panels, 2, right, type, matmuls->compute == ESPI_COMPUTE_BF16 ? dnnl_BA16a64b2a : dnnl_BA16a64b);
     if (!result)
-        result = dnnl_memory_desc_init_by_tag(&shape->right, 2, right, type, dnnl_ab);
+        result = espi_dnnl.memory_desc_init_by_tag(&shape->right, 2, right, type, dnnl_ab);
     if (!result)
         result = espi_matmul_desc(matmuls->products, source, &any, NULL, target, shape->add, out);
     if (result)
         return result;
-    if (dnnl_memory_desc_equal(dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &panels)) {
+    if (espi_dnnl.memory_desc_equal(espi_dnnl.primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &panels)) {
         shape->layout = ESPI_LAYOUT_PANELS;
         shape->right = panels;
         return dnnl_success;
     }
-    dnnl_primitive_desc_destroy(*out);
+    espi_dnnl.primitive_desc_destroy(*out);
     *out = NULL;
     return espi_matmul_desc(matmuls->products, source, &shape->right, NULL, target, shape->add, out);
 }
@@ -159,7 +161,7 @@ static dnnl_status_t make_primitive(struct espi_matmuls *matmuls, struct espi_ma
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t result = describe(matmuls, shape, &source, &target, &desc);
     if (!result)
-        result = dnnl_primitive_create(&shape->primitive, desc);
+        result = espi_dnnl.primitive_create(&shape->primitive, desc);
     if (!result)
         result = espi_thread_memory(products, &source, DNNL_MEMORY_NONE, shape->source);
     if (!result)
@@ -167,10 +169,10 @@ static dnnl_status_t make_primitive(struct espi_matmuls *matmuls, struct espi_ma
     if (!result)
         result = espi_thread_memory(products, &target, DNNL_MEMORY_NONE, shape->target);
     if (!result)
-        result = espi_thread_memory(products, dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
+        result = espi_thread_memory(products, espi_dnnl.primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
                                     DNNL_MEMORY_ALLOCATE, shape->scratch);
     if (desc)
-        dnnl_primitive_desc_destroy(desc);
+        espi_dnnl.primitive_desc_destroy(desc);
     return result;
 }
 
@@ -221,8 +223,8 @@ int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_
 {
     dnnl_stream_t stream = matmuls->products->streams[thread];
     // oneDNN's handles are not const; it only reads this one
-    if (dnnl_memory_set_data_handle_v2(shape->source[thread], (void *)(uintptr_t)source, stream) ||
-        dnnl_memory_set_data_handle_v2(shape->target[thread], target, stream))
+    if (espi_dnnl.memory_set_data_handle_v2(shape->source[thread], (void *)(uintptr_t)source, stream) ||
+        espi_dnnl.memory_set_data_handle_v2(shape->target[thread], target, stream))
         return ESP_ERR_INTERNAL;
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, shape->source[thread]},
@@ -231,7 +233,7 @@ int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_
         {DNNL_ARG_SCRATCHPAD, shape->scratch[thread]},
     };
     int count = (int)ESPI_COUNT(args) - (shape->scratch[thread] ? 0 : 1);
-    return dnnl_primitive_execute(shape->primitive, stream, count, args) ? ESP_ERR_INTERNAL : ESP_OK;
+    return espi_dnnl.primitive_execute(shape->primitive, stream, count, args) ? ESP_ERR_INTERNAL : ESP_OK;
 }
 
 int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_shape *shape, const void *source,
@@ -241,8 +243,8 @@ int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_
         espi_strips_multiply(shape->rows, shape->columns, shape->inner, source, right, shape->add, target);
         return ESP_OK;
     }
-    if (dnnl_memory_set_data_handle_v2(shape->weight[thread], (void *)(uintptr_t)right,
-                                       matmuls->products->streams[thread]))
+    if (espi_dnnl.memory_set_data_handle_v2(shape->weight[thread], (void *)(uintptr_t)right,
+                                            matmuls->products->streams[thread]))
         return ESP_ERR_INTERNAL;
     return espi_matmul_multiply_packed(matmuls, shape, source, shape->weight[thread], target, thread);
 }

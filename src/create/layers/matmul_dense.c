@@ -73,8 +73,8 @@ static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t
         return ESP_ERR_MEMORY;
     for (size_t range = 0; range < ranges && !matmuls->strips; range++) {
         dnnl_status_t result =
-            dnnl_memory_create(&out->weights[range], &range_shape(out, range)->right, matmuls->products->engine,
-                               range_right(matmuls->compute, out, range).data);
+            espi_dnnl.memory_create(&out->weights[range], &range_shape(out, range)->right, matmuls->products->engine,
+                                    range_right(matmuls->compute, out, range).data);
         if (result)
             return espi_fail_dnnl(ctx, result, "packing weights");
     }
@@ -85,7 +85,7 @@ static void clear_direction(struct direction *direction)
 {
     for (size_t range = 0; range < direction->ranges; range++)
         if (direction->weights[range])
-            dnnl_memory_destroy(direction->weights[range]);
+            espi_dnnl.memory_destroy(direction->weights[range]);
     free(direction->weights);
     free(direction->data);
 }

@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of the OpenMP runtime that oneDNN runs on; clang has no header for that one. */
-extern int omp_get_max_threads(void);
-extern void omp_set_num_threads(int threads);
-
 static const size_t tile_rows[ESPI_TILE_HEIGHTS] = {ESPI_TILE_ROWS, 48, 32, 16, 8};
 
 int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what)
@@ -25,14 +21,14 @@ int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what)
 
 int espi_one_thread_begin(void)
 {
-    int before = omp_get_max_threads();
-    omp_set_num_threads(1);
+    int before = espi_dnnl.get_max_threads();
+    espi_dnnl.set_num_threads(1);
     return before;
 }
 
 void espi_one_thread_end(int before)
 {
-    omp_set_num_threads(before);
+    espi_dnnl.set_num_threads(before);
 }
 
 /* ---- threads -------------------------------------------------------------------------------------------------------- */
@@ -67,19 +63,22 @@ int espi_products_run(esp_context *ctx, struct espi_products *products, size_t c
 int espi_products_new(esp_context *ctx, struct espi_team *team, bool single_rows, struct espi_products **out)
 {
     *out = NULL;
+    int status = espi_dnnl_load(ctx);
+    if (status)
+        return status;
     struct espi_products *products = espi_calloc(ctx, 1, sizeof *products);
     if (!products)
         return ESP_ERR_MEMORY;
     products->team = team;
     products->threads = espi_team_size(team);
     products->single_rows = single_rows;
-    int status = ESP_ERR_MEMORY;
+    status = ESP_ERR_MEMORY;
     products->streams = espi_calloc(ctx, products->threads, sizeof *products->streams);
     if (!products->streams)
         goto fail;
-    dnnl_status_t result = dnnl_engine_create(&products->engine, dnnl_cpu, 0);
+    dnnl_status_t result = espi_dnnl.engine_create(&products->engine, dnnl_cpu, 0);
     for (size_t i = 0; i < products->threads && !result; i++)
-        result = dnnl_stream_create(&products->streams[i], products->engine, dnnl_stream_default_flags);
+        result = espi_dnnl.stream_create(&products->streams[i], products->engine, dnnl_stream_default_flags);
     if (result) {
         status = espi_fail_dnnl(ctx, result, "creating the engine");
         goto fail;
@@ -96,7 +95,7 @@ void espi_thread_memory_free(struct espi_products *products, dnnl_memory_t *list
 {
     for (size_t thread = 0; list && thread < products->threads; thread++)
         if (list[thread])
-            dnnl_memory_destroy(list[thread]);
+            espi_dnnl.memory_destroy(list[thread]);
     free(list);
 }
 
@@ -106,7 +105,7 @@ static void clear_tile(struct espi_products *products, struct espi_tile *tile)
     espi_thread_memory_free(products, tile->target);
     espi_thread_memory_free(products, tile->scratch);
     if (tile->primitive)
-        dnnl_primitive_destroy(tile->primitive);
+        espi_dnnl.primitive_destroy(tile->primitive);
     memset(tile, 0, sizeof *tile);
 }
 
@@ -136,10 +135,10 @@ void espi_products_free(struct espi_products *products)
     }
     for (size_t i = 0; products->streams && i < products->threads; i++)
         if (products->streams[i])
-            dnnl_stream_destroy(products->streams[i]);
+            espi_dnnl.stream_destroy(products->streams[i]);
     free(products->streams);
     if (products->engine)
-        dnnl_engine_destroy(products->engine);
+        espi_dnnl.engine_destroy(products->engine);
     free(products);
 }
 
@@ -149,19 +148,19 @@ dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t col
 {
     dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
     dnnl_dims_t strides = {(dnnl_dim_t)row_stride, (dnnl_dim_t)col_stride};
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides);
+    return espi_dnnl.memory_desc_init_by_strides(desc, 2, dims, dnnl_f32, strides);
 }
 
 static dnnl_status_t append_sum(dnnl_primitive_attr_t attributes)
 {
     dnnl_post_ops_t operations = NULL;
-    dnnl_status_t result = dnnl_post_ops_create(&operations);
+    dnnl_status_t result = espi_dnnl.post_ops_create(&operations);
     if (!result)
-        result = dnnl_post_ops_append_sum(operations, 1.0f);
+        result = espi_dnnl.post_ops_append_sum(operations, 1.0f);
     if (!result)
-        result = dnnl_primitive_attr_set_post_ops(attributes, operations);
+        result = espi_dnnl.primitive_attr_set_post_ops(attributes, operations);
     if (operations)
-        dnnl_post_ops_destroy(operations);
+        espi_dnnl.post_ops_destroy(operations);
     return result;
 }
 
@@ -171,17 +170,17 @@ dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory
 {
     dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attributes = NULL;
-    dnnl_status_t result = dnnl_matmul_desc_init(&matmul, source, weight, bias, target);
+    dnnl_status_t result = espi_dnnl.matmul_desc_init(&matmul, source, weight, bias, target);
     if (!result)
-        result = dnnl_primitive_attr_create(&attributes);
+        result = espi_dnnl.primitive_attr_create(&attributes);
     if (!result)
-        result = dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
+        result = espi_dnnl.primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     if (!result && add)
         result = append_sum(attributes);
     if (!result)
-        result = dnnl_primitive_desc_create(out, &matmul, attributes, products->engine, NULL);
+        result = espi_dnnl.primitive_desc_create(out, &matmul, attributes, products->engine, NULL);
     if (attributes)
-        dnnl_primitive_attr_destroy(attributes);
+        espi_dnnl.primitive_attr_destroy(attributes);
     return result;
 }
 
@@ -189,8 +188,8 @@ dnnl_status_t espi_thread_memory(struct espi_products *products, const dnnl_memo
                                  dnnl_memory_t *list)
 {
     dnnl_status_t result = dnnl_success;
-    for (size_t thread = 0; thread < products->threads && !result && dnnl_memory_desc_get_size(desc) > 0; thread++)
-        result = dnnl_memory_create(&list[thread], desc, products->engine, handle);
+    for (size_t thread = 0; thread < products->threads && !result && espi_dnnl.memory_desc_get_size(desc) > 0; thread++)
+        result = espi_dnnl.memory_create(&list[thread], desc, products->engine, handle);
     return result;
 }
 
@@ -199,7 +198,7 @@ dnnl_status_t espi_thread_memory_at(struct espi_products *products, const dnnl_m
 {
     dnnl_status_t result = dnnl_success;
     for (size_t thread = 0; thread < products->threads && !result; thread++)
-        result = dnnl_memory_create(&list[thread], desc, products->engine, data + thread * stride);
+        result = espi_dnnl.memory_create(&list[thread], desc, products->engine, data + thread * stride);
     return result;
 }
 
@@ -211,7 +210,7 @@ static dnnl_status_t describe(struct espi_products *products, struct espi_produc
     dnnl_dims_t dims = {(dnnl_dim_t)product->inputs, (dnnl_dim_t)product->columns};
     dnnl_status_t result = dnnl_success;
     if (product->weight_bytes == 0)
-        result = dnnl_memory_desc_init_by_tag(&weight, 2, dims, dnnl_f32, dnnl_format_tag_any);
+        result = espi_dnnl.memory_desc_init_by_tag(&weight, 2, dims, dnnl_f32, dnnl_format_tag_any);
     if (!result)
         result = espi_matrix_desc(source, rows, product->inputs, product->inputs, 1);
     if (!result)
@@ -221,8 +220,8 @@ static dnnl_status_t describe(struct espi_products *products, struct espi_produc
     if (!result)
         result = espi_matmul_desc(products, source, &weight, &bias, target, false, out);
     if (!result && product->weight_bytes == 0) {
-        product->weight = *dnnl_primitive_desc_query_md(*out, dnnl_query_weights_md, 0);
-        product->weight_bytes = dnnl_memory_desc_get_size(&product->weight);
+        product->weight = *espi_dnnl.primitive_desc_query_md(*out, dnnl_query_weights_md, 0);
+        product->weight_bytes = espi_dnnl.memory_desc_get_size(&product->weight);
     }
     return result;
 }
@@ -242,7 +241,7 @@ static int make_tile(esp_context *ctx, struct espi_products *products, struct es
     int before = espi_one_thread_begin();
     dnnl_status_t result = describe(products, product, rows, &source, &target, &desc);
     if (!result)
-        result = dnnl_primitive_create(&tile->primitive, desc);
+        result = espi_dnnl.primitive_create(&tile->primitive, desc);
     espi_one_thread_end(before);
     if (!result)
         result = espi_thread_memory(products, &source, DNNL_MEMORY_NONE, tile->source);
@@ -250,10 +249,10 @@ static int make_tile(esp_context *ctx, struct espi_products *products, struct es
         result =
             espi_thread_memory_at(products, &target, product->results, ESPI_TILE_ROWS * product->columns, tile->target);
     if (!result)
-        result = espi_thread_memory(products, dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
+        result = espi_thread_memory(products, espi_dnnl.primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
                                     DNNL_MEMORY_ALLOCATE, tile->scratch);
     if (desc)
-        dnnl_primitive_desc_destroy(desc);
+        espi_dnnl.primitive_desc_destroy(desc);
     return result ? espi_fail_dnnl(ctx, result, "creating a matrix product") : ESP_OK;
 }
 
@@ -417,24 +416,24 @@ static dnnl_status_t reorder(struct espi_products *products, dnnl_memory_t from,
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
     int before = espi_one_thread_begin();
-    dnnl_status_t result = dnnl_memory_get_memory_desc(from, &from_desc);
+    dnnl_status_t result = espi_dnnl.memory_get_memory_desc(from, &from_desc);
     if (!result)
-        result = dnnl_memory_get_memory_desc(to, &to_desc);
+        result = espi_dnnl.memory_get_memory_desc(to, &to_desc);
     if (!result)
-        result =
-            dnnl_reorder_primitive_desc_create(&desc, from_desc, products->engine, to_desc, products->engine, NULL);
+        result = espi_dnnl.reorder_primitive_desc_create(&desc, from_desc, products->engine, to_desc, products->engine,
+                                                         NULL);
     if (!result)
-        result = dnnl_primitive_create(&primitive, desc);
+        result = espi_dnnl.primitive_create(&primitive, desc);
     dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
     if (!result)
-        result = dnnl_primitive_execute(primitive, products->streams[0], (int)ESPI_COUNT(args), args);
+        result = espi_dnnl.primitive_execute(primitive, products->streams[0], (int)ESPI_COUNT(args), args);
     if (!result)
-        result = dnnl_stream_wait(products->streams[0]);
+        result = espi_dnnl.stream_wait(products->streams[0]);
     espi_one_thread_end(before);
     if (primitive)
-        dnnl_primitive_destroy(primitive);
+        espi_dnnl.primitive_destroy(primitive);
     if (desc)
-        dnnl_primitive_desc_destroy(desc);
+        espi_dnnl.primitive_desc_destroy(desc);
     return result;
 }
 
@@ -452,15 +451,15 @@ int espi_packed_init(esp_context *ctx, struct espi_products *products, const str
     if (!result)
         result = espi_matrix_desc(&bias_desc, 1, product->columns, product->columns, 1);
     if (!result)
-        result = dnnl_memory_create(&source, &plain, products->engine, (void *)(uintptr_t)weight);
+        result = espi_dnnl.memory_create(&source, &plain, products->engine, (void *)(uintptr_t)weight);
     if (!result)
-        result = dnnl_memory_create(&out->weight, &product->weight, products->engine, out->data);
+        result = espi_dnnl.memory_create(&out->weight, &product->weight, products->engine, out->data);
     if (!result)
-        result = dnnl_memory_create(&out->bias, &bias_desc, products->engine, (void *)(uintptr_t)bias);
+        result = espi_dnnl.memory_create(&out->bias, &bias_desc, products->engine, (void *)(uintptr_t)bias);
     if (!result)
         result = reorder(products, source, out->weight);
     if (source)
-        dnnl_memory_destroy(source);
+        espi_dnnl.memory_destroy(source);
     if (!result)
         return ESP_OK;
     espi_packed_clear(out);
@@ -470,9 +469,9 @@ int espi_packed_init(esp_context *ctx, struct espi_products *products, const str
 void espi_packed_clear(struct espi_packed *packed)
 {
     if (packed->weight)
-        dnnl_memory_destroy(packed->weight);
+        espi_dnnl.memory_destroy(packed->weight);
     if (packed->bias)
-        dnnl_memory_destroy(packed->bias);
+        espi_dnnl.memory_destroy(packed->bias);
     free(packed->data);
     memset(packed, 0, sizeof *packed);
 }
@@ -489,7 +488,7 @@ int espi_tile_multiply(struct espi_products *products, const struct espi_tile *t
                        const float *source, size_t thread)
 {
     dnnl_stream_t stream = products->streams[thread];
-    if (dnnl_memory_set_data_handle_v2(tile->source[thread], (void *)(uintptr_t)source, stream))
+    if (espi_dnnl.memory_set_data_handle_v2(tile->source[thread], (void *)(uintptr_t)source, stream))
         return ESP_ERR_INTERNAL;
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, tile->source[thread]},
@@ -499,14 +498,14 @@ int espi_tile_multiply(struct espi_products *products, const struct espi_tile *t
         {DNNL_ARG_SCRATCHPAD, tile->scratch[thread]},
     };
     int count = (int)ESPI_COUNT(args) - (tile->scratch[thread] ? 0 : 1);
-    return dnnl_primitive_execute(tile->primitive, stream, count, args) ? ESP_ERR_INTERNAL : ESP_OK;
+    return espi_dnnl.primitive_execute(tile->primitive, stream, count, args) ? ESP_ERR_INTERNAL : ESP_OK;
 }
 
 int espi_multiply(size_t rows, size_t columns, size_t inner, float scale, const struct espi_matrix *a,
                   const struct espi_matrix *b, float *c, size_t c_stride)
 {
-    dnnl_status_t result = dnnl_sgemm(a->transposed ? 'T' : 'N', b->transposed ? 'T' : 'N', (dnnl_dim_t)rows,
-                                      (dnnl_dim_t)columns, (dnnl_dim_t)inner, scale, a->data, (dnnl_dim_t)a->stride,
-                                      b->data, (dnnl_dim_t)b->stride, 0.0f, c, (dnnl_dim_t)c_stride);
+    dnnl_status_t result = espi_dnnl.sgemm(
+        a->transposed ? 'T' : 'N', b->transposed ? 'T' : 'N', (dnnl_dim_t)rows, (dnnl_dim_t)columns, (dnnl_dim_t)inner,
+        scale, a->data, (dnnl_dim_t)a->stride, b->data, (dnnl_dim_t)b->stride, 0.0f, c, (dnnl_dim_t)c_stride);
     return result ? ESP_ERR_INTERNAL : ESP_OK;
 }

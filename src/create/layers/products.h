@@ -14,8 +14,7 @@
 #define ESPI_CREATE_PRODUCTS_H
 
 #include "base/team.h"
-
-#include <oneapi/dnnl/dnnl.h>
+#include "create/layers/dnnl_calls.h"
 
 /* oneDNN's engine, one stream a thread, and the products made so far, by shape.
  * Owner: the caller. Thread rule: one thread at a time, apart from what runs inside espi_products_run. */

@@ -17,10 +17,10 @@ static void clear_one(struct espi_products *products, struct espi_narrow *narrow
     dnnl_memory_t memories[] = {narrow->rows_plain, narrow->rows_packed};
     for (size_t i = 0; i < ESPI_COUNT(primitives); i++)
         if (primitives[i])
-            dnnl_primitive_destroy(primitives[i]);
+            espi_dnnl.primitive_destroy(primitives[i]);
     for (size_t i = 0; i < ESPI_COUNT(memories); i++)
         if (memories[i])
-            dnnl_memory_destroy(memories[i]);
+            espi_dnnl.memory_destroy(memories[i]);
     espi_thread_memory_free(products, narrow->weight);
     espi_thread_memory_free(products, narrow->target);
     espi_thread_memory_free(products, narrow->scratch);
@@ -42,7 +42,7 @@ static dnnl_status_t make_multiply(struct espi_products *products, const struct 
     dnnl_memory_desc_t weight, rows, target;
     dnnl_dims_t dims = {(dnnl_dim_t)product->inputs, (dnnl_dim_t)narrow->rows};
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t result = dnnl_memory_desc_init_by_tag(&rows, 2, dims, dnnl_f32, dnnl_format_tag_any);
+    dnnl_status_t result = espi_dnnl.memory_desc_init_by_tag(&rows, 2, dims, dnnl_f32, dnnl_format_tag_any);
     if (!result)
         result = espi_matrix_desc(&weight, product->columns, product->inputs, product->inputs, 1);
     if (!result)
@@ -50,19 +50,19 @@ static dnnl_status_t make_multiply(struct espi_products *products, const struct 
     if (!result)
         result = espi_matmul_desc(products, &weight, &rows, NULL, &target, false, &desc);
     if (!result)
-        result = dnnl_primitive_create(&narrow->multiply, desc);
+        result = espi_dnnl.primitive_create(&narrow->multiply, desc);
     if (!result)
         result = espi_thread_memory(products, &weight, DNNL_MEMORY_NONE, narrow->weight);
     if (!result)
         result =
             espi_thread_memory_at(products, &target, narrow->targets, product->columns * narrow->rows, narrow->target);
     if (!result)
-        result = espi_thread_memory(products, dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
+        result = espi_thread_memory(products, espi_dnnl.primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0),
                                     DNNL_MEMORY_ALLOCATE, narrow->scratch);
     if (!result)
-        *packed = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+        *packed = *espi_dnnl.primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
     if (desc)
-        dnnl_primitive_desc_destroy(desc);
+        espi_dnnl.primitive_desc_destroy(desc);
     return result;
 }
 
@@ -73,15 +73,16 @@ static dnnl_status_t make_pack(struct espi_products *products, const struct espi
     dnnl_primitive_desc_t desc = NULL;
     dnnl_status_t result = espi_matrix_desc(&plain, product->inputs, narrow->rows, 1, product->inputs);
     if (!result)
-        result = dnnl_reorder_primitive_desc_create(&desc, &plain, products->engine, packed, products->engine, NULL);
+        result =
+            espi_dnnl.reorder_primitive_desc_create(&desc, &plain, products->engine, packed, products->engine, NULL);
     if (!result)
-        result = dnnl_primitive_create(&narrow->pack, desc);
+        result = espi_dnnl.primitive_create(&narrow->pack, desc);
     if (!result)
-        result = dnnl_memory_create(&narrow->rows_plain, &plain, products->engine, DNNL_MEMORY_NONE);
+        result = espi_dnnl.memory_create(&narrow->rows_plain, &plain, products->engine, DNNL_MEMORY_NONE);
     if (!result)
-        result = dnnl_memory_create(&narrow->rows_packed, packed, products->engine, DNNL_MEMORY_ALLOCATE);
+        result = espi_dnnl.memory_create(&narrow->rows_packed, packed, products->engine, DNNL_MEMORY_ALLOCATE);
     if (desc)
-        dnnl_primitive_desc_destroy(desc);
+        espi_dnnl.primitive_desc_destroy(desc);
     return result;
 }
 
@@ -147,10 +148,10 @@ const struct espi_narrow *espi_product_narrow(const struct espi_product *product
 int espi_narrow_pack(struct espi_products *products, const struct espi_narrow *narrow, const float *source)
 {
     dnnl_stream_t stream = products->streams[0];
-    if (dnnl_memory_set_data_handle_v2(narrow->rows_plain, (void *)(uintptr_t)source, stream))
+    if (espi_dnnl.memory_set_data_handle_v2(narrow->rows_plain, (void *)(uintptr_t)source, stream))
         return ESP_ERR_INTERNAL;
     dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, narrow->rows_plain}, {DNNL_ARG_TO, narrow->rows_packed}};
-    return dnnl_primitive_execute(narrow->pack, stream, (int)ESPI_COUNT(args), args) ? ESP_ERR_INTERNAL : ESP_OK;
+    return espi_dnnl.primitive_execute(narrow->pack, stream, (int)ESPI_COUNT(args), args) ? ESP_ERR_INTERNAL : ESP_OK;
 }
 
 /* out = in' + bias; in: (columns, height), out: (rows, columns) */
@@ -166,7 +167,7 @@ int espi_narrow_multiply(struct espi_products *products, const struct espi_produ
                          const struct espi_narrow *narrow, const struct espi_packed *packed, size_t rows, size_t thread)
 {
     dnnl_stream_t stream = products->streams[thread];
-    if (dnnl_memory_set_data_handle_v2(narrow->weight[thread], (void *)(uintptr_t)packed->plain_weight, stream))
+    if (espi_dnnl.memory_set_data_handle_v2(narrow->weight[thread], (void *)(uintptr_t)packed->plain_weight, stream))
         return ESP_ERR_INTERNAL;
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, narrow->weight[thread]},
@@ -175,7 +176,7 @@ int espi_narrow_multiply(struct espi_products *products, const struct espi_produ
         {DNNL_ARG_SCRATCHPAD, narrow->scratch[thread]},
     };
     int count = (int)ESPI_COUNT(args) - (narrow->scratch[thread] ? 0 : 1);
-    if (dnnl_primitive_execute(narrow->multiply, stream, count, args))
+    if (espi_dnnl.primitive_execute(narrow->multiply, stream, count, args))
         return ESP_ERR_INTERNAL;
     turn_rows(rows, product->columns, narrow->rows, narrow->targets + thread * product->columns * narrow->rows,
               packed->plain_bias, espi_product_result(product, thread));

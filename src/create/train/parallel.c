@@ -2,12 +2,47 @@
 #include "create/train/parallel.h"
 
 #include "base/memory.h"
+#include "base/size.h"
+#include "create/late.h"
 
 #include <stdlib.h>
 
 #if ESPALIER_MPI
 
 #include <mpi.h>
+
+#define MPI_FUNCTIONS(X)                                                                                               \
+    X(Abort)                                                                                                           \
+    X(Allgather)                                                                                                       \
+    X(Bcast)                                                                                                           \
+    X(Comm_rank)                                                                                                       \
+    X(Comm_set_errhandler)                                                                                             \
+    X(Comm_size)                                                                                                       \
+    X(Error_string)                                                                                                    \
+    X(Finalize)                                                                                                        \
+    X(Init_thread)                                                                                                     \
+    X(Irecv)                                                                                                           \
+    X(Isend)                                                                                                           \
+    X(Testall)                                                                                                         \
+    X(Waitall)
+
+/* Constants of Open MPI are addresses of objects of its: MPI_COMM_WORLD by its name would need the library linked. */
+#define MPI_OBJECTS(X)                                                                                                 \
+    X(MPI_Comm, world, ompi_mpi_comm_world)                                                                            \
+    X(MPI_Errhandler, errors_return, ompi_mpi_errors_return)                                                           \
+    X(MPI_Datatype, bytes, ompi_mpi_byte)                                                                              \
+    X(MPI_Datatype, floats, ompi_mpi_float)                                                                            \
+    X(MPI_Datatype, doubles, ompi_mpi_double)
+
+/* What is used of the library, which is loaded where a launcher has started the program. */
+struct mpi {
+#define FUNCTION(name)             __typeof__(MPI_##name) *name;
+#define OBJECT(type, name, symbol) type name;
+    MPI_FUNCTIONS(FUNCTION)
+    MPI_OBJECTS(OBJECT)
+#undef FUNCTION
+#undef OBJECT
+};
 
 /* A sum goes through two exchanges: each rank gets everybody's values of its part and adds them up; then everybody gets
  * the sums of all parts. */
@@ -21,6 +56,7 @@ struct sum {
 };
 
 struct espi_parallel {
+    struct mpi mpi;
     int rank, ranks;
     struct sum *sums; // (sum_count) that go on
     size_t sum_count, sum_room;
@@ -30,11 +66,24 @@ struct espi_parallel {
 
 enum { TAGS = 16384 }; // every MPI has as many
 
-static int failed(esp_context *ctx, int code, const char *what)
+static int load(esp_context *ctx, struct mpi *mpi)
+{
+    const struct espi_late_symbol symbols[] = {
+#define FUNCTION(name)             {"MPI_" #name, &mpi->name},
+#define OBJECT(type, name, symbol) {#symbol, &mpi->name},
+        MPI_FUNCTIONS(FUNCTION) MPI_OBJECTS(OBJECT)
+#undef FUNCTION
+#undef OBJECT
+    };
+    int status = espi_late_load(ctx, ESPALIER_MPI_LIBRARY, true, symbols, ESPI_COUNT(symbols)); // its plug-ins use it
+    return status ? espi_fail_prefix(ctx, status, "MPI") : ESP_OK;
+}
+
+static int failed(esp_context *ctx, const struct espi_parallel *p, int code, const char *what)
 {
     char text[MPI_MAX_ERROR_STRING] = "";
     int length;
-    MPI_Error_string(code, text, &length);
+    p->mpi.Error_string(code, text, &length);
     return espi_fail(ctx, ESP_ERR_IO, "MPI: %s: %s", what, text);
 }
 
@@ -47,13 +96,17 @@ int espi_parallel_new(esp_context *ctx, struct espi_parallel **out)
     int provided, code;
     if (!parallel)
         return ESP_ERR_MEMORY;
-    if ((code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided)) != MPI_SUCCESS) {
+    const struct mpi *mpi = &parallel->mpi;
+    int status = load(ctx, &parallel->mpi);
+    if (!status && (code = mpi->Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided)) != MPI_SUCCESS)
+        status = failed(ctx, parallel, code, "start");
+    if (status) {
         free(parallel);
-        return failed(ctx, code, "start");
+        return status;
     }
-    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(MPI_COMM_WORLD, &parallel->rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &parallel->ranks);
+    mpi->Comm_set_errhandler(mpi->world, mpi->errors_return);
+    mpi->Comm_rank(mpi->world, &parallel->rank);
+    mpi->Comm_size(mpi->world, &parallel->ranks);
     *out = parallel;
     return ESP_OK;
 }
@@ -62,7 +115,7 @@ void espi_parallel_free(struct espi_parallel *parallel)
 {
     if (!parallel)
         return;
-    MPI_Finalize();
+    parallel->mpi.Finalize();
     free(parallel->sums);
     free(parallel);
 }
@@ -70,7 +123,7 @@ void espi_parallel_free(struct espi_parallel *parallel)
 void espi_parallel_abort(struct espi_parallel *parallel, int code)
 {
     if (parallel && parallel->ranks > 1 && !parallel->failed)
-        MPI_Abort(MPI_COMM_WORLD, code);
+        parallel->mpi.Abort(parallel->mpi.world, code);
 }
 
 int espi_parallel_agree(esp_context *ctx, struct espi_parallel *p, int status)
@@ -126,16 +179,18 @@ static int exchange(esp_context *ctx, const struct espi_parallel *p, struct sum 
         MPI_Request *request = sum->requests + sum->request_count;
         sum->request_count += 2;
         if (sum->gathering)
-            code = MPI_Irecv(theirs, part_count(sum, other), MPI_FLOAT, other, sum->tag + 1, MPI_COMM_WORLD, request);
+            code =
+                p->mpi.Irecv(theirs, part_count(sum, other), p->mpi.floats, other, sum->tag + 1, p->mpi.world, request);
         else
-            code = MPI_Irecv(sum->received + (size_t)other * sum->part, own, MPI_FLOAT, other, sum->tag, MPI_COMM_WORLD,
-                             request);
+            code = p->mpi.Irecv(sum->received + (size_t)other * sum->part, own, p->mpi.floats, other, sum->tag,
+                                p->mpi.world, request);
         if (code == MPI_SUCCESS && sum->gathering)
-            code = MPI_Isend(mine, own, MPI_FLOAT, other, sum->tag + 1, MPI_COMM_WORLD, request + 1);
+            code = p->mpi.Isend(mine, own, p->mpi.floats, other, sum->tag + 1, p->mpi.world, request + 1);
         else if (code == MPI_SUCCESS)
-            code = MPI_Isend(theirs, part_count(sum, other), MPI_FLOAT, other, sum->tag, MPI_COMM_WORLD, request + 1);
+            code =
+                p->mpi.Isend(theirs, part_count(sum, other), p->mpi.floats, other, sum->tag, p->mpi.world, request + 1);
     }
-    return code == MPI_SUCCESS ? ESP_OK : failed(ctx, code, "exchange of gradients");
+    return code == MPI_SUCCESS ? ESP_OK : failed(ctx, p, code, "exchange of gradients");
 }
 
 /* Own part: rank 0's values first, then rank 1's, … */
@@ -163,10 +218,10 @@ static int progress(esp_context *ctx, struct espi_parallel *p, bool wait)
     for (size_t i = 0; !status && i < p->sum_count; i++) {
         struct sum *sum = &p->sums[i];
         for (int done = 1; !status && done && sum->request_count;) {
-            int code = wait ? MPI_Waitall(sum->request_count, sum->requests, MPI_STATUSES_IGNORE)
-                            : MPI_Testall(sum->request_count, sum->requests, &done, MPI_STATUSES_IGNORE);
+            int code = wait ? p->mpi.Waitall(sum->request_count, sum->requests, MPI_STATUSES_IGNORE)
+                            : p->mpi.Testall(sum->request_count, sum->requests, &done, MPI_STATUSES_IGNORE);
             if (code != MPI_SUCCESS)
-                return failed(ctx, code, "sum of gradients");
+                return failed(ctx, p, code, "sum of gradients");
             if (!done)
                 break;
             sum->request_count = 0;
@@ -220,22 +275,22 @@ int espi_parallel_sum(esp_context *ctx, struct espi_parallel *p, double *values,
     double *all = espi_calloc(ctx, count, (size_t)p->ranks * sizeof *all);
     if (!all)
         return ESP_ERR_MEMORY;
-    int code = MPI_Allgather(values, (int)count, MPI_DOUBLE, all, (int)count, MPI_DOUBLE, MPI_COMM_WORLD);
+    int code = p->mpi.Allgather(values, (int)count, p->mpi.doubles, all, (int)count, p->mpi.doubles, p->mpi.world);
     for (size_t i = 0; code == MPI_SUCCESS && i < count; i++) {
         values[i] = 0;
         for (size_t rank = 0; rank < (size_t)p->ranks; rank++)
             values[i] += all[rank * count + i];
     }
     free(all);
-    return code == MPI_SUCCESS ? ESP_OK : failed(ctx, code, "sum");
+    return code == MPI_SUCCESS ? ESP_OK : failed(ctx, p, code, "sum");
 }
 
 int espi_parallel_broadcast(esp_context *ctx, struct espi_parallel *p, void *data, size_t bytes)
 {
     if (espi_parallel_ranks(p) == 1)
         return ESP_OK;
-    int code = MPI_Bcast(data, (int)bytes, MPI_BYTE, 0, MPI_COMM_WORLD);
-    return code == MPI_SUCCESS ? ESP_OK : failed(ctx, code, "broadcast");
+    int code = p->mpi.Bcast(data, (int)bytes, p->mpi.bytes, 0, p->mpi.world);
+    return code == MPI_SUCCESS ? ESP_OK : failed(ctx, p, code, "broadcast");
 }
 
 #else // built without MPI
