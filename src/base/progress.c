@@ -18,14 +18,16 @@ static void format_time(char text[32], double seconds)
 
 static void draw(struct espi_progress *p, double now, const char *note, bool final)
 {
-    double elapsed = now - p->started, rate = elapsed > 0 ? (double)p->done / elapsed : 0;
-    char time[32], total[32] = "";
+    double elapsed = now - p->started, rate = elapsed > 0 ? (double)(p->done - p->first) / elapsed : 0;
+    char time[32], total[32] = "", speed[32] = "";
     if (p->total)
         snprintf(total, sizeof total, "/%zu", p->total);
+    if (rate > 0)
+        snprintf(speed, sizeof speed, ", %.1f/s", rate);
     bool known = !final && p->total > p->done && rate > 0;
     format_time(time, known ? (double)(p->total - p->done) / rate : elapsed);
-    fprintf(p->stream, "%s%s: %zu%s %s, %.1f/s, %s %s%s%s%s", p->terminal ? "\r\033[K" : "", p->label, p->done, total,
-            p->unit, rate, known ? "left" : "took", time, note && *note ? ", " : "", note ? note : "",
+    fprintf(p->stream, "%s%s: %zu%s %s%s, %s %s%s%s%s", p->terminal ? "\r\033[K" : "", p->label, p->done, total,
+            p->unit, speed, known ? "left" : "took", time, note && *note ? ", " : "", note ? note : "",
             p->terminal && !final ? "" : "\n");
     fflush(p->stream);
     p->drawn = now;
@@ -41,6 +43,7 @@ void espi_progress_update(struct espi_progress *progress, size_t done, const cha
         progress->begun = true;
         progress->terminal = isatty(fileno(progress->stream)) == 1;
         progress->started = progress->drawn = now;
+        progress->first = done;
     }
     if (now - progress->drawn >= (progress->terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL))
         draw(progress, now, note, false);

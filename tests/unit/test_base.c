@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Errors, memory, sizes, random numbers. */
+ * Errors, memory, sizes, random numbers, progress. */
 #include "support.h"
 
 #include "base/memory.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "base/size.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -233,6 +235,28 @@ static void test_pages(void **state)
     esp_context_free(ctx);
 }
 
+/* A run that goes on from step 500 has done nothing yet: what was done before does not make it fast. */
+static void test_progress(void **state)
+{
+    (void)state;
+    char text[256] = "";
+    FILE *stream = tmpfile();
+    struct espi_progress progress = {.stream = stream, .label = "train", .unit = "steps", .total = 1000};
+    espi_progress_update(&progress, 500, NULL);
+    espi_progress_end(&progress, "resumed");
+    rewind(stream);
+    assert_non_null(fgets(text, sizeof text, stream));
+    assert_string_equal(text, "train: 500/1000 steps, took 0:00, resumed\n");
+    espi_progress_update(&progress, 502, NULL);
+    usleep(1000);
+    espi_progress_end(&progress, NULL);
+    fseek(stream, (long)strlen(text), SEEK_SET);
+    double rate;
+    assert_int_equal(fscanf(stream, "train: 502/1000 steps, %lf/s, took", &rate), 1);
+    assert_true(rate > 0 && rate <= 2 / 1e-3);
+    fclose(stream);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +269,7 @@ int main(void)
         cmocka_unit_test(test_philox_known_answers),
         cmocka_unit_test(test_random_distributions),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

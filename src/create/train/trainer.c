@@ -511,9 +511,9 @@ static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_repo
     struct espi_progress progress = {.stream = t->progress,
                                      .label = "train",
                                      .unit = "steps",
-                                     .total = (size_t)t->schedule.steps,
-                                     .done = (size_t)t->counters.step};
+                                     .total = (size_t)t->schedule.steps};
     int status = ESP_OK;
+    espi_progress_update(&progress, (size_t)t->counters.step, NULL);
     for (;;) {
         status = ask_to_stop(ctx, t, &report->interrupted);
         if (status || report->interrupted)
