@@ -29,8 +29,10 @@ struct tag_metric {
     size_t type_count, type_capacity;
     struct type_count all;
     size_t words, correct_words;
-    bool chunks;     // some tag is B-, I-, E- or S- of a type
-    bool in_correct; // within a chunk that is right so far
+    size_t foreign_words;    // whose tag the model does not know
+    const char *foreign_tag; // the first of them, in the arena
+    bool chunks;             // some tag is B-, I-, E- or S- of a type
+    bool in_correct;         // within a chunk that is right so far
     struct tag last_gold, last_found;
 };
 
@@ -141,6 +143,19 @@ static int step(esp_context *ctx, struct tag_metric *m, struct tag gold, struct 
     return ESP_OK;
 }
 
+/* A tag that the model cannot give is wrong whatever it answers: counted, so that a data set with other tags than the
+ * model's does not just look like a bad model. */
+static int note_tag(esp_context *ctx, struct tag_metric *m, const char *tag)
+{
+    const struct espi_config *config = m->base.job->config;
+    for (size_t i = 0; i < config->labels; i++)
+        if (!strcmp(config->label_names[i], tag))
+            return ESP_OK;
+    if (m->foreign_words++ == 0)
+        m->foreign_tag = espi_arena_copy(ctx, &m->arena, tag, strlen(tag));
+    return m->foreign_tag ? ESP_OK : ESP_ERR_MEMORY;
+}
+
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                       const json_t *prediction)
 {
@@ -163,7 +178,9 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
         }
         m->chunks |= is_chunk(&gold) || is_chunk(&found);
         m->words++;
-        int status = step(ctx, m, gold, found);
+        int status = m->base.job && strcmp(gold.text, found.text) ? note_tag(ctx, m, gold.text) : ESP_OK;
+        if (!status)
+            status = step(ctx, m, gold, found);
         if (status)
             return status;
     }
@@ -203,6 +220,9 @@ static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *r
 {
     struct tag_metric *m = (struct tag_metric *)metric;
     m->base.main = m->chunks ? "f1" : "accuracy";
+    if (m->foreign_words)
+        espi_log(ctx, ESP_LOG_WARNING, "%zu of %zu words have a tag that the model does not know, the first \"%.80s\"",
+                 m->foreign_words, m->words, m->foreign_tag);
     int status = espi_metric_put(ctx, report, "accuracy", ratio(m->correct_words, m->words));
     if (!status && json_object_set_new(report, "words", json_integer((json_int_t)m->words)))
         status = espi_fail_memory(ctx, sizeof(json_t));

@@ -208,6 +208,14 @@ class Eval(support.Scratch):
                                    "--json").stdout)
         self.assertEqual(report["accuracy"], again["accuracy"])
 
+    def test_tags_of_other_names(self):
+        model = self.model(head="token", labels="O,B-PER,I-PER", architectures=["BertForTokenClassification"])
+        data = self.write("data.conll", "Ada B-person\nLovelace I-person\nlived O\n\nParis B-place\n")
+        done = self.ok("eval", model, "--task", "tag", "--data", data)
+        self.assertIn('warning: 3 of 4 words have a tag that the model does not know, the first "B-person"', done.stderr)
+        own = self.write("own.conll", "Ada B-PER\nLovelace I-PER\nlived O\n")
+        self.assertNotIn("warning", self.ok("eval", model, "--task", "tag", "--data", own).stderr)
+
     def test_tag_saved_predictions(self):
         model = self.model(head="token", labels="O,B-PER,I-PER", architectures=["BertForTokenClassification"])
         data = self.write("d.conll", "Ada B-PER\nLovelace I-PER\nwrote O\n\nParis O\nis O\n")
