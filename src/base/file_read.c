@@ -47,7 +47,8 @@ int espi_map_open(esp_context *ctx, const char *path, struct espi_map *map)
             map->bytes = 0;
         } else {
             /* What has to come from the disk goes into the page cache by large pages, which all who map it then take at
-             * once: 95 MB cost 120 page faults instead of 1,500, which is 4 ms. Where the kernel cannot, nothing is lost. */
+             * once: 95 MB are a few hundred page faults instead of 1,500, which take 4 ms. Where the kernel cannot, nothing
+             * is lost. */
             madvise(data, map->bytes, MADV_HUGEPAGE);
             map->data = data;
         }
