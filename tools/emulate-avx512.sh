@@ -74,7 +74,8 @@ add_program() {
     mkdir -p "$root$(dirname "$1")"
     strip -o "$root$1" "$1"
     add_libraries_of "$1"
-    name=$(grep -aom 1 'libdnnl\.so\.[0-9]*' "$1" | head -1) || return 0
+    name=$(grep -aom 1 'libdnnl\.so\.[0-9]*' "$1" | head -1)
+    [ -n "$name" ] || return 0
     library=$(/sbin/ldconfig -p | sed -n "s/^.*$name (.* => //p" | head -1)
     mkdir -p "$root$(dirname "$library")"
     cp -L "$library" "$root$library"
