@@ -4,6 +4,7 @@
  * themselves, so that the inner loops branch alike for all of them. docs/kernels.md has the bounds. */
 #include "kernels/attention_pairs.h"
 #include "kernels/attention_ymm.h"
+#include "kernels/panel_ymm.h"
 
 /* ---- scores -------------------------------------------------------------------------------------------------------------- */
 
@@ -34,29 +35,37 @@ ESPI_INLINE void score_keys(const struct lists *lists, const uint8_t *k, const u
     }
 }
 
-/* Scores of a chunk: a key's words stand as packing leaves them: 128-bit lane l holds tokens 4l .. 4l + 3 and 4l + 8 ..
- * 4l + 11. Returns the largest of each query. */
+/* Scores of 4 keys: a key's words stand as packing leaves them: 128-bit lane l holds tokens 4l .. 4l + 3 and 4l + 8 ..
+ * 4l + 11. */
+ESPI_INLINE void score_4(const struct work *work, size_t size, size_t key, __m128i shift, const __m256i begin[2],
+                         __m256i words[4])
+{
+    __m256i acc[4][2] = {{begin[0], begin[1]}, {begin[0], begin[1]}, {begin[0], begin[1]}, {begin[0], begin[1]}};
+    score_keys(&work->features, work->keys + key / 16 * 16 * size + key % 16 * 4, (const uint8_t *)work->queries, acc);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; i++) {
+        words[i] = _mm256_packs_epi32(_mm256_sra_epi32(acc[i][0], shift), _mm256_sra_epi32(acc[i][1], shift));
+        _mm256_store_si256(work->scores + key + i, words[i]);
+    }
+}
+
+/* All keys; returns the largest score of each query. Behind the last key there is anything. */
 static __m256i score_chunk(const struct espi_packed_head *head, const struct work *work, uint32_t shift_count,
                            const __m256i begin[2])
 {
     const __m128i shift = _mm_cvtsi32_si128((int)shift_count);
-    __m256i largest = _mm256_set1_epi16(INT16_MIN), *scores = work->scores;
-    for (size_t key = 0; key < round_up_16(head->count); key += 4, scores += 4) {
-        const uint8_t *k = work->keys + key / 16 * 16 * head->size + key % 16 * 4;
-        __m256i acc[4][2];
-#pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            const __m256i none = _mm256_set1_epi32(INT32_MIN / 2);
-            acc[i][0] = key + i < head->count ? begin[0] : none;
-            acc[i][1] = key + i < head->count ? begin[1] : none;
-        }
-        score_keys(&work->features, k, (const uint8_t *)work->queries, acc);
-#pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            __m256i words = _mm256_packs_epi32(_mm256_sra_epi32(acc[i][0], shift), _mm256_sra_epi32(acc[i][1], shift));
-            _mm256_storeu_si256(scores + i, words);
-            largest = _mm256_max_epi16(largest, words);
-        }
+    const size_t count = head->count, size = head->size;
+    __m256i largest = _mm256_set1_epi16(INT16_MIN), words[4];
+    size_t key = 0;
+    for (; key + 4 <= count; key += 4) {
+        score_4(work, size, key, shift, begin, words);
+        largest = _mm256_max_epi16(
+            largest, _mm256_max_epi16(_mm256_max_epi16(words[0], words[1]), _mm256_max_epi16(words[2], words[3])));
+    }
+    if (key < count) {
+        score_4(work, size, key, shift, begin, words);
+        for (size_t i = 0; i < count - key; i++)
+            largest = _mm256_max_epi16(largest, words[i]);
     }
     return largest;
 }
@@ -79,49 +88,55 @@ ESPI_INLINE size_t append(uint32_t *items, size_t count, size_t item, bool yes)
     return count + yes;
 }
 
-ESPI_INLINE bool is_zero(__m256i bits)
+/* Lists 8 keys: two neighbouring groups are a pair when the sums of their probabilities fit, and left out when all are 0. A
+ * group that has no partner is safe when its own sums fit. keys: 1 for each key that exists. */
+ESPI_INLINE void list_step(struct work *work, size_t key, const uint32_t keys[2], bool complement, __m256i limit,
+                           const __m256i valid[2])
 {
-    return _mm256_testz_si256(bits, bits);
-}
-
-ESPI_INLINE bool fits(__m256i low, __m256i high, __m256i limit)
-{
-    return is_zero(_mm256_cmpgt_epi16(_mm256_max_epi16(low, high), limit));
-}
-
-/* Lists a group that has no partner: safe when the sums of its pairs of probabilities are, else where V is narrow. */
-ESPI_INLINE void list_group(struct lists *lists, size_t key, __m256i low, __m256i high, __m256i limit, bool alone)
-{
-    bool safe = fits(low, high, limit), any = !is_zero(_mm256_or_si256(low, high)); // the safe ones may all be 0
-    lists->single = append(lists->single_items, lists->single, key, alone & safe & any);
-    lists->rest = append(lists->rest_items, lists->rest, key, alone & !safe);
-}
-
-/* Lists the groups of keys. Two neighbours are a pair when the sums of their probabilities fit. */
-static void list_values(const struct espi_packed_head *head, struct work *work, const __m256i sums[2],
-                        const __m256i valid[2])
-{
-    const __m256i limit = _mm256_set1_epi16((short)(INT16_MAX / (work->most_value ? work->most_value : 1)));
     struct lists *lists = &work->values;
-    lists->pairs = lists->single = lists->rest = 0;
-    work->complement = is_flat(head->count, sums, valid);
-    const __m256i flip = _mm256_set1_epi8(work->complement ? -1 : 0);
-    __m256i *p = work->p;
-    for (size_t key = 0; key < head->count; key += 8, p += 4) {
-        __m256i pairs[4];
+    __m256i *p = work->p + key / 2, sums[4];
 #pragma GCC unroll 4
-        for (size_t i = 0; i < 4; i++) {
-            size_t left = head->count - key, done = i / 2 * 4; // keys that do not exist have no value
-            uint32_t keys = left >= done + 4 ? 0x01010101u : left <= done ? 0 : 0x01010101u >> 8 * (done + 4 - left);
-            p[i] = _mm256_xor_si256(p[i], flip);
-            pairs[i] = _mm256_and_si256(_mm256_maddubs_epi16(p[i], _mm256_set1_epi32((int)keys)), valid[i % 2]);
-        }
-        __m256i low = _mm256_add_epi16(pairs[0], pairs[2]), high = _mm256_add_epi16(pairs[1], pairs[3]);
-        bool pair = fits(low, high, limit), any = !is_zero(_mm256_or_si256(low, high));
-        lists->pairs = append(lists->pair_items, lists->pairs, key, pair & any);
-        list_group(lists, key, pairs[0], pairs[1], limit, !pair);
-        list_group(lists, key + 4, pairs[2], pairs[3], limit, !pair);
+    for (size_t i = 0; i < 4; i++) {
+        if (complement)
+            p[i] = _mm256_xor_si256(p[i], _mm256_set1_epi8(-1));
+        sums[i] = _mm256_maddubs_epi16(p[i], _mm256_set1_epi32((int)keys[i / 2]));
+        sums[i] = _mm256_and_si256(sums[i], valid[i % 2]);
     }
+    __m256i low = _mm256_add_epi16(sums[0], sums[2]), high = _mm256_add_epi16(sums[1], sums[3]);
+    __m256i any = _mm256_or_si256(low, high);
+    bool pair = !_mm256_movemask_epi8(_mm256_cmpgt_epi16(_mm256_max_epi16(low, high), limit));
+    uint32_t beyond = (uint32_t)_mm256_movemask_epi8( // 8 bits of the first group, 8 of the second, twice
+        _mm256_packs_epi16(_mm256_cmpgt_epi16(_mm256_max_epi16(sums[0], sums[1]), limit),
+                           _mm256_cmpgt_epi16(_mm256_max_epi16(sums[2], sums[3]), limit)));
+    bool first = !(beyond & 0x00ff00ff), second = !(beyond & 0xff00ff00);
+    lists->pairs = append(lists->pair_items, lists->pairs, key, pair & !_mm256_testz_si256(any, any));
+    lists->single = append(lists->single_items, lists->single, key, !pair & first);
+    lists->single = append(lists->single_items, lists->single, key + 4, !pair & second);
+    lists->rest = append(lists->rest_items, lists->rest, key, !pair & !first);
+    lists->rest = append(lists->rest_items, lists->rest, key + 4, !pair & !second);
+}
+
+ESPI_INLINE void list_steps(struct work *work, size_t count, bool complement, const __m256i valid[2])
+{
+    static const uint32_t all[] = {0x01010101, 0x01010101};
+    const __m256i limit = _mm256_set1_epi16((short)(INT16_MAX / (work->most_value ? work->most_value : 1)));
+    size_t key = 0;
+    for (; key + 8 <= count; key += 8)
+        list_step(work, key, all, complement, limit, valid);
+    if (key < count) {
+        uint64_t some = UINT64_C(0x0101010101010101) >> 8 * (8 - (count - key));
+        list_step(work, key, (const uint32_t[]){(uint32_t)some, (uint32_t)(some >> 32)}, complement, limit, valid);
+    }
+}
+
+static void list_values(size_t count, struct work *work, const __m256i sums[2], const __m256i valid[2])
+{
+    work->values.pairs = work->values.single = work->values.rest = 0;
+    work->complement = is_flat(count, sums, valid);
+    if (work->complement)
+        list_steps(work, count, true, valid);
+    else
+        list_steps(work, count, false, valid);
 }
 
 /* 4 rows of V, `stride` apart. */
@@ -164,6 +179,37 @@ ESPI_INLINE void weigh_rows(const struct lists *lists, const uint8_t *narrow, co
     }
 }
 
+/* Σ p v = 255 Σ v - Σ (255 - p) v */
+ESPI_INLINE void subtract_from_all(const int32_t value_sums[4], __m256i acc[4][2])
+{
+#pragma GCC unroll 4
+    for (size_t r = 0; r < 4; r++) {
+        __m256i all = _mm256_set1_epi32(255 * value_sums[r]);
+        acc[r][0] = _mm256_sub_epi32(all, acc[r][0]);
+        acc[r][1] = _mm256_sub_epi32(all, acc[r][1]);
+    }
+}
+
+/* 4 output rows of a chunk from their sums. */
+ESPI_INLINE void finish_4(const struct espi_attention *attention, const struct lanes *lanes, size_t row,
+                          const __m256i sums[4][2], const __m256 factor[2])
+{
+    if (attention->kind != ESPI_EPILOGUE_U8 || lanes->count[0] != CHUNK) {
+#pragma GCC unroll 4
+        for (size_t r = 0; r < 4; r++)
+            finish_values(attention, lanes, row + r, sums[r], factor);
+        return;
+    }
+    uint8_t *out = (uint8_t *)attention->out + lanes->at[0] + (attention->row + row) * lanes->width[0];
+#pragma GCC unroll 4
+    for (size_t r = 0; r < 4; r++, out += lanes->width[0]) {
+        __m256 scale = _mm256_set1_ps(attention->scale[row + r]), bias = _mm256_set1_ps(attention->bias[row + r]);
+        __m256 low = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][0]), factor[0]), scale, bias);
+        __m256 high = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[r][1]), factor[1]), scale, bias);
+        _mm_storeu_si128((__m128i *)(void *)out, to_bytes(low, high));
+    }
+}
+
 static void weigh_chunk(const struct espi_packed_head *head, const struct work *work, const __m256 factor[2],
                         const struct espi_attention *attention, const struct lanes *lanes)
 {
@@ -175,15 +221,9 @@ static void weigh_chunk(const struct espi_packed_head *head, const struct work *
             acc[r][0] = acc[r][1] = _mm256_setzero_si256();
         weigh_rows(&work->values, work->narrow + row / 4 * (keys / 4), head->v + row * keys, keys,
                    (const uint8_t *)work->p, acc);
-#pragma GCC unroll 4
-        for (size_t r = 0; r < 4; r++) {
-            if (work->complement) { // Σ p v = 255 Σ v - Σ (255 - p) v
-                __m256i all = _mm256_set1_epi32(255 * work->value_sums[row + r]);
-                acc[r][0] = _mm256_sub_epi32(all, acc[r][0]);
-                acc[r][1] = _mm256_sub_epi32(all, acc[r][1]);
-            }
-            finish_values(attention, lanes, row + r, acc[r], factor);
-        }
+        if (work->complement)
+            subtract_from_all(work->value_sums + row, acc);
+        finish_4(attention, lanes, row, (const __m256i(*)[2])acc, factor);
     }
 }
 
@@ -201,7 +241,7 @@ void espi_attention_avx2(const struct espi_packed_head *head, size_t first_block
             take_queries(head, &work, head->q + first * head->size + lane * 4, width * 4, valid, begin);
             __m256i largest = score_chunk(head, &work, attention->shift, begin);
             softmax_chunk(head->count, attention, largest, work.scores, sums, work.p);
-            list_values(head, &work, sums, valid);
+            list_values(head->count, &work, sums, valid);
             __m256 factor[2];
             invert_sums(sums, factor);
             struct lanes lanes = find_lanes(&attention->span, first + lane);
