@@ -8,26 +8,27 @@
 
 /* ---- scores -------------------------------------------------------------------------------------------------------------- */
 
-/* 4 keys of a chunk. `k`: of the first key, groups of features as far apart as those of q. */
-ESPI_INLINE void score_keys(const struct lists *lists, const uint8_t *k, const uint8_t *q, __m256i acc[4][2])
+/* 4 keys of a chunk. k: of the first key; q: ordered. */
+ESPI_INLINE void score_keys(const struct lists *lists, const uint8_t *k, const __m256i *q, __m256i acc[4][2])
 {
-    for (const uint32_t *at = lists->pair_items, *end = at + 2 * lists->pairs; at < end; at += 2) {
-        const uint8_t *w = k + at[0], *v = k + at[1], *x = q + at[0], *y = q + at[1];
-        const __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(y), load_32(y + 32)};
-        dot_pair_s8(acc[0], x0, x1, w, v);
-        dot_pair_s8(acc[1], x0, x1, w + 4, v + 4);
-        dot_pair_s8(acc[2], x0, x1, w + 8, v + 8);
-        dot_pair_s8(acc[3], x0, x1, w + 12, v + 12);
+    const uint32_t *at = lists->pair_items, *end = at + 2 * lists->pairs;
+    for (; at < end; at += 2, q += 4) {
+        const uint8_t *w = k + at[0], *v = k + at[1];
+        const __m256i x[2] = {q[0], q[1]}, y[2] = {q[2], q[3]};
+        dot_pair_s8(acc[0], x, y, w, v);
+        dot_pair_s8(acc[1], x, y, w + 4, v + 4);
+        dot_pair_s8(acc[2], x, y, w + 8, v + 8);
+        dot_pair_s8(acc[3], x, y, w + 12, v + 12);
     }
-    for (const uint32_t *at = lists->single_items, *end = at + lists->single; at < end; at++) {
-        const __m256i x[2] = {load_32(q + *at), load_32(q + *at + 32)};
+    for (end += lists->single; at < end; at++, q += 2) {
+        const __m256i x[2] = {q[0], q[1]};
         dot_single_s8(acc[0], x, k + *at);
         dot_single_s8(acc[1], x, k + *at + 4);
         dot_single_s8(acc[2], x, k + *at + 8);
         dot_single_s8(acc[3], x, k + *at + 12);
     }
-    for (const uint32_t *at = lists->rest_items, *end = at + lists->rest; at < end; at++) {
-        const __m256i x[2] = {load_32(q + *at), load_32(q + *at + 32)};
+    for (end += lists->rest; at < end; at++, q += 2) {
+        const __m256i x[2] = {q[0], q[1]};
         dot_words_s8(acc[0], x, k + *at);
         dot_words_s8(acc[1], x, k + *at + 4);
         dot_words_s8(acc[2], x, k + *at + 8);
@@ -41,7 +42,7 @@ ESPI_INLINE void score_4(const struct work *work, size_t size, size_t key, __m12
                          __m256i words[4])
 {
     __m256i acc[4][2] = {{begin[0], begin[1]}, {begin[0], begin[1]}, {begin[0], begin[1]}, {begin[0], begin[1]}};
-    score_keys(&work->features, work->keys + key / 16 * 16 * size + key % 16 * 4, (const uint8_t *)work->queries, acc);
+    score_keys(&work->features, work->keys + key / 16 * 16 * size + key % 16 * 4, work->ordered, acc);
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
         words[i] = _mm256_packs_epi32(_mm256_sra_epi32(acc[i][0], shift), _mm256_sra_epi32(acc[i][1], shift));
@@ -88,26 +89,29 @@ ESPI_INLINE size_t append(uint32_t *items, size_t count, size_t item, bool yes)
     return count + yes;
 }
 
-/* Lists 8 keys: two neighbouring groups are a pair when the sums of their probabilities fit, and left out when all are 0. A
- * group that has no partner is safe when its own sums fit. keys: 1 for each key that exists. */
-ESPI_INLINE void list_step(struct work *work, size_t key, const uint32_t keys[2], bool complement, __m256i limit,
-                           const __m256i valid[2])
+/* most_values has 127 for 128: 4 products may be 4 * 255 more. */
+enum { VALUE_LIMIT = INT16_MAX - 4 * 255 };
+
+/* Lists 8 keys: two neighbouring groups are a pair when their Σ p max |v| fit, and left out when all are 0. A group that has no
+ * partner is safe when its own do. What stands behind the last key counts for nothing: its values are 0. */
+ESPI_INLINE void list_step(struct work *work, size_t key, bool complement, const __m256i valid[2])
 {
+    const __m256i limit = _mm256_set1_epi16(VALUE_LIMIT);
     struct lists *lists = &work->values;
-    __m256i *p = work->p + key / 2, sums[4];
+    __m256i *p = work->p + key / 2, loads[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
+        __m256i most = _mm256_broadcastd_epi32(_mm_loadu_si32(work->most_values + key + i / 2 * 4));
         if (complement)
             p[i] = _mm256_xor_si256(p[i], _mm256_set1_epi8(-1));
-        sums[i] = _mm256_maddubs_epi16(p[i], _mm256_set1_epi32((int)keys[i / 2]));
-        sums[i] = _mm256_and_si256(sums[i], valid[i % 2]);
+        loads[i] = _mm256_and_si256(_mm256_maddubs_epi16(p[i], most), valid[i % 2]);
     }
-    __m256i low = _mm256_add_epi16(sums[0], sums[2]), high = _mm256_add_epi16(sums[1], sums[3]);
+    __m256i low = _mm256_adds_epi16(loads[0], loads[2]), high = _mm256_adds_epi16(loads[1], loads[3]);
     __m256i any = _mm256_or_si256(low, high);
     bool pair = !_mm256_movemask_epi8(_mm256_cmpgt_epi16(_mm256_max_epi16(low, high), limit));
     uint32_t beyond = (uint32_t)_mm256_movemask_epi8( // 8 bits of the first group, 8 of the second, twice
-        _mm256_packs_epi16(_mm256_cmpgt_epi16(_mm256_max_epi16(sums[0], sums[1]), limit),
-                           _mm256_cmpgt_epi16(_mm256_max_epi16(sums[2], sums[3]), limit)));
+        _mm256_packs_epi16(_mm256_cmpgt_epi16(_mm256_max_epi16(loads[0], loads[1]), limit),
+                           _mm256_cmpgt_epi16(_mm256_max_epi16(loads[2], loads[3]), limit)));
     bool first = !(beyond & 0x00ff00ff), second = !(beyond & 0xff00ff00);
     lists->pairs = append(lists->pair_items, lists->pairs, key, pair & !_mm256_testz_si256(any, any));
     lists->single = append(lists->single_items, lists->single, key, !pair & first);
@@ -116,27 +120,15 @@ ESPI_INLINE void list_step(struct work *work, size_t key, const uint32_t keys[2]
     lists->rest = append(lists->rest_items, lists->rest, key + 4, !pair & !second);
 }
 
-ESPI_INLINE void list_steps(struct work *work, size_t count, bool complement, const __m256i valid[2])
-{
-    static const uint32_t all[] = {0x01010101, 0x01010101};
-    const __m256i limit = _mm256_set1_epi16((short)(INT16_MAX / (work->most_value ? work->most_value : 1)));
-    size_t key = 0;
-    for (; key + 8 <= count; key += 8)
-        list_step(work, key, all, complement, limit, valid);
-    if (key < count) {
-        uint64_t some = UINT64_C(0x0101010101010101) >> 8 * (8 - (count - key));
-        list_step(work, key, (const uint32_t[]){(uint32_t)some, (uint32_t)(some >> 32)}, complement, limit, valid);
-    }
-}
-
 static void list_values(size_t count, struct work *work, const __m256i sums[2], const __m256i valid[2])
 {
     work->values.pairs = work->values.single = work->values.rest = 0;
     work->complement = is_flat(count, sums, valid);
-    if (work->complement)
-        list_steps(work, count, true, valid);
-    else
-        list_steps(work, count, false, valid);
+    for (size_t key = 0; key < count; key += 8)
+        if (work->complement)
+            list_step(work, key, true, valid);
+        else
+            list_step(work, key, false, valid);
 }
 
 /* 4 rows of V, `stride` apart. */

@@ -13,6 +13,8 @@
 #include "kernels/pack.h"
 #include "kernels/product_ymm.h"
 
+#include <string.h>
+
 /* ---- products ------------------------------------------------------------------------------------------------------------ */
 
 /* In assembly: gcc 12 spills accumulators around the intrinsics, and the CPU prefers the multiplications of a row first.
@@ -96,15 +98,16 @@ struct work {
     __m256i *scores; // (keys) of a chunk
     __m256i *p;      // (keys / 2) probabilities of a chunk: (keys / 4, 16, 4)
     /* of the head: */
-    uint8_t *keys;       // K with 128 added: (keys / 16, size / 4, 16, 4)
-    uint32_t *most_keys; // (size / 4) 4 bytes each: the largest |k| of a feature, 127 for 128
-    uint8_t *narrow;     // (size / 4, keys / 4) not 0: V's pairs of keys fit alone, whatever the probabilities are
-    int32_t *value_sums; // (size) Σ v
-    int32_t most_value;  // the largest |v|
+    uint8_t *keys;        // K with 128 added: (keys / 16, size / 4, 16, 4)
+    uint32_t *most_keys;  // (size / 4) 4 bytes each: the largest |k| of a feature, 127 for 128
+    uint8_t *narrow;      // (size / 4, keys / 4) not 0: V's pairs of keys fit alone, whatever the probabilities are
+    uint8_t *most_values; // (keys) the largest |v| of a key, 127 for 128
+    int32_t *value_sums;  // (size) Σ v
     /* of a chunk: */
     __m256i *queries;      // (size / 4, 2) s8 dwords of 4 features
+    __m256i *ordered;      // the same in the order of the lists
     __m256i *loads;        // (size / 4, 4) Σ |q| most_keys, Σ q of 2 features of a query
-    struct lists features; // offsets in `queries`; pairs: two items each; rest: as words
+    struct lists features; // offsets in `queries`, all in pair_items; pairs: two items each; rest: as words
     struct lists values;   // offsets in a row of V; pairs: of the first of two neighbours; rest: alone where narrow
     bool complement;       // p holds 255 - probability
 };
@@ -125,7 +128,7 @@ ESPI_INLINE struct lists take_lists(uint8_t **memory, size_t items)
     return lists;
 }
 
-/* Within espi_attention_scratch: 60 bytes a key, size * (keys * 17 / 16 + 56), and less than 48 a piece. */
+/* Within espi_attention_scratch: 61 bytes a key, size * (keys * 17 / 16 + 72), and less than 48 a piece. */
 ESPI_INLINE struct work place_work(const struct espi_packed_head *head, void *memory)
 {
     const size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK, groups = head->size / 4;
@@ -135,9 +138,11 @@ ESPI_INLINE struct work place_work(const struct espi_packed_head *head, void *me
     work.p = take(&at, keys / 2 * sizeof(__m256i));
     work.keys = take(&at, keys * head->size);
     work.queries = take(&at, groups * 2 * sizeof(__m256i));
+    work.ordered = take(&at, groups * 2 * sizeof(__m256i));
     work.loads = take(&at, groups * 4 * sizeof(__m256i));
     work.narrow = take(&at, groups * keys / 4);
     work.most_keys = take(&at, groups * sizeof(uint32_t));
+    work.most_values = take(&at, keys);
     work.value_sums = take(&at, head->size * sizeof(int32_t));
     work.features = take_lists(&at, groups);
     work.values = take_lists(&at, keys / 4 + 1);
@@ -188,23 +193,21 @@ ESPI_INLINE __m128i look_at_values(const int8_t *v, size_t stride, __m128i sums[
 static void find_values(const struct espi_packed_head *head, struct work *work)
 {
     const size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK;
-    __m128i most = _mm_setzero_si128();
     uint8_t *narrow = work->narrow;
+    memset(work->most_values, 0, keys);
     for (size_t row = 0; row < head->size; row += 4) {
         __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
         for (size_t key = 0; key < keys; key += 16, narrow += 4) {
+            __m128i most = load_16(work->most_values + key);
             __m128i beyond = look_at_values(head->v + row * keys + key, keys, sums, &most);
             __m128i fits = _mm_cmpeq_epi32(beyond, _mm_setzero_si128());
             fits = _mm_packs_epi16(_mm_packs_epi32(fits, fits), fits);
             _mm_storeu_si32(narrow, fits);
+            most = _mm_min_epu8(most, _mm_set1_epi8(INT8_MAX));
+            _mm_storeu_si128((__m128i *)(void *)(work->most_values + key), most);
         }
         __m128i low = _mm_hadd_epi32(sums[0], sums[1]), high = _mm_hadd_epi32(sums[2], sums[3]);
         _mm_storeu_si128((__m128i *)(void *)(work->value_sums + row), _mm_hadd_epi32(low, high));
-    }
-    uint32_t four = largest_dword(_mm256_castsi128_si256(most));
-    for (int i = 0; i < 4; i++) {
-        int32_t value = (int32_t)(four >> 8 * i & 255);
-        work->most_value = value > work->most_value ? value : work->most_value;
     }
 }
 
@@ -255,6 +258,19 @@ ESPI_INLINE void pair_group(const struct work *work, struct lists *lists, size_t
     lists->single_items[lists->single++] = (uint32_t)group * 64;
 }
 
+/* The queries in the order of the lists, which become one: products then read them one after another. */
+static void order_queries(struct work *work, size_t groups)
+{
+    struct lists *lists = &work->features;
+    uint32_t *items = lists->pair_items;
+    memcpy(items + lists->pairs * 2, lists->single_items, lists->single * sizeof(*items));
+    memcpy(items + lists->pairs * 2 + lists->single, lists->rest_items, lists->rest * sizeof(*items));
+    for (size_t i = 0; i < groups; i++) {
+        work->ordered[i * 2] = work->queries[items[i] / 32];
+        work->ordered[i * 2 + 1] = work->queries[items[i] / 32 + 1];
+    }
+}
+
 /* Takes the queries of a chunk: q from group to group `stride` bytes apart. begin: what the sums of a key begin with. */
 static void take_queries(const struct espi_packed_head *head, struct work *work, const uint8_t *q, size_t stride,
                          const __m256i valid[2], __m256i begin[2])
@@ -280,6 +296,7 @@ static void take_queries(const struct espi_packed_head *head, struct work *work,
         else
             lists->rest_items[lists->rest++] = (uint32_t)group * 64;
     }
+    order_queries(work, head->size / 4);
 #pragma GCC unroll 2
     for (int v = 0; v < 2; v++)
         begin[v] = _mm256_sub_epi32(_mm256_setzero_si256(), _mm256_slli_epi32(sums[v], 7));
