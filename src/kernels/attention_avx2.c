@@ -50,36 +50,65 @@ ESPI_INLINE void score_4(const struct work *work, size_t size, size_t key, __m12
     }
 }
 
-/* All keys; returns the largest score of each query. Behind the last key there is anything. */
-static __m256i score_chunk(const struct espi_packed_head *head, const struct work *work, uint32_t shift_count,
-                           const __m256i begin[2])
+/* Of each query, in the order of the scores. */
+struct extremes_16 {
+    __m256i largest, smallest;
+};
+
+/* All keys. Behind the last one there is anything. */
+static struct extremes_16 score_chunk(const struct espi_packed_head *head, const struct work *work,
+                                      uint32_t shift_count, const __m256i begin[2])
 {
     const __m128i shift = _mm_cvtsi32_si128((int)shift_count);
     const size_t count = head->count, size = head->size;
-    __m256i largest = _mm256_set1_epi16(INT16_MIN), words[4];
+    struct extremes_16 scores = {_mm256_set1_epi16(INT16_MIN), _mm256_set1_epi16(INT16_MAX)};
+    __m256i words[4];
     size_t key = 0;
     for (; key + 4 <= count; key += 4) {
         score_4(work, size, key, shift, begin, words);
-        largest = _mm256_max_epi16(
-            largest, _mm256_max_epi16(_mm256_max_epi16(words[0], words[1]), _mm256_max_epi16(words[2], words[3])));
+        scores.largest = _mm256_max_epi16(scores.largest, _mm256_max_epi16(_mm256_max_epi16(words[0], words[1]),
+                                                                           _mm256_max_epi16(words[2], words[3])));
+        scores.smallest = _mm256_min_epi16(scores.smallest, _mm256_min_epi16(_mm256_min_epi16(words[0], words[1]),
+                                                                             _mm256_min_epi16(words[2], words[3])));
     }
     if (key < count) {
         score_4(work, size, key, shift, begin, words);
-        for (size_t i = 0; i < count - key; i++)
-            largest = _mm256_max_epi16(largest, words[i]);
+        for (size_t i = 0; i < count - key; i++) {
+            scores.largest = _mm256_max_epi16(scores.largest, words[i]);
+            scores.smallest = _mm256_min_epi16(scores.smallest, words[i]);
+        }
     }
-    return largest;
+    return scores;
 }
 
 /* ---- values -------------------------------------------------------------------------------------------------------------- */
 
-/* Whether every query gives all its keys nearly as much as its first: then 255 - p is what is small. */
-ESPI_INLINE bool is_flat(size_t count, const __m256i sums[2], const __m256i valid[2])
+/* A query that gives something to all its keys, as those of a model that has learnt little do: what they have in common
+ * counts with the sum of V, and the rest is small. 256 times that, in the order of the scores; to a multiple of 32, since it
+ * does not pay for less. The table's first rounding is its lowest. */
+ESPI_INLINE __m256i find_base(const struct espi_attention *attention, __m256i top, __m256i smallest)
 {
-    const __m256i least = _mm256_set1_epi32((int)(count * 191));
-    __m256i less = _mm256_or_si256(_mm256_and_si256(_mm256_cmpgt_epi32(least, sums[0]), valid[0]),
-                                   _mm256_and_si256(_mm256_cmpgt_epi32(least, sums[1]), valid[1]));
-    return _mm256_testz_si256(less, less);
+    const struct factors factors = load_factors();
+    const __m256i multiplier = _mm256_set1_epi16((short)attention->multiplier);
+    __m256i index = _mm256_mulhi_epu16(_mm256_sub_epi16(top, smallest), multiplier), p[2];
+    exponentials(&factors, _mm256_packus_epi16(index, index), p);
+    p[0] = _mm256_add_epi16(p[0], _mm256_set1_epi16(espi_softmax_rounding[0]));
+    return _mm256_and_si256(p[0], _mm256_set1_epi16((short)0xe000));
+}
+
+/* Probabilities less their base; sums: of the probabilities. */
+ESPI_INLINE void softmax(size_t count, const struct espi_attention *attention, struct work *work,
+                         const struct extremes_16 *scores, __m256i sums[2])
+{
+    const __m256i top = find_top(attention, scores->largest), zero = _mm256_setzero_si256();
+    const __m256i base = find_base(attention, top, scores->smallest);
+    softmax_chunk(count, attention, top, base, work->scores, sums, work->p);
+    work->has_base = !_mm256_testz_si256(base, base);
+    work->base[0] = _mm256_srli_epi32(_mm256_unpacklo_epi16(base, zero), 8);
+    work->base[1] = _mm256_srli_epi32(_mm256_unpackhi_epi16(base, zero), 8);
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++)
+        sums[v] = _mm256_add_epi32(sums[v], _mm256_mullo_epi32(work->base[v], _mm256_set1_epi32((int)count)));
 }
 
 /* Appends what `yes` says, without a branch: which groups are pairs is hard to predict. */
@@ -94,16 +123,15 @@ enum { VALUE_LIMIT = INT16_MAX - 4 * 255 };
 
 /* Lists 8 keys: two neighbouring groups are a pair when their Σ p max |v| fit, and left out when all are 0. A group that has no
  * partner is safe when its own do. What stands behind the last key counts for nothing: its values are 0. */
-ESPI_INLINE void list_step(struct work *work, size_t key, bool complement, const __m256i valid[2])
+ESPI_INLINE void list_step(struct work *work, size_t key, const __m256i valid[2])
 {
     const __m256i limit = _mm256_set1_epi16(VALUE_LIMIT);
     struct lists *lists = &work->values;
-    __m256i *p = work->p + key / 2, loads[4];
+    const __m256i *p = work->p + key / 2;
+    __m256i loads[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
         __m256i most = _mm256_broadcastd_epi32(_mm_loadu_si32(work->most_values + key + i / 2 * 4));
-        if (complement)
-            p[i] = _mm256_xor_si256(p[i], _mm256_set1_epi8(-1));
         loads[i] = _mm256_and_si256(_mm256_maddubs_epi16(p[i], most), valid[i % 2]);
     }
     __m256i low = _mm256_adds_epi16(loads[0], loads[2]), high = _mm256_adds_epi16(loads[1], loads[3]);
@@ -120,15 +148,11 @@ ESPI_INLINE void list_step(struct work *work, size_t key, bool complement, const
     lists->rest = append(lists->rest_items, lists->rest, key + 4, !pair & !second);
 }
 
-static void list_values(size_t count, struct work *work, const __m256i sums[2], const __m256i valid[2])
+static void list_values(size_t count, struct work *work, const __m256i valid[2])
 {
     work->values.pairs = work->values.single = work->values.rest = 0;
-    work->complement = is_flat(count, sums, valid);
     for (size_t key = 0; key < count; key += 8)
-        if (work->complement)
-            list_step(work, key, true, valid);
-        else
-            list_step(work, key, false, valid);
+        list_step(work, key, valid);
 }
 
 /* 4 rows of V, `stride` apart. */
@@ -171,14 +195,14 @@ ESPI_INLINE void weigh_rows(const struct lists *lists, const uint8_t *narrow, co
     }
 }
 
-/* Σ p v = 255 Σ v - Σ (255 - p) v */
-ESPI_INLINE void subtract_from_all(const int32_t value_sums[4], __m256i acc[4][2])
+/* Σ (p + base) v = Σ p v + base Σ v */
+ESPI_INLINE void add_base(const __m256i base[2], const int32_t value_sums[4], __m256i acc[4][2])
 {
 #pragma GCC unroll 4
     for (size_t r = 0; r < 4; r++) {
-        __m256i all = _mm256_set1_epi32(255 * value_sums[r]);
-        acc[r][0] = _mm256_sub_epi32(all, acc[r][0]);
-        acc[r][1] = _mm256_sub_epi32(all, acc[r][1]);
+        const __m256i sum = _mm256_set1_epi32(value_sums[r]);
+        acc[r][0] = _mm256_add_epi32(acc[r][0], _mm256_mullo_epi32(base[0], sum));
+        acc[r][1] = _mm256_add_epi32(acc[r][1], _mm256_mullo_epi32(base[1], sum));
     }
 }
 
@@ -213,8 +237,8 @@ static void weigh_chunk(const struct espi_packed_head *head, const struct work *
             acc[r][0] = acc[r][1] = _mm256_setzero_si256();
         weigh_rows(&work->values, work->narrow + row / 4 * (keys / 4), head->v + row * keys, keys,
                    (const uint8_t *)work->p, acc);
-        if (work->complement)
-            subtract_from_all(work->value_sums + row, acc);
+        if (work->has_base)
+            add_base(work->base, work->value_sums + row, acc);
         finish_4(attention, lanes, row, (const __m256i(*)[2])acc, factor);
     }
 }
@@ -231,9 +255,9 @@ void espi_attention_avx2(const struct espi_packed_head *head, size_t first_block
             __m256i valid[2], begin[2], sums[2];
             find_valid(head->count - first - lane, valid);
             take_queries(head, &work, head->q + first * head->size + lane * 4, width * 4, valid, begin);
-            __m256i largest = score_chunk(head, &work, attention->shift, begin);
-            softmax_chunk(head->count, attention, largest, work.scores, sums, work.p);
-            list_values(head->count, &work, sums, valid);
+            struct extremes_16 scores = score_chunk(head, &work, attention->shift, begin);
+            softmax(head->count, attention, &work, &scores, sums);
+            list_values(head->count, &work, valid);
             __m256 factor[2];
             invert_sums(sums, factor);
             struct lanes lanes = find_lanes(&attention->span, first + lane);

@@ -109,7 +109,8 @@ struct work {
     __m256i *loads;        // (size / 4, 4) Σ |q| most_keys, Σ q of 2 features of a query
     struct lists features; // offsets in `queries`, all in pair_items; pairs: two items each; rest: as words
     struct lists values;   // offsets in a row of V; pairs: of the first of two neighbours; rest: alone where narrow
-    bool complement;       // p holds 255 - probability
+    __m256i base[2];       // of each query what p is less than its probabilities
+    bool has_base;
 };
 
 ESPI_INLINE void *take(uint8_t **memory, size_t bytes)

@@ -60,21 +60,26 @@ ESPI_INLINE __m256i sum_keys(__m256i dwords, size_t key, size_t count)
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-/* Probabilities of all keys as dwords of 4 keys, (keys / 4, 16, 4), and their sums. Eight keys at a time: keys i and
- * i + 4 round alike and share a register. */
-ESPI_INLINE void softmax_chunk(size_t count, const struct espi_attention *attention, __m256i largest,
+/* What scores are subtracted from. */
+ESPI_INLINE __m256i find_top(const struct espi_attention *attention, __m256i largest)
+{
+    const int half = attention->multiplier ? 32767 / attention->multiplier : 0;
+    return _mm256_adds_epi16(largest, _mm256_set1_epi16((short)half));
+}
+
+/* Probabilities of all keys as dwords of 4 keys, (keys / 4, 16, 4), and their sums, all less a 256th of each query's `base`.
+ * Eight keys at a time: keys i and i + 4 round alike and share a register. */
+ESPI_INLINE void softmax_chunk(size_t count, const struct espi_attention *attention, __m256i top, __m256i base,
                                const __m256i *scores, __m256i sums[2], __m256i *out)
 {
     const __m256i multiplier = _mm256_set1_epi16((short)attention->multiplier);
-    const int half = attention->multiplier ? 32767 / attention->multiplier : 0;
-    const __m256i top = _mm256_adds_epi16(largest, _mm256_set1_epi16((short)half));
     const struct factors factors = load_factors();
     sums[0] = sums[1] = _mm256_setzero_si256();
     for (size_t key = 0; key < count; key += 8, scores += 8, out += 4) {
         __m256i p[4][2];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            const __m256i round = _mm256_set1_epi16(espi_softmax_rounding[i]);
+            const __m256i round = _mm256_sub_epi16(_mm256_set1_epi16(espi_softmax_rounding[i]), base);
             __m256i a = _mm256_sub_epi16(top, _mm256_loadu_si256(scores + i));
             __m256i b = _mm256_sub_epi16(top, _mm256_loadu_si256(scores + i + 4));
             exponentials(&factors,
