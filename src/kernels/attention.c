@@ -34,9 +34,9 @@ void espi_head_place(struct espi_packed_head *head, size_t tokens, size_t size, 
 size_t espi_attention_scratch(size_t tokens, size_t size)
 {
     size_t keys = espi_round_up(tokens, ESPI_KEY_BLOCK);
-    /* scores and probabilities of a query block; for AVX2 K once more and what is noted about a head and a chunk */
+    /* scores and probabilities of a query block; for AVX2 K once more and what is found out about a head and 16 queries */
     size_t block = keys * ESPI_PANEL_TOKENS * (sizeof(int16_t) + sizeof(uint8_t));
-    return espi_round_up(block + (keys + keys / 16 + 80) * size, 64);
+    return espi_round_up(block + (keys + 80) * size, 64);
 }
 
 void espi_attention_scores(struct espi_attention *attention, size_t size, float scale)

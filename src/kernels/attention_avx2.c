@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention of AVX2. Products of two groups of 4 are added up in 16 bits before they are widened, where a bound that holds
- * for all keys, or all rows of V, says that they fit: it is found once per 16 queries, from the queries or probabilities
- * themselves, so that the inner loops branch alike for all of them. docs/kernels.md has the bounds. */
+ * Attention of AVX2. Products of two groups of 4 are added up in 16 bits before they are widened, where they fit
+ * (kernels/attention_pairs.h). */
 #include "kernels/attention_pairs.h"
 #include "kernels/attention_ymm.h"
 #include "kernels/panel_ymm.h"
@@ -27,12 +26,14 @@ ESPI_INLINE void score_keys(const struct lists *lists, const uint8_t *k, const _
         dot_single_s8(acc[2], x, k + *at + 8);
         dot_single_s8(acc[3], x, k + *at + 12);
     }
-    for (end += lists->rest; at < end; at++, q += 2) {
+    for (end += lists->split; at < end; at++, q += 2) {
         const __m256i x[2] = {q[0], q[1]};
-        dot_words_s8(acc[0], x, k + *at);
-        dot_words_s8(acc[1], x, k + *at + 4);
-        dot_words_s8(acc[2], x, k + *at + 8);
-        dot_words_s8(acc[3], x, k + *at + 12);
+        __m256i first[2], second[2];
+        split(x, first, second);
+        dot_two_s8(acc[0], first, second, k + *at, k + *at);
+        dot_two_s8(acc[1], first, second, k + *at + 4, k + *at + 4);
+        dot_two_s8(acc[2], first, second, k + *at + 8, k + *at + 8);
+        dot_two_s8(acc[3], first, second, k + *at + 12, k + *at + 12);
     }
 }
 
@@ -111,7 +112,7 @@ ESPI_INLINE void softmax(size_t count, const struct espi_attention *attention, s
         sums[v] = _mm256_add_epi32(sums[v], _mm256_mullo_epi32(work->base[v], _mm256_set1_epi32((int)count)));
 }
 
-/* Appends what `yes` says, without a branch: which groups are pairs is hard to predict. */
+/* Appends the item if `yes`, without a branch: which keys are pairs is hard to predict. */
 ESPI_INLINE size_t append(uint32_t *items, size_t count, size_t item, bool yes)
 {
     items[count] = (uint32_t)item;
@@ -121,77 +122,81 @@ ESPI_INLINE size_t append(uint32_t *items, size_t count, size_t item, bool yes)
 /* most_values has 127 for 128: 4 products may be 4 * 255 more. */
 enum { VALUE_LIMIT = INT16_MAX - 4 * 255 };
 
-/* Lists 8 keys: two neighbouring groups are a pair when their Σ p max |v| fit, and left out when all are 0. A group that has no
- * partner is safe when its own do. What stands behind the last key counts for nothing: its values are 0. */
+/* Lists 8 keys, left out when all give 0: as a pair when their Σ p max |v| fit together, else one by one. What stands
+ * behind the last key counts for nothing: its values are 0. */
 ESPI_INLINE void list_step(struct work *work, size_t key, const __m256i valid[2])
 {
     const __m256i limit = _mm256_set1_epi16(VALUE_LIMIT);
+    const __m256i most[2] = {_mm256_set1_epi32((int)load_dword(work->most_values + key)),
+                             _mm256_set1_epi32((int)load_dword(work->most_values + key + 4))};
     struct lists *lists = &work->values;
     const __m256i *p = work->p + key / 2;
     __m256i loads[4];
 #pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        __m256i most = _mm256_broadcastd_epi32(_mm_loadu_si32(work->most_values + key + i / 2 * 4));
-        loads[i] = _mm256_and_si256(_mm256_maddubs_epi16(p[i], most), valid[i % 2]);
-    }
-    __m256i low = _mm256_adds_epi16(loads[0], loads[2]), high = _mm256_adds_epi16(loads[1], loads[3]);
-    __m256i any = _mm256_or_si256(low, high);
-    bool pair = !_mm256_movemask_epi8(_mm256_cmpgt_epi16(_mm256_max_epi16(low, high), limit));
-    uint32_t beyond = (uint32_t)_mm256_movemask_epi8( // 8 bits of the first group, 8 of the second, twice
-        _mm256_packs_epi16(_mm256_cmpgt_epi16(_mm256_max_epi16(loads[0], loads[1]), limit),
-                           _mm256_cmpgt_epi16(_mm256_max_epi16(loads[2], loads[3]), limit)));
-    bool first = !(beyond & 0x00ff00ff), second = !(beyond & 0xff00ff00);
-    lists->pairs = append(lists->pair_items, lists->pairs, key, pair & !_mm256_testz_si256(any, any));
-    lists->single = append(lists->single_items, lists->single, key, !pair & first);
-    lists->single = append(lists->single_items, lists->single, key + 4, !pair & second);
-    lists->rest = append(lists->rest_items, lists->rest, key, !pair & !first);
-    lists->rest = append(lists->rest_items, lists->rest, key + 4, !pair & !second);
+    for (size_t i = 0; i < 4; i++)
+        loads[i] = _mm256_and_si256(_mm256_maddubs_epi16(p[i], most[i / 2]), valid[i % 2]);
+    __m256i both = _mm256_max_epi16(_mm256_adds_epi16(loads[0], loads[2]), _mm256_adds_epi16(loads[1], loads[3]));
+    __m256i first = _mm256_cmpgt_epi16(_mm256_max_epi16(loads[0], loads[1]), limit);
+    __m256i second = _mm256_cmpgt_epi16(_mm256_max_epi16(loads[2], loads[3]), limit);
+    uint32_t beyond = (uint32_t)_mm256_movemask_epi8(_mm256_packs_epi16(first, second)); // 8 bits of each, twice
+    bool pair = !_mm256_movemask_epi8(_mm256_cmpgt_epi16(both, limit));
+    bool split_first = beyond & 0x00ff00ff, split_second = beyond & 0xff00ff00;
+    lists->pairs = append(lists->pair_items, lists->pairs, key, pair & !_mm256_testz_si256(both, both));
+    lists->two = append(lists->two_items, lists->two, key, !pair & !beyond);
+    lists->single = append(lists->single_items, lists->single, key, !split_first & split_second);
+    lists->single = append(lists->single_items, lists->single, key + 4, split_first & !split_second);
+    lists->split = append(lists->split_items, lists->split, key, split_first);
+    lists->split = append(lists->split_items, lists->split, key + 4, split_second);
 }
 
 static void list_values(size_t count, struct work *work, const __m256i valid[2])
 {
-    work->values.pairs = work->values.single = work->values.rest = 0;
+    work->values.pairs = work->values.two = work->values.single = work->values.split = 0;
     for (size_t key = 0; key < count; key += 8)
         list_step(work, key, valid);
 }
 
 /* 4 rows of V, `stride` apart. */
-ESPI_INLINE void weigh_rows(const struct lists *lists, const uint8_t *narrow, const int8_t *v, size_t stride,
-                            const uint8_t *p, __m256i acc[4][2])
+ESPI_INLINE void weigh_rows(const struct lists *lists, const int8_t *v, size_t stride, const uint8_t *p,
+                            __m256i acc[4][2])
 {
     for (const uint32_t *at = lists->pair_items, *end = at + lists->pairs; at < end; at++) {
         const int8_t *w = v + *at;
-        const uint8_t *x = p + (size_t)*at * CHUNK;
-        const __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(x + 64), load_32(x + 96)};
-        dot_pair_u8(acc[0], x0, x1, w, w + 4);
-        dot_pair_u8(acc[1], x0, x1, w + stride, w + stride + 4);
-        dot_pair_u8(acc[2], x0, x1, w + 2 * stride, w + 2 * stride + 4);
-        dot_pair_u8(acc[3], x0, x1, w + 3 * stride, w + 3 * stride + 4);
+        const uint8_t *from = p + (size_t)*at * CHUNK;
+        const __m256i x[2] = {load_32(from), load_32(from + 32)}, y[2] = {load_32(from + 64), load_32(from + 96)};
+        dot_pair_u8(acc[0], x, y, w, w + 4);
+        dot_pair_u8(acc[1], x, y, w + stride, w + stride + 4);
+        dot_pair_u8(acc[2], x, y, w + 2 * stride, w + 2 * stride + 4);
+        dot_pair_u8(acc[3], x, y, w + 3 * stride, w + 3 * stride + 4);
+    }
+    for (const uint32_t *at = lists->two_items, *end = at + lists->two; at < end; at++) {
+        const int8_t *w = v + *at;
+        const uint8_t *from = p + (size_t)*at * CHUNK;
+        const __m256i x[2] = {load_32(from), load_32(from + 32)}, y[2] = {load_32(from + 64), load_32(from + 96)};
+        dot_two_u8(acc[0], x, y, w, w + 4);
+        dot_two_u8(acc[1], x, y, w + stride, w + stride + 4);
+        dot_two_u8(acc[2], x, y, w + 2 * stride, w + 2 * stride + 4);
+        dot_two_u8(acc[3], x, y, w + 3 * stride, w + 3 * stride + 4);
     }
     for (const uint32_t *at = lists->single_items, *end = at + lists->single; at < end; at++) {
         const int8_t *w = v + *at;
-        const uint8_t *x = p + (size_t)*at * CHUNK;
-        const __m256i x0[2] = {load_32(x), load_32(x + 32)};
-        dot_single_u8(acc[0], x0, w);
-        dot_single_u8(acc[1], x0, w + stride);
-        dot_single_u8(acc[2], x0, w + 2 * stride);
-        dot_single_u8(acc[3], x0, w + 3 * stride);
+        const uint8_t *from = p + (size_t)*at * CHUNK;
+        const __m256i x[2] = {load_32(from), load_32(from + 32)};
+        dot_single_u8(acc[0], x, w);
+        dot_single_u8(acc[1], x, w + stride);
+        dot_single_u8(acc[2], x, w + 2 * stride);
+        dot_single_u8(acc[3], x, w + 3 * stride);
     }
-    for (const uint32_t *at = lists->rest_items, *end = at + lists->rest; at < end; at++) {
+    for (const uint32_t *at = lists->split_items, *end = at + lists->split; at < end; at++) {
         const int8_t *w = v + *at;
-        const uint8_t *x = p + (size_t)*at * CHUNK;
-        const __m256i x0[2] = {load_32(x), load_32(x + 32)};
-        if (narrow[*at / 4]) {
-            dot_single_u8(acc[0], x0, w);
-            dot_single_u8(acc[1], x0, w + stride);
-            dot_single_u8(acc[2], x0, w + 2 * stride);
-            dot_single_u8(acc[3], x0, w + 3 * stride);
-        } else {
-            dot_words_u8(acc[0], x0, w);
-            dot_words_u8(acc[1], x0, w + stride);
-            dot_words_u8(acc[2], x0, w + 2 * stride);
-            dot_words_u8(acc[3], x0, w + 3 * stride);
-        }
+        const uint8_t *from = p + (size_t)*at * CHUNK;
+        const __m256i x[2] = {load_32(from), load_32(from + 32)};
+        __m256i first[2], second[2];
+        split(x, first, second);
+        dot_two_u8(acc[0], first, second, w, w);
+        dot_two_u8(acc[1], first, second, w + stride, w + stride);
+        dot_two_u8(acc[2], first, second, w + 2 * stride, w + 2 * stride);
+        dot_two_u8(acc[3], first, second, w + 3 * stride, w + 3 * stride);
     }
 }
 
@@ -235,8 +240,7 @@ static void weigh_chunk(const struct espi_packed_head *head, const struct work *
 #pragma GCC unroll 4
         for (int r = 0; r < 4; r++)
             acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-        weigh_rows(&work->values, work->narrow + row / 4 * (keys / 4), head->v + row * keys, keys,
-                   (const uint8_t *)work->p, acc);
+        weigh_rows(&work->values, head->v + row * keys, keys, (const uint8_t *)work->p, acc);
         if (work->has_base)
             add_base(work->base, work->value_sums + row, acc);
         finish_4(attention, lanes, row, (const __m256i(*)[2])acc, factor);

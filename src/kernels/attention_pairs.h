@@ -2,17 +2,19 @@
  * Which groups of a product of attention may be added up in 16 bits, and the products themselves. Only for files compiled
  * for AVX2.
  *
- * A word of maddubs holds 2 products. |Σ a b| <= Σ |a| max |b|, and what stands on the right is known for a chunk of 16
- * queries before its products are formed: the queries and, feature by feature, the largest |k|; the probabilities and the
- * largest |v|. Groups of 4 whose words fit are taken alone, two groups whose words together fit as a pair, the others as
- * words. */
+ * A word of maddubs holds 2 products, one of a pair of groups 4. Their sum is at most Σ |a| max |b|, which is known for a chunk
+ * of 16 queries before its products are formed. Scores: a is the query, s8, and b is K with 128 added, as u8, so
+ * Σ |q| max |k| + 128 |Σ q|, with the largest |k| of each feature. Values: a is the probability, b is V: Σ p max |v|, with the
+ * largest |v| of each key. Two groups whose words fit together are taken as a pair, those that only fit alone alone, the others
+ * in two halves, whose words hold one product each. So it depends on the chunk alone, not on the key or the row of V, how
+ * a group is multiplied, and the inner loops of a chunk all branch alike. */
 #ifndef ESPI_KERNELS_ATTENTION_PAIRS_H
 #define ESPI_KERNELS_ATTENTION_PAIRS_H
 
 #include "kernels/attention.h"
-#include "kernels/pack.h"
 #include "kernels/product_ymm.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- products ------------------------------------------------------------------------------------------------------------ */
@@ -64,34 +66,43 @@ ESPI_DOT(s8)
 
 #undef ESPI_DOT
 
-/* The same of one group as words, whatever the bytes are: s holds s8, u u8. */
-ESPI_INLINE __m256i dot_words(__m256i acc, __m256i s, __m256i u)
+/* Two groups, or the halves of one, each alone. */
+ESPI_INLINE void dot_two_u8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const void *w, const void *v)
 {
-    __m256i even = _mm256_madd_epi16(_mm256_srai_epi16(_mm256_slli_epi16(s, 8), 8), _mm256_and_si256(u, low_bytes));
-    __m256i odd = _mm256_madd_epi16(_mm256_srai_epi16(s, 8), _mm256_srli_epi16(u, 8));
-    return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
+    dot_single_u8(acc, x, w);
+    dot_single_u8(acc, y, v);
 }
 
-ESPI_INLINE void dot_words_u8(__m256i acc[2], const __m256i x[2], const void *w)
+ESPI_INLINE void dot_two_s8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const void *w, const void *v)
 {
-    __m256i all = _mm256_broadcastd_epi32(_mm_loadu_si32(w));
-    acc[0] = dot_words(acc[0], all, x[0]);
-    acc[1] = dot_words(acc[1], all, x[1]);
+    dot_single_s8(acc, x, w);
+    dot_single_s8(acc, y, v);
 }
 
-ESPI_INLINE void dot_words_s8(__m256i acc[2], const __m256i x[2], const void *w)
+/* The first and third bytes of each dword, and the others: a word of maddubs then holds one product, which always fits. */
+ESPI_INLINE void split(const __m256i x[2], __m256i first[2], __m256i second[2])
 {
-    __m256i all = _mm256_broadcastd_epi32(_mm_loadu_si32(w));
-    acc[0] = dot_words(acc[0], x[0], all);
-    acc[1] = dot_words(acc[1], x[1], all);
+#pragma GCC unroll 2
+    for (int v = 0; v < 2; v++) {
+        first[v] = _mm256_and_si256(x[v], low_bytes);
+        second[v] = _mm256_andnot_si256(low_bytes, x[v]);
+    }
+}
+
+ESPI_INLINE uint32_t load_dword(const void *from)
+{
+    uint32_t value;
+    memcpy(&value, from, sizeof(value));
+    return value;
 }
 
 /* ---- scratch memory ------------------------------------------------------------------------------------------------------ */
 
-/* Groups by the way they are multiplied, each as its offset in bytes. */
+/* Offsets by the way what stands there is multiplied: two groups as a pair, two neighbours alone, a group alone, a group by
+ * halves. */
 struct lists {
-    size_t pairs, single, rest;
-    uint32_t *pair_items, *single_items, *rest_items;
+    size_t pairs, two, single, split;
+    uint32_t *pair_items, *two_items, *single_items, *split_items;
 };
 
 struct work {
@@ -100,15 +111,14 @@ struct work {
     /* of the head: */
     uint8_t *keys;        // K with 128 added: (keys / 16, size / 4, 16, 4)
     uint32_t *most_keys;  // (size / 4) 4 bytes each: the largest |k| of a feature, 127 for 128
-    uint8_t *narrow;      // (size / 4, keys / 4) not 0: V's pairs of keys fit alone, whatever the probabilities are
     uint8_t *most_values; // (keys) the largest |v| of a key, 127 for 128
     int32_t *value_sums;  // (size) Σ v
     /* of a chunk: */
     __m256i *queries;      // (size / 4, 2) s8 dwords of 4 features
     __m256i *ordered;      // the same in the order of the lists
     __m256i *loads;        // (size / 4, 4) Σ |q| most_keys, Σ q of 2 features of a query
-    struct lists features; // offsets in `queries`, all in pair_items; pairs: two items each; rest: as words
-    struct lists values;   // offsets in a row of V; pairs: of the first of two neighbours; rest: alone where narrow
+    struct lists features; // offsets in `queries`, all in pair_items: two for a pair; no `two`
+    struct lists values;   // offsets in a row of V; pairs: of two neighbours
     __m256i base[2];       // of each query what p is less than its probabilities
     bool has_base;
 };
@@ -124,12 +134,13 @@ ESPI_INLINE struct lists take_lists(uint8_t **memory, size_t items)
 {
     struct lists lists = {0};
     lists.pair_items = take(memory, items * sizeof(uint32_t));
+    lists.two_items = take(memory, items * sizeof(uint32_t));
     lists.single_items = take(memory, items * sizeof(uint32_t));
-    lists.rest_items = take(memory, items * sizeof(uint32_t));
+    lists.split_items = take(memory, items * sizeof(uint32_t));
     return lists;
 }
 
-/* Within espi_attention_scratch: 61 bytes a key, size * (keys * 17 / 16 + 72), and less than 48 a piece. */
+/* Within espi_attention_scratch: 53 bytes a key, size * (keys + 73), and less than 48 for each piece. */
 ESPI_INLINE struct work place_work(const struct espi_packed_head *head, void *memory)
 {
     const size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK, groups = head->size / 4;
@@ -141,12 +152,12 @@ ESPI_INLINE struct work place_work(const struct espi_packed_head *head, void *me
     work.queries = take(&at, groups * 2 * sizeof(__m256i));
     work.ordered = take(&at, groups * 2 * sizeof(__m256i));
     work.loads = take(&at, groups * 4 * sizeof(__m256i));
-    work.narrow = take(&at, groups * keys / 4);
     work.most_keys = take(&at, groups * sizeof(uint32_t));
     work.most_values = take(&at, keys);
     work.value_sums = take(&at, head->size * sizeof(int32_t));
     work.features = take_lists(&at, groups);
     work.values = take_lists(&at, keys / 4 + 1);
+    assert((size_t)(at - (uint8_t *)memory) <= espi_attention_scratch(head->count, head->size));
     return work;
 }
 
@@ -176,35 +187,22 @@ static void find_keys(const struct espi_packed_head *head, struct work *work)
     }
 }
 
-/* 16 keys of 4 rows: 4 groups. Returns of each, in a dword, whether a pair of keys may saturate. */
-ESPI_INLINE __m128i look_at_values(const int8_t *v, size_t stride, __m128i sums[4], __m128i *most)
-{
-    __m128i beyond = _mm_setzero_si128();
-#pragma GCC unroll 4
-    for (size_t r = 0; r < 4; r++) {
-        __m128i bytes = load_16((const uint8_t *)v + r * stride);
-        __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), bytes);
-        *most = _mm_max_epu8(*most, _mm_abs_epi8(bytes));
-        beyond = _mm_or_si128(beyond, _mm_cmpgt_epi16(_mm_abs_epi16(pairs), _mm_set1_epi16(ESPI_PAIR_LIMIT)));
-        sums[r] = _mm_add_epi32(sums[r], _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
-    }
-    return beyond;
-}
-
 static void find_values(const struct espi_packed_head *head, struct work *work)
 {
     const size_t keys = (head->count + ESPI_KEY_BLOCK - 1) / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK;
-    uint8_t *narrow = work->narrow;
+    const __m128i clip = _mm_set1_epi8(INT8_MAX), zero = _mm_setzero_si128();
     memset(work->most_values, 0, keys);
     for (size_t row = 0; row < head->size; row += 4) {
-        __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
-        for (size_t key = 0; key < keys; key += 16, narrow += 4) {
+        __m128i sums[4] = {zero, zero, zero, zero};
+        for (size_t key = 0; key < keys; key += 16) {
             __m128i most = load_16(work->most_values + key);
-            __m128i beyond = look_at_values(head->v + row * keys + key, keys, sums, &most);
-            __m128i fits = _mm_cmpeq_epi32(beyond, _mm_setzero_si128());
-            fits = _mm_packs_epi16(_mm_packs_epi32(fits, fits), fits);
-            _mm_storeu_si32(narrow, fits);
-            most = _mm_min_epu8(most, _mm_set1_epi8(INT8_MAX));
+#pragma GCC unroll 4
+            for (size_t r = 0; r < 4; r++) {
+                __m128i v = load_16((const uint8_t *)head->v + (row + r) * keys + key);
+                __m128i pairs = _mm_maddubs_epi16(_mm_set1_epi8(1), v);
+                most = _mm_max_epu8(most, _mm_min_epu8(_mm_abs_epi8(v), clip));
+                sums[r] = _mm_add_epi32(sums[r], _mm_madd_epi16(pairs, _mm_set1_epi16(1)));
+            }
             _mm_storeu_si128((__m128i *)(void *)(work->most_values + key), most);
         }
         __m128i low = _mm_hadd_epi32(sums[0], sums[1]), high = _mm_hadd_epi32(sums[2], sums[3]);
@@ -265,7 +263,7 @@ static void order_queries(struct work *work, size_t groups)
     struct lists *lists = &work->features;
     uint32_t *items = lists->pair_items;
     memcpy(items + lists->pairs * 2, lists->single_items, lists->single * sizeof(*items));
-    memcpy(items + lists->pairs * 2 + lists->single, lists->rest_items, lists->rest * sizeof(*items));
+    memcpy(items + lists->pairs * 2 + lists->single, lists->split_items, lists->split * sizeof(*items));
     for (size_t i = 0; i < groups; i++) {
         work->ordered[i * 2] = work->queries[items[i] / 32];
         work->ordered[i * 2 + 1] = work->queries[items[i] / 32 + 1];
@@ -279,7 +277,7 @@ static void take_queries(const struct espi_packed_head *head, struct work *work,
     const __m256i flip = _mm256_set1_epi8(INT8_MIN);
     __m256i sums[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     struct lists *lists = &work->features;
-    lists->pairs = lists->single = lists->rest = 0;
+    lists->pairs = lists->single = lists->split = 0;
     for (size_t group = 0; group < head->size / 4; group++, q += stride) {
         const __m256i most = _mm256_set1_epi32((int)work->most_keys[group]);
         __m256i *load = work->loads + group * 4, *out = work->queries + group * 2;
@@ -295,7 +293,7 @@ static void take_queries(const struct espi_packed_head *head, struct work *work,
         if (_mm256_testz_si256(wide, wide))
             pair_group(work, lists, group);
         else
-            lists->rest_items[lists->rest++] = (uint32_t)group * 64;
+            lists->split_items[lists->split++] = (uint32_t)group * 64;
     }
     order_queries(work, head->size / 4);
 #pragma GCC unroll 2

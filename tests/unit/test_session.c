@@ -399,7 +399,7 @@ static size_t formula(const struct fixture *f, bool fixed, size_t capacity, size
     size_t head = up(up(longest) * size + 2 * keys * size + 4 * keys);
     size_t batch = up(tokens * h * 4) + up(tokens * 3 * h * value) + up(tokens * h * value);
     size_t thread = 64 * h + 64 * i + (table ? 0 : 256 * i) + 64 * dense + 3 * 256 +
-                    (fixed ? 0 : 2 * 256 + up(size * 4)) + head + up(keys * 64 * 3 + (keys + keys / 16 + 80) * size) +
+                    (fixed ? 0 : 2 * 256 + up(size * 4)) + head + up(keys * 64 * 3 + (keys + 80) * size) +
                     2 * up(h * 64);
     return batch + threads * thread;
 }
