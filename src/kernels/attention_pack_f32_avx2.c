@@ -27,8 +27,10 @@ static float find_step(const struct source *source, const struct espi_span *span
             find_magnitude(part.real[i], magnitude[i]);
         for (size_t row = 0; row < head->size; row++) {
             const float *values = find_row(source, &part, row, sizeof(float), buffer);
-            for (size_t lane = 0; lane < part.lanes; lane += CHUNK)
-                take_larger(largest, values + lane, magnitude[lane / CHUNK]);
+#pragma GCC unroll 4
+            for (size_t lane = 0; lane < BLOCK; lane += CHUNK)
+                if (lane < part.lanes)
+                    take_larger(largest, values + lane, magnitude[lane / CHUNK]);
         }
     }
     float lanes[8], step = 0;
