@@ -27,53 +27,66 @@ typedef int32_t dword[1];
 static const __m256i one_words = {0x0001000100010001, 0x0001000100010001, 0x0001000100010001, 0x0001000100010001};
 static const __m256i low_bytes = {0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff, 0x00ff00ff00ff00ff};
 
-#define ESPI_MADDUBS_u8(lanes, all, out) "vpmaddubsw %[" all "], %[" lanes "], %[" out "]\n\t"
-#define ESPI_MADDUBS_s8(lanes, all, out) "vpmaddubsw %[" lanes "], %[" all "], %[" out "]\n\t"
-#define ESPI_ALL(w)                      "m"(*(const dword *)(const void *)(w))
+#define ESPI_ALL(w) "m"(*(const dword *)(const void *)(w))
 
-/* acc += a row of two groups times 16 queries; acc += a row of one group. */
-#define ESPI_DOT(kind)                                                                                                 \
-    ESPI_INLINE void dot_pair_##kind(__m256i acc[2], const __m256i x[2], const __m256i y[2], const void *w,            \
-                                     const void *v)                                                                    \
-    {                                                                                                                  \
-        __m256i t0, t1, u0, u1;                                                                                        \
-        __asm__("vpbroadcastd %[w], %[t1]\n\tvpbroadcastd %[v], %[u1]\n\t" ESPI_MADDUBS_##kind("x0", "t1", "t0")       \
-                    ESPI_MADDUBS_##kind("x1", "t1", "t1") ESPI_MADDUBS_##kind("y0", "u1", "u0")                        \
-                        ESPI_MADDUBS_##kind("y1", "u1", "u1") "vpaddw %[u0], %[t0], %[t0]\n\t"                         \
-                                                              "vpaddw %[u1], %[t1], %[t1]\n\t"                         \
-                                                              "vpmaddwd %[ones], %[t0], %[t0]\n\t"                     \
-                                                              "vpmaddwd %[ones], %[t1], %[t1]\n\t"                     \
-                                                              "vpaddd %[t0], %[a0], %[a0]\n\t"                         \
-                                                              "vpaddd %[t1], %[a1], %[a1]"                             \
-                : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1), [u0] "=&x"(u0), [u1] "=&x"(u1) \
-                : [x0] "x"(x[0]), [x1] "x"(x[1]), [y0] "x"(y[0]), [y1] "x"(y[1]), [ones] "m"(one_words),               \
-                  [w] ESPI_ALL(w), [v] ESPI_ALL(v));                                                                   \
-    }                                                                                                                  \
-    ESPI_INLINE void dot_single_##kind(__m256i acc[2], const __m256i x[2], const void *w)                              \
-    {                                                                                                                  \
-        __m256i t0, t1;                                                                                                \
-        __asm__("vpbroadcastd %[w], %[t1]\n\t" ESPI_MADDUBS_##kind("x0", "t1", "t0")                                   \
-                    ESPI_MADDUBS_##kind("x1", "t1", "t1") "vpmaddwd %[ones], %[t0], %[t0]\n\t"                         \
-                                                          "vpmaddwd %[ones], %[t1], %[t1]\n\t"                         \
-                                                          "vpaddd %[t0], %[a0], %[a0]\n\t"                             \
-                                                          "vpaddd %[t1], %[a1], %[a1]"                                 \
-                : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1)                                 \
-                : [x0] "x"(x[0]), [x1] "x"(x[1]), [ones] "m"(one_words), [w] ESPI_ALL(w));                             \
-    }
+/* acc += a row of two groups times 16 queries. */
+ESPI_INLINE void dot_pair_u8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, const int8_t *v)
+{
+    __m256i t0, t1, u0, u1;
+    __asm__("vpbroadcastd %[w], %[t1]\n\tvpbroadcastd %[v], %[u1]\n\t"
+            "vpmaddubsw %[t1], %[x0], %[t0]\n\tvpmaddubsw %[t1], %[x1], %[t1]\n\t"
+            "vpmaddubsw %[u1], %[y0], %[u0]\n\tvpmaddubsw %[u1], %[y1], %[u1]\n\t"
+            "vpaddw %[u0], %[t0], %[t0]\n\tvpaddw %[u1], %[t1], %[t1]\n\t"
+            "vpmaddwd %[ones], %[t0], %[t0]\n\tvpmaddwd %[ones], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
+            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1), [u0] "=&x"(u0), [u1] "=&x"(u1)
+            : [x0] "x"(x[0]), [x1] "x"(x[1]), [y0] "x"(y[0]), [y1] "x"(y[1]), [ones] "m"(one_words), [w] ESPI_ALL(w),
+              [v] ESPI_ALL(v));
+}
 
-ESPI_DOT(u8)
-ESPI_DOT(s8)
+ESPI_INLINE void dot_pair_s8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const uint8_t *w, const uint8_t *v)
+{
+    __m256i t0, t1, u0, u1;
+    __asm__("vpbroadcastd %[w], %[t1]\n\tvpbroadcastd %[v], %[u1]\n\t"
+            "vpmaddubsw %[x0], %[t1], %[t0]\n\tvpmaddubsw %[x1], %[t1], %[t1]\n\t"
+            "vpmaddubsw %[y0], %[u1], %[u0]\n\tvpmaddubsw %[y1], %[u1], %[u1]\n\t"
+            "vpaddw %[u0], %[t0], %[t0]\n\tvpaddw %[u1], %[t1], %[t1]\n\t"
+            "vpmaddwd %[ones], %[t0], %[t0]\n\tvpmaddwd %[ones], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
+            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1), [u0] "=&x"(u0), [u1] "=&x"(u1)
+            : [x0] "x"(x[0]), [x1] "x"(x[1]), [y0] "x"(y[0]), [y1] "x"(y[1]), [ones] "m"(one_words), [w] ESPI_ALL(w),
+              [v] ESPI_ALL(v));
+}
 
-#undef ESPI_DOT
+/* The same of one group. */
+ESPI_INLINE void dot_single_u8(__m256i acc[2], const __m256i x[2], const int8_t *w)
+{
+    __m256i t0, t1;
+    __asm__("vpbroadcastd %[w], %[t1]\n\tvpmaddubsw %[t1], %[x0], %[t0]\n\tvpmaddubsw %[t1], %[x1], %[t1]\n\t"
+            "vpmaddwd %[ones], %[t0], %[t0]\n\tvpmaddwd %[ones], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
+            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1)
+            : [x0] "x"(x[0]), [x1] "x"(x[1]), [ones] "m"(one_words), [w] ESPI_ALL(w));
+}
+
+ESPI_INLINE void dot_single_s8(__m256i acc[2], const __m256i x[2], const uint8_t *w)
+{
+    __m256i t0, t1;
+    __asm__("vpbroadcastd %[w], %[t1]\n\tvpmaddubsw %[x0], %[t1], %[t0]\n\tvpmaddubsw %[x1], %[t1], %[t1]\n\t"
+            "vpmaddwd %[ones], %[t0], %[t0]\n\tvpmaddwd %[ones], %[t1], %[t1]\n\t"
+            "vpaddd %[t0], %[a0], %[a0]\n\tvpaddd %[t1], %[a1], %[a1]"
+            : [a0] "+x"(acc[0]), [a1] "+x"(acc[1]), [t0] "=&x"(t0), [t1] "=&x"(t1)
+            : [x0] "x"(x[0]), [x1] "x"(x[1]), [ones] "m"(one_words), [w] ESPI_ALL(w));
+}
 
 /* Two groups, or the halves of one, each alone. */
-ESPI_INLINE void dot_two_u8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const void *w, const void *v)
+ESPI_INLINE void dot_two_u8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, const int8_t *v)
 {
     dot_single_u8(acc, x, w);
     dot_single_u8(acc, y, v);
 }
 
-ESPI_INLINE void dot_two_s8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const void *w, const void *v)
+ESPI_INLINE void dot_two_s8(__m256i acc[2], const __m256i x[2], const __m256i y[2], const uint8_t *w, const uint8_t *v)
 {
     dot_single_s8(acc, x, w);
     dot_single_s8(acc, y, v);
