@@ -46,7 +46,7 @@ RECIPE_ROWS = [
     ("options that exclude each other", {"stages": [{"name": "a", "sparsity": 0.5, "keep-mask": True}]},
      'stage "a": --keep-mask and --sparsity exclude each other'),
     ("two things to start from", {"stages": [{"name": "a"}, {"name": "b", "init": "bert-tiny", "model": "x"}]},
-     'stage "b": expected one of CKPT, --init and --init-from'),
+     'stage "b": expected one of CKPT, --init and --init-from to start from, found more than one'),
 ]
 
 # what, options over those of a good run, exit code, message; {d} is the scratch directory

@@ -308,7 +308,10 @@ static int required(esp_context *ctx, bool there, const char *what)
 static int check_model(esp_context *ctx, const struct espi_train_options *o)
 {
     int starts = (o->model != NULL) + (o->init != NULL) + (o->init_from != NULL);
-    int status = required(ctx, starts == 1, "expected one of CKPT, --init and --init-from: what to start from");
+    int status = required(ctx, starts > 0, "expected one of CKPT, --init and --init-from: what to start from");
+    if (!status)
+        status = required(ctx, starts == 1,
+                          "expected one of CKPT, --init and --init-from to start from, found more than one");
     if (!status)
         status = required(ctx, !o->init == !o->tokenizer, "--init and --tokenizer go together");
     if (!status)
