@@ -99,14 +99,15 @@ ESPI_INLINE __m256i find_base(const struct espi_attention *attention, __m256i to
 
 /* Probabilities less their base; sums: of the probabilities. */
 ESPI_INLINE void softmax(size_t count, const struct espi_attention *attention, struct work *work,
-                         const struct extremes_16 *scores, __m256i sums[2])
+                         const struct extremes_16 *scores, const __m256i valid[2], __m256i sums[2])
 {
     const __m256i top = find_top(attention, scores->largest), zero = _mm256_setzero_si256();
     const __m256i base = find_base(attention, top, scores->smallest);
     softmax_chunk(count, attention, top, base, work->scores, sums, work->p);
-    work->has_base = !_mm256_testz_si256(base, base);
-    work->base[0] = _mm256_srli_epi32(_mm256_unpacklo_epi16(base, zero), 8);
-    work->base[1] = _mm256_srli_epi32(_mm256_unpackhi_epi16(base, zero), 8);
+    work->base[0] = _mm256_and_si256(_mm256_srli_epi32(_mm256_unpacklo_epi16(base, zero), 8), valid[0]);
+    work->base[1] = _mm256_and_si256(_mm256_srli_epi32(_mm256_unpackhi_epi16(base, zero), 8), valid[1]);
+    __m256i any = _mm256_or_si256(work->base[0], work->base[1]);
+    work->has_base = !_mm256_testz_si256(any, any);
 #pragma GCC unroll 2
     for (int v = 0; v < 2; v++)
         sums[v] = _mm256_add_epi32(sums[v], _mm256_mullo_epi32(work->base[v], _mm256_set1_epi32((int)count)));
@@ -260,7 +261,7 @@ void espi_attention_avx2(const struct espi_packed_head *head, size_t first_block
             find_valid(head->count - first - lane, valid);
             take_queries(head, &work, head->q + first * head->size + lane * 4, width * 4, valid, begin);
             struct extremes_16 scores = score_chunk(head, &work, attention->shift, begin);
-            softmax(head->count, attention, &work, &scores, sums);
+            softmax(head->count, attention, &work, &scores, valid, sums);
             list_values(head->count, &work, valid);
             __m256 factor[2];
             invert_sums(sums, factor);
