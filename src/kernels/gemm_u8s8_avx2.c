@@ -141,7 +141,7 @@ ESPI_INLINE void dot_row(__m256i acc[2], const __m256i x[2], const __m256i y[2],
         dot_words(acc, x, w);
         dot_words(acc, y, v);
     } else {
-        dot_pair(acc, x, y, w, v);
+        dot_pair_u8(acc, x, y, w, v);
     }
 }
 
@@ -220,9 +220,12 @@ static void block(const struct espi_quads *weights, const uint8_t *x, size_t wid
         for (size_t quad = first; quad < end; quad++) {
             struct segment segment = segment_of(weights, quad, group);
             __m256i(*sum)[2] = sums[quad - first];
-            begin_sums(sum, group == 0, epilogue, quad, sum);
+            if (group == 0)
+                begin_sums(epilogue, quad, sum);
             add_segment(sum, &segment, chunk);
-            end_sums(sum, group + count == groups, epilogue, quad, weights->rows, width, token, 0, sum);
+            if (group + count == groups)
+                for (size_t r = 0, row = quad * 4; r < 4 && row < weights->rows; r++, row++)
+                    finish_row(epilogue, row, row * width + token, token, sum[r], 0);
         }
     }
 }

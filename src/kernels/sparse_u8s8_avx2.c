@@ -100,17 +100,17 @@ ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, c
     const int8_t *w = segment->weights;
     for (size_t i = 0; i < segment->pairs; i++, w += 2 * GROUP, x += 2 * stride) {
         __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(x + stride), load_32(x + stride + 32)};
-        dot_pair(acc[0], x0, x1, w, w + GROUP);
-        dot_pair(acc[1], x0, x1, w + 4, w + GROUP + 4);
-        dot_pair(acc[2], x0, x1, w + 8, w + GROUP + 8);
-        dot_pair(acc[3], x0, x1, w + 12, w + GROUP + 12);
+        dot_pair_u8(acc[0], x0, x1, w, w + GROUP);
+        dot_pair_u8(acc[1], x0, x1, w + 4, w + GROUP + 4);
+        dot_pair_u8(acc[2], x0, x1, w + 8, w + GROUP + 8);
+        dot_pair_u8(acc[3], x0, x1, w + 12, w + GROUP + 12);
     }
     for (size_t i = 0; i < segment->narrow; i++, w += GROUP, x += stride) {
         __m256i dwords[2] = {load_32(x), load_32(x + 32)};
-        dot_narrow_row(acc[0], dwords, w);
-        dot_narrow_row(acc[1], dwords, w + 4);
-        dot_narrow_row(acc[2], dwords, w + 8);
-        dot_narrow_row(acc[3], dwords, w + 12);
+        dot_single_u8(acc[0], dwords, w);
+        dot_single_u8(acc[1], dwords, w + 4);
+        dot_single_u8(acc[2], dwords, w + 8);
+        dot_single_u8(acc[3], dwords, w + 12);
     }
     for (size_t i = segment->pairs * 2 + segment->narrow; i < segment->groups; i++, w += GROUP, x += stride) {
         __m256i dwords[2] = {load_32(x), load_32(x + 32)};
@@ -153,7 +153,7 @@ ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, _Atomic 
     const size_t first = weights->starts[quad], groups = weights->starts[quad + 1] - first;
     const size_t part = espi_sparse_segment(groups);
     for (size_t chunk = 0; chunk < width / CHUNK; chunk++)
-        begin_sums(sums[chunk], true, epilogue, quad, sums[chunk]);
+        begin_sums(epilogue, quad, sums[chunk]);
     for (size_t group = 0; group < groups; group += part) {
         struct segment segment = {.weights = weights->weights + (first + group) * GROUP,
                                   .indices = weights->indices + (first + group) * 4,
