@@ -19,7 +19,8 @@ struct espi_progress {
     bool terminal, begun;  // private
 };
 
-/* Shows rate and remaining time, both by what has been done since the first update, with `note` (may be NULL; for example "loss 1.23") behind them. Cheap to call often. */
+/* Shows rate and remaining time, both by what has been done since the first update, with `note` (may be NULL; for example
+ * "loss 1.23") behind them. Cheap to call often. */
 void espi_progress_update(struct espi_progress *progress, size_t done, const char *note);
 /* Draws the final state and ends the line. */
 void espi_progress_end(struct espi_progress *progress, const char *note);

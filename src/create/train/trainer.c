@@ -508,10 +508,8 @@ static int take_step(esp_context *ctx, struct espi_trainer *t, struct espi_progr
 static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_report *report)
 {
     struct pace pace = {.began = espi_clock()};
-    struct espi_progress progress = {.stream = t->progress,
-                                     .label = "train",
-                                     .unit = "steps",
-                                     .total = (size_t)t->schedule.steps};
+    struct espi_progress progress = {
+        .stream = t->progress, .label = "train", .unit = "steps", .total = (size_t)t->schedule.steps};
     int status = ESP_OK;
     espi_progress_update(&progress, (size_t)t->counters.step, NULL);
     for (;;) {
