@@ -157,28 +157,35 @@ static void list_values(size_t count, struct work *work, const __m256i valid[2])
         list_step(work, key, valid);
 }
 
+/* A row of V times two neighbouring groups of keys, added up in 16 bits or each alone. */
+ESPI_INLINE void dot_neighbours(__m256i acc[2], const __m256i x[2], const __m256i y[2], const int8_t *w, bool together)
+{
+    if (together)
+        dot_pair_u8(acc, x, y, w, w + 4);
+    else
+        dot_two_u8(acc, x, y, w, w + 4);
+}
+
+ESPI_INLINE void weigh_neighbours(const uint32_t *items, size_t count, bool together, const int8_t *v, size_t stride,
+                                  const uint8_t *p, __m256i acc[4][2])
+{
+    for (const uint32_t *at = items, *end = at + count; at < end; at++) {
+        const int8_t *w = v + *at;
+        const uint8_t *from = p + (size_t)*at * CHUNK;
+        const __m256i x[2] = {load_32(from), load_32(from + 32)}, y[2] = {load_32(from + 64), load_32(from + 96)};
+        dot_neighbours(acc[0], x, y, w, together);
+        dot_neighbours(acc[1], x, y, w + stride, together);
+        dot_neighbours(acc[2], x, y, w + 2 * stride, together);
+        dot_neighbours(acc[3], x, y, w + 3 * stride, together);
+    }
+}
+
 /* 4 rows of V, `stride` apart. */
 ESPI_INLINE void weigh_rows(const struct lists *lists, const int8_t *v, size_t stride, const uint8_t *p,
                             __m256i acc[4][2])
 {
-    for (const uint32_t *at = lists->pair_items, *end = at + lists->pairs; at < end; at++) {
-        const int8_t *w = v + *at;
-        const uint8_t *from = p + (size_t)*at * CHUNK;
-        const __m256i x[2] = {load_32(from), load_32(from + 32)}, y[2] = {load_32(from + 64), load_32(from + 96)};
-        dot_pair_u8(acc[0], x, y, w, w + 4);
-        dot_pair_u8(acc[1], x, y, w + stride, w + stride + 4);
-        dot_pair_u8(acc[2], x, y, w + 2 * stride, w + 2 * stride + 4);
-        dot_pair_u8(acc[3], x, y, w + 3 * stride, w + 3 * stride + 4);
-    }
-    for (const uint32_t *at = lists->two_items, *end = at + lists->two; at < end; at++) {
-        const int8_t *w = v + *at;
-        const uint8_t *from = p + (size_t)*at * CHUNK;
-        const __m256i x[2] = {load_32(from), load_32(from + 32)}, y[2] = {load_32(from + 64), load_32(from + 96)};
-        dot_two_u8(acc[0], x, y, w, w + 4);
-        dot_two_u8(acc[1], x, y, w + stride, w + stride + 4);
-        dot_two_u8(acc[2], x, y, w + 2 * stride, w + 2 * stride + 4);
-        dot_two_u8(acc[3], x, y, w + 3 * stride, w + 3 * stride + 4);
-    }
+    weigh_neighbours(lists->pair_items, lists->pairs, true, v, stride, p, acc);
+    weigh_neighbours(lists->two_items, lists->two, false, v, stride, p, acc);
     for (const uint32_t *at = lists->single_items, *end = at + lists->single; at < end; at++) {
         const int8_t *w = v + *at;
         const uint8_t *from = p + (size_t)*at * CHUNK;
