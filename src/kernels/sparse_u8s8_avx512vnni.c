@@ -29,7 +29,8 @@ ESPI_INLINE __m512i byte_order(int base, int step)
 /* sums[row][vector] of a quad in lanes order. Sums are zmm0-15. Pipelined by hand: while the dot products of a group run
  * (columns in zmm24-27, weights in zmm28-31), the next group's columns are loaded (zmm16-19) and unpacked (zmm20-23,
  * then zmm24-27 as these fall free). Where shuffles share a port with the dot products this spreads them evenly: 5 %
- * faster than what a compiler makes of the same work. */
+ * faster than what a compiler makes of the same work. Weights and indices are fetched ahead, across the borders of
+ * quads and pages (32 tokens: a model is 1.05 to 1.1 times as fast on Zen 4). */
 static void sum_quad_64(const int8_t *w, const uint16_t *indices, size_t groups, const uint8_t *x, const int32_t *start,
                         __m512i sums[4][4])
 {
@@ -44,6 +45,8 @@ static void sum_quad_64(const int8_t *w, const uint16_t *indices, size_t groups,
         "jmp 2f\n\t"
         ".p2align 5\n"
         "1:\n\t"
+        "prefetcht0 1024(%[w])\n\t"
+        "prefetcht0 512(%[indices])\n\t"
         WEIGHT(0, 28) WEIGHT(1, 29) WEIGHT(2, 30) WEIGHT(3, 31)
         LOAD(0, 16) LOAD(1, 17) LOAD(2, 18) LOAD(3, 19)
         UNPACK(lbw, 16, 17, 20) DOTS_LOW(24, 0, 4)
@@ -136,6 +139,8 @@ ESPI_INLINE void compute_quads(const struct espi_quads *weights, const uint8_t *
         const int8_t *w_end = weights->weights + (size_t)weights->starts[quad + 1] * 16;
         const uint16_t *indices = weights->indices + (size_t)weights->starts[quad] * 4;
         for (; w != w_end; w += 16, indices += 4) {
+            _mm_prefetch((const char *)w + 1024, _MM_HINT_T0);
+            _mm_prefetch((const char *)indices + 512, _MM_HINT_T0);
             __m512i group[4];
             if (vectors == 2)
                 load_group_32(x, indices, order, group);
