@@ -80,6 +80,7 @@ struct espi_epilogue {
     const struct espi_activation_table *activation; // U8_TABLE only
     const struct espi_activation_curve *curve;      // F32_CURVE only
     void *out; // (rows, width) u8 or float: the whole panel, whatever quads are computed
+    bool far;  // F32_ADD: other panels were worked on since, so it pays to fetch rows ahead; changes no result
 };
 
 /* ---- the ops --------------------------------------------------------------------------------------------------------- */

@@ -201,7 +201,7 @@ static void add_context(struct maker *maker, size_t number)
         add_quantize(maker, number, linear->columns, context, ESPI_BUFFER_BYTES, ESPI_POINT_CONTEXT);
         context = ESPI_BUFFER_BYTES;
     }
-    add_linear(maker, number, linear, context, ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32_ADD);
+    add_linear(maker, number, linear, context, ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32_ADD)->epilogue.far = true;
 }
 
 static void add_layer(struct maker *maker, size_t number)

@@ -275,6 +275,7 @@ static void make_epilogue(struct espi_random *random, struct product *p)
         .curve = espi_activation_curve((enum espi_curve)espi_random_below(random, 3)),
     };
     float factor = 1;
+    p->epilogue.far = p->epilogue.kind == ESPI_EPILOGUE_F32_ADD && espi_random_below(random, 2);
     if (p->epilogue.kind == ESPI_EPILOGUE_U8_TABLE && !extreme) // its values are 2^shift finer
         factor = (float)(1 << p->activation.shift);
     if (p->epilogue.kind == ESPI_EPILOGUE_F32_CURVE && !extreme) // bent between -5 and 5
