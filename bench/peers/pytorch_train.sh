@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fine-tuning steps of espalier and of PyTorch on the same shape, by turns in one run: milliseconds a step, ratio, memory.
+# Fine-tuning steps of espalier (fp32 and, where the CPU has it, bf16) and of PyTorch (fp32) on the same shape, by turns in
+# one run: milliseconds a step, ratio, memory.
 #
 #   bench/peers/pytorch_train.sh BENCH [CONFIG [BATCH [LENGTH [THREADS [ROUNDS [STEPS]]]]]]
 #
@@ -10,7 +11,7 @@
 # --adamw foreach" names one instead. PYTHON picks the interpreter.
 set -eu
 
-[ $# -ge 1 ] || { sed -n '3,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '3,12s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 bench=$1 config=${2:-distilbert-base} batch=${3:-16} length=${4:-128} threads=${5:-2} rounds=${6:-3} steps=${7:-3}
 python=${PYTHON:-/usr/bin/python3} peer=$(dirname "$0")/pytorch_train.py
 for variable in $(env | sed -n 's/^\(\(OPENBLAS\|GOTO\|OMP\)_[A-Z_]*\)=.*/\1/p'); do unset "$variable"; done
@@ -37,17 +38,22 @@ if [ -z "$choice" ]; then
     choice=$(sort -n "$scratch/ways" | head -1 | cut -d' ' -f2-)
 fi
 
+computes=fp32
+if grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then computes="fp32 bf16"; fi
 for round in $(seq "$rounds"); do
-    "$bench" $shape --threads "$threads" --steps "$steps" --matmul 0 | tee -a "$scratch/ours" >&2
-    "$python" "$peer" $shape $choice --steps "$steps" | tee -a "$scratch/theirs" >&2
+    for compute in $computes; do
+        "$bench" $shape --threads "$threads" --steps "$steps" --matmul 0 --compute "$compute" |
+            tee -a "$scratch/$compute" >&2
+    done
+    "$python" "$peer" $shape $choice --steps "$steps" | tee -a "$scratch/pytorch" >&2
 done
-for engine in ours theirs; do
-    for name in median_ms peak_mb; do field $name <"$scratch/$engine" >"$scratch/$engine.$name"; done
-done
-ours=$(middle <"$scratch/ours.median_ms") theirs=$(middle <"$scratch/theirs.median_ms")
-echo "PyTorch: $choice"
-printf '%-18s %9s %9s %12s %12s %7s %12s %12s\n' config 'batch x L' threads 'espalier ms' 'pytorch ms' ratio \
+theirs=$(field median_ms <"$scratch/pytorch" | middle)
+echo "PyTorch (fp32): $choice"
+printf '%-18s %9s %9s %9s %12s %12s %7s %12s %12s\n' config 'batch x L' threads espalier 'espalier ms' 'pytorch ms' ratio \
     'espalier MB' 'pytorch MB'
-printf '%-18s %9s %9s %12s %12s %7s %12s %12s\n' "$config" "$batch x $length" "$threads" "$ours" "$theirs" \
-    "$(awk "BEGIN {printf \"%.2f\", $theirs / $ours}")" "$(most <"$scratch/ours.peak_mb")" \
-    "$(most <"$scratch/theirs.peak_mb")"
+for compute in $computes; do
+    ours=$(field median_ms <"$scratch/$compute" | middle)
+    printf '%-18s %9s %9s %9s %12s %12s %7s %12s %12s\n' "$config" "$batch x $length" "$threads" "$compute" "$ours" \
+        "$theirs" "$(awk "BEGIN {printf \"%.2f\", $theirs / $ours}")" "$(field peak_mb <"$scratch/$compute" | most)" \
+        "$(field peak_mb <"$scratch/pytorch" | most)"
+done
