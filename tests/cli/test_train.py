@@ -11,7 +11,7 @@ import time
 
 import support
 from support import run
-from train_support import TrainCase, examples, log_of, result_of, weights_of
+from train_support import TrainCase, computes, examples, log_of, result_of, weights_of
 
 KILLS = int(os.environ.get("ESPALIER_TEST_KILLS", "6"))
 
@@ -47,13 +47,17 @@ class Killed(TrainCase):
 
     def test_killed_anywhere(self):
         self.student(), self.teacher()
-        cache = ["--teacher-cache", self.path("cache")]
-        seconds = self.timed(*self.mix("whole", *cache))
-        self.forget()
-        self.kill_until_done(self.mix("killed", *cache), self.path("killed"), seconds, 1)
-        self.assertEqual(result_of(self.path("killed")), result_of(self.path("whole")))
-        left = sorted(name for name in os.listdir(self.dir) if "killed" in name)
-        self.assertEqual(left, ["killed"])
+        for compute in computes():
+            with self.subTest(compute):
+                cache = ["--teacher-cache", self.path("cache")]
+                whole, killed = self.path("whole-" + compute), self.path("killed-" + compute)
+                self.forget()
+                seconds = self.timed(*self.mix(whole, *cache, compute=compute))
+                self.forget()
+                self.kill_until_done(self.mix(killed, *cache, compute=compute), killed, seconds, 1)
+                self.assertEqual(result_of(killed), result_of(whole))
+                left = sorted(name for name in os.listdir(self.dir) if name.startswith("killed-" + compute))
+                self.assertEqual(left, ["killed-" + compute])
 
     def test_killed_in_a_recipe(self):
         self.student()
@@ -157,12 +161,14 @@ class Killed(TrainCase):
 class Same(TrainCase):
     def test_threads(self):
         self.student(), self.teacher()
-        results = []
-        for threads in (1, 2, 3):
-            self.ok(*self.mix(f"threads{threads}", "--threads", threads))
-            results.append(result_of(self.path(f"threads{threads}")))
-        self.assertEqual(results[1], results[0])
-        self.assertEqual(results[2], results[0])
+        for compute in computes():
+            with self.subTest(compute):
+                results = []
+                for threads in (1, 2, 3):
+                    self.ok(*self.mix(f"{compute}-{threads}", "--threads", threads, compute=compute))
+                    results.append(result_of(self.path(f"{compute}-{threads}")))
+                self.assertEqual(results[1], results[0])
+                self.assertEqual(results[2], results[0])
 
     def test_cache_of_the_teacher(self):
         self.student(), self.teacher()

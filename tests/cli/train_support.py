@@ -10,9 +10,9 @@ import support
 
 WORDS = re.findall(r"[A-Za-z]+", support.TEXT)
 
-# Everything that has a state of its own, so that a state which is not resumed shows.
-MIX = ["--task", "classify", "--compute", "fp32", "--batch-size", 8, "--learning-rate", 2e-3, "--warmup", 0.1,
-       "--sparsity", 0.5, "--prune-every", 2, "--ema", 0.9, "--qat", "--hidden-weight", 1, "--max-steps", 24,
+# Everything that has a state of its own, so that a state which is not resumed shows; with fp32 also --qat, which needs it.
+MIX = ["--task", "classify", "--batch-size", 8, "--learning-rate", 2e-3, "--warmup", 0.1,
+       "--sparsity", 0.5, "--prune-every", 2, "--ema", 0.9, "--hidden-weight", 1, "--max-steps", 24,
        "--eval-every", 5, "--save-every", 3, "--log-every", 1]
 
 
@@ -25,6 +25,12 @@ def examples(count, seed, labels=("a", "b")):
             words[rng.randrange(len(words))] = "Paris"
         rows.append(" ".join(words) + "\t" + (labels[1] if "Paris" in words else labels[0]))
     return "\n".join(rows) + "\n"
+
+
+def computes():
+    """The ways of computing products that this CPU has."""
+    with open("/proc/cpuinfo", encoding="utf-8") as stream:
+        return ["fp32", "bf16"] if re.search("avx512_bf16|amx_bf16", stream.read()) else ["fp32"]
 
 
 def weights_of(directory):
@@ -67,7 +73,8 @@ class TrainCase(support.Scratch):
     def teacher(self):
         return self.model("teacher", head="sequence", labels="a,b", hidden_size=32, num_hidden_layers=3)
 
-    def mix(self, output, *more):
+    def mix(self, output, *more, compute="fp32"):
         """Arguments of a run with everything in it."""
+        how = ["--compute", compute, *(["--qat"] if compute == "fp32" else [])]
         return ["train", self.path("student"), "--train", self.train, "--dev", self.dev, "--teacher",
-                self.path("teacher"), *MIX, *more, "-q", "-o", self.path(output)]
+                self.path("teacher"), *MIX, *how, *more, "-q", "-o", self.path(output)]
