@@ -176,6 +176,8 @@ class Same(TrainCase):
         for name in ("first", "second"):  # filled, then read
             self.ok(*self.mix(name, "--teacher-cache", self.path("cache")))
             self.assertEqual(result_of(self.path(name)), result_of(self.path("without")))
+        for name, more in ("fast", []), ("int8", ["--qat"]):  # stages of a recipe: fp32 is the student's way with --qat
+            self.ok(*self.mix(name, *more, "--teacher-cache", self.path("shared"), compute="auto"))
 
     def test_seed(self):
         self.student(), self.teacher()

@@ -119,7 +119,7 @@ static void *operand(struct espi_matmuls *matmuls, size_t rows, size_t columns, 
 {
     void *out = espi_calloc_aligned(NULL, espi_matmul_room(rows) * columns, sizeof(float));
     assert_non_null(out);
-    memset(out, 0xa5, espi_matmul_room(rows) * columns * espi_operand_size(espi_matmuls_compute(matmuls)));
+    memset(out, 0xa5, espi_matmul_room(rows) * columns * espi_operand_size(matmuls->compute));
     test_ok(ctx, espi_operand_from_float(ctx, matmuls, rows, columns, x, out));
     return out;
 }
@@ -143,7 +143,7 @@ static void run_layer(struct espi_matmuls *matmuls, struct layer *l, bool with_b
 
 static void check_layer(struct espi_matmuls *matmuls, size_t rows, size_t inputs, size_t outputs)
 {
-    struct layer l = make_layer(espi_matmuls_compute(matmuls), rows, inputs, outputs);
+    struct layer l = make_layer(matmuls->compute, rows, inputs, outputs);
     run_layer(matmuls, &l, true);
     assert_near(rows * outputs, l.y, l.y_want, inputs, "y");
     assert_near(rows * inputs, l.dx, l.dx_want, outputs, "dx");

@@ -98,11 +98,6 @@ void espi_matmuls_free(struct espi_matmuls *matmuls)
     free(matmuls);
 }
 
-enum espi_compute espi_matmuls_compute(const struct espi_matmuls *matmuls)
-{
-    return matmuls->compute;
-}
-
 struct espi_team *espi_matmuls_team(const struct espi_matmuls *matmuls)
 {
     return matmuls->products->team;

@@ -29,7 +29,6 @@ struct espi_matmuls;
 int espi_matmuls_new(esp_context *ctx, enum espi_compute compute, struct espi_team *team,
                      struct espi_matmuls **out) ESPI_NODISCARD;
 void espi_matmuls_free(struct espi_matmuls *matmuls);
-enum espi_compute espi_matmuls_compute(const struct espi_matmuls *matmuls);
 struct espi_team *espi_matmuls_team(const struct espi_matmuls *matmuls);
 
 /* A loop shared by the team, with oneDNN limited to one thread in each call. The first status that is not 0 becomes the

@@ -279,11 +279,6 @@ int espi_network_engine(esp_context *ctx, struct espi_network *network, struct e
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
 
-struct espi_matmuls *espi_network_matmuls(struct espi_network *network)
-{
-    return network->matmuls;
-}
-
 void espi_network_free(struct espi_network *network)
 {
     if (!network)

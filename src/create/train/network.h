@@ -19,7 +19,6 @@ struct espi_network;
 int espi_network_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
                      enum espi_compute compute, struct espi_team *team, struct espi_network **out) ESPI_NODISCARD;
 void espi_network_free(struct espi_network *network);
-struct espi_matmuls *espi_network_matmuls(struct espi_network *network);
 
 /* What stands between the stored weights and those of the products (a mask, fake quantization). Called for the
  * encoder's linear weights (query, key, value, attention output, ffn in and out), from one thread at a time. Returns

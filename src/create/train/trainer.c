@@ -47,12 +47,19 @@ int espi_trainer_open_feed(esp_context *ctx, struct espi_trainer *t)
     return ESP_OK;
 }
 
+/* How a teacher computes, and a student unless it is trained for int8, which takes fp32: stages of both kinds share a
+ * cache of the teacher. */
+static enum espi_compute compute_of(const struct espi_train_options *o)
+{
+    bool fast = o->compute == 2 || (o->compute == 0 && espi_matmul_has_bf16());
+    return fast ? ESPI_COMPUTE_BF16 : ESPI_COMPUTE_F32;
+}
+
 int espi_trainer_open_network(esp_context *ctx, struct espi_trainer *t)
 {
-    bool fast = t->options->compute == 2 || (t->options->compute == 0 && !t->options->qat && espi_matmul_has_bf16());
+    enum espi_compute compute = t->options->qat ? ESPI_COMPUTE_F32 : compute_of(t->options);
     struct espi_checkpoint *checkpoint = &t->model.checkpoint;
-    int status = espi_network_new(ctx, &checkpoint->config, &checkpoint->params,
-                                  fast ? ESPI_COMPUTE_BF16 : ESPI_COMPUTE_F32, t->team, &t->network);
+    int status = espi_network_new(ctx, &checkpoint->config, &checkpoint->params, compute, t->team, &t->network);
     if (!status)
         status = espi_network_engine(ctx, t->network, &t->engine);
     t->gradients = status ? NULL : espi_calloc_aligned(ctx, checkpoint->params.elements, sizeof *t->gradients);
@@ -122,7 +129,7 @@ static int open_teacher(esp_context *ctx, struct espi_trainer *t)
                                        .layer_map = o->layer_map ? map : NULL,
                                        .layer_count = count / 2,
                                        .cache = o->teacher_cache,
-                                       .compute = espi_matmuls_compute(espi_network_matmuls(t->network)),
+                                       .compute = compute_of(o),
                                        .seed = o->seed,
                                        .progress = t->progress};
     if (!status)
