@@ -53,8 +53,8 @@ ESPI_INLINE void dense_block(const struct dense *dense, size_t row, int phase, i
         for (int v = 0; v < vectors; v++)
             acc[r][v] = dot == DOT_U8S8 ? start_sum(&dense->epilogue->start[row + (size_t)r]) : zero_sum();
     const int8_t *w = dense->weights + row / 4 * groups * 16;
-    const int read = (phase + rows + 3) / 4,
-              ahead = (phase + 2 * rows + 3) / 4 - read; // quads: of this block, new in the next
+    const int read = (phase + rows + 3) / 4;             // quads this block reads
+    const int ahead = (phase + 2 * rows + 3) / 4 - read; // quads the next one reads first
     const int8_t *next = w + (size_t)read * groups * 16;
     for (size_t group = 0; group < groups; group++, w += 16, x += width * 4, next += ahead * 16) {
         __m512i columns[4];
