@@ -323,21 +323,26 @@ int espi_train_record_best(esp_context *ctx, struct espi_train_record *record, u
     return status ? status : write_model(ctx, output, path);
 }
 
-/* A file of the run into the directory that becomes the result. */
+/* A file of the run into the directory that becomes the result; written beside it first, so that a run that is killed leaves
+ * nothing there. */
 static int copy_file(esp_context *ctx, const struct espi_train_record *record, const char *name, const char *result)
 {
-    char from[ESPI_PATH_BYTES], to[ESPI_PATH_BYTES];
+    char from[ESPI_PATH_BYTES], copy[ESPI_PATH_BYTES], to[ESPI_PATH_BYTES];
     struct espi_map map;
     int status = espi_path_join(ctx, from, record->partial, name);
+    if (!status)
+        status = espi_path_join(ctx, copy, record->partial, "copy");
     if (!status)
         status = espi_path_join(ctx, to, result, name);
     if (!status)
         status = espi_map_open(ctx, from, &map);
     if (status)
         return status;
-    status = espi_output_write_file(ctx, to, map.data, map.bytes);
+    status = espi_output_write_file(ctx, copy, map.data, map.bytes);
     espi_map_close(&map);
-    return status;
+    if (!status && rename(copy, to) != 0)
+        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", to);
+    return status ? status : espi_sync_parent(ctx, to);
 }
 
 int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record, uint64_t best,
