@@ -212,6 +212,7 @@ struct work {
     const struct options *options;
     struct espi_checkpoint checkpoint;
     esp_tokenizer *tokenizer; // NULL: for raw ids
+    struct espi_warnings warnings;
     struct espi_team *team;
     struct espi_job job; // when data is read
     struct espi_steps (*points)[ESPI_POINT_COUNT];
@@ -298,7 +299,8 @@ static int compile(esp_context *ctx, struct work *work)
                                        .precisions = work->precisions,
                                        .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])work->points,
                                        .factors = work->factors,
-                                       .tokenizer = work->tokenizer};
+                                       .tokenizer = work->tokenizer,
+                                       .warnings = &work->warnings};
     work->report.per_token = !work->points;
     if (!status && options->search)
         status = find_precisions(ctx, work, &how);
@@ -325,6 +327,21 @@ static int check_output(esp_context *ctx, const char *path)
     return status;
 }
 
+/* What the files say that is not applied goes into the compiled file, too. */
+static int read_files(esp_context *ctx, struct work *work, bool need_tokenizer)
+{
+    const char *directory = work->options->checkpoint;
+    espi_warnings_keep(ctx, directory, &work->warnings);
+    int status = espi_checkpoint_read(ctx, directory, &work->checkpoint);
+    if (!status) {
+        status = esp_tokenizer_open(ctx, directory, &work->tokenizer);
+        if (status == ESP_ERR_NOT_FOUND && !need_tokenizer) // for raw ids
+            status = ESP_OK;
+    }
+    int kept = espi_warnings_stop(ctx);
+    return status ? status : kept;
+}
+
 static int prepare(esp_context *ctx, struct work *work)
 {
     const struct options *options = work->options;
@@ -332,12 +349,7 @@ static int prepare(esp_context *ctx, struct work *work)
     bool reads = options->calibrate || options->search;
     int status = check_output(ctx, options->output);
     if (!status)
-        status = espi_checkpoint_read(ctx, options->checkpoint, &work->checkpoint);
-    if (!status) {
-        status = esp_tokenizer_open(ctx, options->checkpoint, &work->tokenizer);
-        if (status == ESP_ERR_NOT_FOUND && !reads) // for raw ids
-            status = ESP_OK;
-    }
+        status = read_files(ctx, work, reads);
     if (!status && reads) {
         struct espi_task_options task_options = options->task.task_options;
         task_options.evaluate = true; // windows as eval makes them
@@ -362,6 +374,7 @@ static int run(esp_context *ctx, const struct options *options)
     free(work.factors);
     espi_team_free(work.team);
     esp_tokenizer_free(work.tokenizer);
+    espi_warnings_clear(&work.warnings);
     espi_checkpoint_clear(&work.checkpoint);
     return status;
 }

@@ -79,6 +79,13 @@ static void print_layer_heads(const json_t *list)
     putchar('\n');
 }
 
+static void print_warnings(const json_t *list)
+{
+    size_t i;
+    json_t *text;
+    json_array_foreach(list, i, text) printf("warning       %s\n", json_string_value(text));
+}
+
 static void print_summary(const json_t *report)
 {
     printf("model         %s, head %s (task %s)\n", text_of(report, "model_type"), text_of(report, "head"),
@@ -105,6 +112,7 @@ static void print_summary(const json_t *report)
     else
         printf("weights       int8, %.1f MB, activations %s\n", (double)integer_of(report, "bytes") * 1e-6,
                text_of(report, "activations"));
+    print_warnings(json_object_get(report, "warnings"));
     printf("cores         %zu for this process\n\n", espi_cpu_cores());
 }
 
@@ -130,15 +138,22 @@ static json_t *describe_checkpoint(esp_context *ctx, const char *path, int *stat
 {
     struct espi_checkpoint checkpoint = {0};
     esp_tokenizer *tokenizer = NULL;
+    struct espi_warnings warnings;
     json_t *report = NULL;
+    espi_warnings_keep(ctx, path, &warnings);
     *status = espi_checkpoint_read(ctx, path, &checkpoint);
     if (!*status) {
         *status = esp_tokenizer_open(ctx, path, &tokenizer);
         if (*status == ESP_ERR_NOT_FOUND) // a checkpoint without its tokenizer can still be looked at
             *status = ESP_OK;
     }
+    int kept = espi_warnings_stop(ctx);
+    *status = *status ? *status : kept;
     if (!*status)
         report = cli_describe_checkpoint(&checkpoint, tokenizer);
+    if (report)
+        json_object_set_new(report, "warnings", cli_warnings_json(&warnings));
+    espi_warnings_clear(&warnings);
     esp_tokenizer_free(tokenizer);
     espi_checkpoint_clear(&checkpoint);
     return report;

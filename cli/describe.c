@@ -62,6 +62,14 @@ static json_t *describe_config(const struct espi_config *c, const esp_tokenizer 
     return report;
 }
 
+json_t *cli_warnings_json(const struct espi_warnings *warnings)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < warnings->count; i++)
+        json_array_append_new(list, json_string(warnings->texts[i]));
+    return list;
+}
+
 /* ---- a checkpoint ------------------------------------------------------------------------------------------------ */
 
 /* The linear layers that can be pruned, with their names in reports. */
@@ -173,6 +181,7 @@ json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer 
         char text[ESPI_EXPLAIN_BYTES];
         json_object_set_new(kernels, espi_op_name(op), json_string(espi_kernel_explain(&plan->kernels, op, text)));
     }
+    json_object_set_new(report, "warnings", cli_warnings_json(&model->warnings));
     json_object_set_new(report, "engine", json_string("int8"));
     json_object_set_new(report, "bytes", json_integer((json_int_t)model->file.map.bytes));
     json_object_set_new(report, "activations", json_string(model->fixed_steps ? "static" : "per_token"));

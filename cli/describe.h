@@ -13,6 +13,9 @@ json_t *cli_describe_checkpoint(const struct espi_checkpoint *checkpoint, const 
 /* Also "kernels": for each operation the version this CPU uses, and why those before it were passed over. */
 json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer *tokenizer);
 
+/* Kept warnings as a list of strings. */
+json_t *cli_warnings_json(const struct espi_warnings *warnings);
+
 /* {"cpu", "cores", "isas": those this process may use under `cap`, weakest first}. */
 json_t *cli_describe_machine(enum espi_isa cap);
 /* What runs a model here: {"model", "engine", "isa", "precision", "activations", "machine"}. "isa" is the strongest one in

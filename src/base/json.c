@@ -97,6 +97,17 @@ int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *f
     return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %s%s%s", json->source, path, *path ? ": " : "", text);
 }
 
+void espi_json_warn(esp_context *ctx, const struct espi_json *json, const char *format, ...)
+{
+    char path[256] = "", text[ESPI_ERROR_BYTES];
+    append_path(path, sizeof path, json);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    espi_log(ctx, ESP_LOG_WARNING, "%s: %s%s%s", json->source, path, *path ? ": " : "", text);
+}
+
 /* "found a string" … for a message; short values are shown. */
 static const char *describe(const json_t *value, char text[64])
 {

@@ -55,6 +55,9 @@ bool espi_json_has(const struct espi_json *object, const char *key);
 /* A complaint about this value: "source: path: text". */
 int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 
+/* The same as a warning in the log. */
+void espi_json_warn(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
+
 /* Writes a value as one compact line with a line end (or indented, for files): 9 digits
  * in lines (exact for fp32), 15 in files. */
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream) ESPI_NODISCARD;

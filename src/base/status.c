@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/status.h"
 
+#include "base/warnings.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,12 +107,16 @@ int espi_fail_memory(esp_context *ctx, size_t bytes)
 
 void espi_log(esp_context *ctx, esp_log_level level, const char *format, ...)
 {
-    if (!ctx || !ctx->log)
+    bool kept = ctx && ctx->warnings && level == ESP_LOG_WARNING;
+    if (!ctx || (!ctx->log && !kept))
         return;
     char text[ESPI_ERROR_BYTES];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    ctx->log(ctx->cookie, level, text);
+    if (kept)
+        espi_warnings_note(ctx, text);
+    if (ctx->log)
+        ctx->log(ctx->cookie, level, text);
 }

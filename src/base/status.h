@@ -12,9 +12,13 @@
 
 enum { ESPI_ERROR_BYTES = 1024 };
 
+struct espi_warnings;
+
 struct esp_context {
     esp_log_fn *log;
     void *cookie;
+    struct espi_warnings *warnings; // where warnings are kept, too (base/warnings.h); NULL: nowhere
+    const char *warnings_directory;
     char error[ESPI_ERROR_BYTES];
 };
 

@@ -231,7 +231,7 @@ static int make_text(esp_context *ctx, const struct build *build, struct espi_es
         text = json ? json_dumps(json, JSON_COMPACT) : NULL;
         json_decref(json);
     } else {
-        text = espi_esp_model_json(config, build->options->points);
+        text = espi_esp_model_json(config, build->options->points, build->options->warnings);
     }
     if (!text)
         return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for a section of the file");

@@ -4,6 +4,7 @@
 #ifndef ESPI_CREATE_COMPILE_H
 #define ESPI_CREATE_COMPILE_H
 
+#include "base/warnings.h"
 #include "create/calibrate.h"
 #include "text/tokenizer.h"
 
@@ -25,6 +26,7 @@ struct espi_compile_options {
     const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers) see espi_calibrate; NULL: a step per token
     const float *factors;                                // of espi_smooth; NULL: none
     const esp_tokenizer *tokenizer;                      // NULL: a file for raw ids
+    const struct espi_warnings *warnings;                // to keep in the file; NULL: none
 };
 
 /* What became of one linear layer. */

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/size.h"
 #include "model/arch.h"
+#include "model/config_members.h"
 #include "model/config_private.h"
 #include "model/esp_file.h"
 
@@ -108,41 +109,6 @@ static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi
         return espi_config_unsupported(ctx, &at, "model type \"%.64s\" is not supported; supported: %s", type, list);
     }
     return ESP_OK;
-}
-
-/* Options that change what the model computes; any value but the plain encoder's is refused. */
-static int refuse_options(esp_context *ctx, const struct espi_json *json)
-{
-    static const char *const must_be_false[] = {"is_decoder", "add_cross_attention", "is_encoder_decoder"};
-    static const char *const must_be_absent[] = {"quantization_config", "auto_map"};
-    for (size_t i = 0; i < ESPI_COUNT(must_be_false); i++) {
-        bool value = false;
-        struct espi_json at = espi_json_at(json, must_be_false[i]);
-        int status = at.value ? espi_json_get_bool(ctx, json, must_be_false[i], &value) : ESP_OK;
-        if (status)
-            return status;
-        if (value)
-            return espi_config_unsupported(ctx, &at, "true is not supported; only encoders are (false)");
-    }
-    for (size_t i = 0; i < ESPI_COUNT(must_be_absent); i++) {
-        struct espi_json at = espi_json_at(json, must_be_absent[i]);
-        if (!at.value)
-            continue;
-        int status = espi_json_expect_object(ctx, &at);
-        if (status)
-            return status;
-        if (espi_json_length(&at))
-            return espi_config_unsupported(ctx, &at, "not supported; only absent or empty is");
-    }
-    const char *position;
-    if (!espi_json_has(json, "position_embedding_type"))
-        return ESP_OK;
-    int status = espi_json_get_string(ctx, json, "position_embedding_type", &position, NULL);
-    if (!status && strcmp(position, "absolute") != 0) {
-        struct espi_json at = espi_json_at(json, "position_embedding_type");
-        return espi_config_unsupported(ctx, &at, "\"%.64s\" is not supported; supported: absolute", position);
-    }
-    return status;
 }
 
 static int read_shape(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
@@ -381,10 +347,18 @@ static int read_labels(esp_context *ctx, const struct espi_json *json, struct es
 
 /* ---- entry points ------------------------------------------------------------------------------------------------- */
 
-static int read_document(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+/* A file that is read for the first time tells what of it is not applied. */
+static int check_members(esp_context *ctx, const struct espi_json *json, bool first, const struct espi_config *config)
+{
+    const char *family = config->arch->model_type;
+    return first ? espi_members_check(ctx, json, &espi_config_members, family)
+                 : espi_members_refuse(ctx, json, &espi_config_members, family);
+}
+
+static int read_document(esp_context *ctx, const struct espi_json *json, bool first, struct espi_config *out)
 {
     int status = espi_json_expect_object(ctx, json);
-    if (status || (status = read_arch(ctx, json, out)) || (status = refuse_options(ctx, json)) ||
+    if (status || (status = read_arch(ctx, json, out)) || (status = check_members(ctx, json, first, out)) ||
         (status = read_shape(ctx, json, out)) || (status = read_pruned_heads(ctx, json, out)) ||
         (status = read_activation(ctx, json, out)) || (status = read_head(ctx, json, out)) ||
         (status = read_rates(ctx, json, out)))
@@ -393,13 +367,13 @@ static int read_document(esp_context *ctx, const struct espi_json *json, struct 
 }
 
 /* Takes the document over. */
-static int finish(esp_context *ctx, int status, struct espi_json *json, struct espi_config *out)
+static int finish(esp_context *ctx, int status, struct espi_json *json, bool first, struct espi_config *out)
 {
     *out = (struct espi_config){0};
     if (status)
         return status;
     out->json = json->value;
-    status = read_document(ctx, json, out);
+    status = read_document(ctx, json, first, out);
     if (status)
         espi_config_clear(out);
     return status;
@@ -408,13 +382,13 @@ static int finish(esp_context *ctx, int status, struct espi_json *json, struct e
 int espi_config_parse(esp_context *ctx, const char *source, const char *text, size_t bytes, struct espi_config *out)
 {
     struct espi_json json;
-    return finish(ctx, espi_json_open_text(ctx, source, text, bytes, &json), &json, out);
+    return finish(ctx, espi_json_open_text(ctx, source, text, bytes, &json), &json, false, out);
 }
 
 int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config *out)
 {
     struct espi_json json;
-    return finish(ctx, espi_json_open_file(ctx, path, &json), &json, out);
+    return finish(ctx, espi_json_open_file(ctx, path, &json), &json, true, out);
 }
 
 int espi_config_expect(esp_context *ctx, const char *directory)

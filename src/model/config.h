@@ -71,7 +71,7 @@ int espi_config_read(esp_context *ctx, const char *directory, struct espi_config
 int espi_config_expect(esp_context *ctx, const char *directory) ESPI_NODISCARD;
 /* The same from one config.json file alone (espalier init). */
 int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config *out) ESPI_NODISCARD;
-/* The same from text; `source` names it in messages. */
+/* The same from text that has been read before (nothing is warned about); `source` names it in messages. */
 int espi_config_parse(esp_context *ctx, const char *source, const char *text, size_t bytes,
                       struct espi_config *out) ESPI_NODISCARD;
 void espi_config_clear(struct espi_config *config);

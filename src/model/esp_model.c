@@ -289,6 +289,7 @@ int espi_esp_model_open_unverified(esp_context *ctx, const char *path, struct es
 void espi_esp_model_close(struct espi_esp_model *model)
 {
     free(model->layers);
+    espi_warnings_clear(&model->warnings);
     espi_config_clear(&model->config);
     espi_esp_file_close(&model->file);
     *model = (struct espi_esp_model){0};

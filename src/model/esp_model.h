@@ -3,6 +3,7 @@
 #ifndef ESPI_MODEL_ESP_MODEL_H
 #define ESPI_MODEL_ESP_MODEL_H
 
+#include "base/warnings.h"
 #include "kernels/activation.h"
 #include "kernels/pack.h"
 #include "model/config.h"
@@ -95,6 +96,7 @@ struct espi_esp_model {
     const float *heads[ESPI_ESP_HEAD_TENSORS]; // by kind - ESPI_ESP_POOLER_W; NULL: the model has none
     const unsigned char *tokenizer;            // its tables, or NULL
     size_t tokenizer_bytes;
+    struct espi_warnings warnings; // given when the file was made
     struct espi_esp_file file;
 };
 
@@ -122,16 +124,17 @@ bool espi_esp_curve(enum espi_activation activation, enum espi_curve *out);
 
 /* ---- the model section ------------------------------------------------------------------------------------------------ */
 
-/* The JSON text of section MODEL: what config.json does not say. `points`: (layers) or NULL for a step per token.
- * free() the result; NULL when out of memory. */
-char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+/* The JSON text of section MODEL: what config.json does not say. `points`: (layers) or NULL for a step per token;
+ * `warnings`: NULL for none. free() the result; NULL when out of memory. */
+char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT],
+                          const struct espi_warnings *warnings);
 /* The list of the layers' points in it, and in a checkpoint's quantization.json: [{"input": [step, zero point], …}, …]. A
  * new reference; NULL: out of memory. */
 json_t *espi_esp_points_json(size_t layers, const struct espi_steps (*points)[ESPI_POINT_COUNT]);
 /* The member "layers" of an object. */
 int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_t layers,
                          struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
-/* Reads it into config, fixed_steps and the layers' points of `model`, whose config and layers are there. */
+/* Reads it into config, fixed_steps, warnings and the layers' points of `model`, whose config and layers are there. */
 int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              struct espi_esp_model *model) ESPI_NODISCARD;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Section MODEL: {"format", "max_sequence", "has_pooler", "pooling", "normalize", "activations", "layers"}. */
+ * Section MODEL: {"format", "max_sequence", "has_pooler", "pooling", "normalize", "activations", "layers",
+ * "warnings"}. */
 #include "base/size.h"
 #include "model/arch.h"
 #include "model/esp_model.h"
@@ -34,7 +35,35 @@ json_t *espi_esp_points_json(size_t count, const struct espi_steps (*points)[ESP
     return layers;
 }
 
-char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT])
+/* A long text may have been cut inside a character. */
+static json_t *warning_json(const char *text)
+{
+    json_t *json = json_string(text);
+    char *ascii = json ? NULL : strdup(text);
+    for (char *at = ascii; at && *at; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+    if (ascii)
+        json = json_string(ascii);
+    free(ascii);
+    return json;
+}
+
+static int set_warnings(json_t *json, const struct espi_warnings *warnings)
+{
+    if (!warnings || !warnings->count)
+        return 0;
+    json_t *list = json_array();
+    int failed = !list;
+    for (size_t i = 0; !failed && i < warnings->count; i++)
+        failed = json_array_append_new(list, warning_json(warnings->texts[i]));
+    failed = failed || json_object_set(json, "warnings", list);
+    json_decref(list);
+    return failed;
+}
+
+char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT],
+                          const struct espi_warnings *warnings)
 {
     json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:b, s:s}", "format", format_name, "max_sequence",
                              (json_int_t)config->max_sequence, "has_pooler", (int)config->has_pooler, "pooling",
@@ -43,7 +72,7 @@ char *espi_esp_model_json(const struct espi_config *config, const struct espi_st
     json_t *layers = points ? espi_esp_points_json(config->layers, points) : NULL;
     char *text = NULL;
     /* 9 digits give a float back. */
-    if (json && (!points || (layers && !json_object_set(json, "layers", layers))))
+    if (json && (!points || (layers && !json_object_set(json, "layers", layers))) && !set_warnings(json, warnings))
         text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(layers);
     json_decref(json);
@@ -144,6 +173,21 @@ static int read_points(esp_context *ctx, const struct espi_json *json, struct es
     return status;
 }
 
+static int read_warnings(esp_context *ctx, const struct espi_json *json, struct espi_warnings *out)
+{
+    struct espi_json list = espi_json_at(json, "warnings");
+    if (!list.value)
+        return ESP_OK;
+    int status = espi_json_expect_array(ctx, &list);
+    for (size_t i = 0; !status && i < espi_json_length(&list); i++) {
+        struct espi_json item = espi_json_item(&list, i);
+        if (!json_is_string(item.value))
+            return espi_json_fail(ctx, &item, "expected a string");
+        status = espi_warnings_add(ctx, out, json_string_value(item.value));
+    }
+    return status;
+}
+
 int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              struct espi_esp_model *model)
 {
@@ -161,6 +205,8 @@ int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *t
     model->fixed_steps = kind == 1;
     if (!status && model->fixed_steps)
         status = read_points(ctx, &json, model);
+    if (!status)
+        status = read_warnings(ctx, &json, &model->warnings);
     espi_json_close(&json);
     return status;
 }
