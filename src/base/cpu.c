@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/cpu.h"
 
+#include "base/arch.h"
 #include "base/file.h"
 #include "base/size.h"
 
-#include <cpuid.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,58 +13,9 @@ enum { MOST_CPUS = 1 << 20 };
 
 /* ---- instruction sets -------------------------------------------------------------------------------------------- */
 
-/* XCR0: bits 1-2 SSE and AVX state, 5-7 the mask and zmm state. */
-enum { XCR0_AVX = 0x06, XCR0_AVX512 = 0xe6 };
-
-static uint64_t enabled_registers(void)
-{
-    uint32_t low, high;
-    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (uint64_t)high << 32 | low;
-}
-
-static uint32_t detect_features(void)
-{
-    uint32_t a, b, c, d, features = 0;
-    if (!__get_cpuid(1, &a, &b, &c, &d))
-        return 0;
-    bool fma = c & bit_FMA;
-    if (!(c & bit_OSXSAVE) || (enabled_registers() & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return 0;
-    if ((b & bit_AVX2) && fma)
-        features |= ESPI_CPU_AVX2;
-    bool avx512 = (b & bit_AVX512F) && (b & bit_AVX512BW) && (b & bit_AVX512DQ) && (b & bit_AVX512VL) &&
-                  (enabled_registers() & XCR0_AVX512) == XCR0_AVX512;
-    if (avx512)
-        features |= ESPI_CPU_AVX512;
-    if (avx512 && (c & bit_AVX512VNNI))
-        features |= ESPI_CPU_AVX512_VNNI;
-    if (avx512 && (c & bit_AVX512VBMI))
-        features |= ESPI_CPU_AVX512_VBMI;
-    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d))
-        return features;
-    if ((features & ESPI_CPU_AVX2) && (a & 1u << 4))
-        features |= ESPI_CPU_AVX_VNNI;
-    if (avx512 && (a & 1u << 5))
-        features |= ESPI_CPU_AVX512_BF16;
-    return features;
-}
-
 void espi_cpu_name(char name[ESPI_CPU_NAME_BYTES])
 {
-    enum { FIRST = 0x80000002, LAST = 0x80000004 }; // 16 characters each
-    uint32_t words[12] = {0}, *w = words;
-    for (unsigned leaf = FIRST; leaf <= LAST; leaf++, w += 4)
-        if (!__get_cpuid(leaf, &w[0], &w[1], &w[2], &w[3]))
-            break;
-    const char *text = (const char *)words;
-    size_t begin = 0, end = strnlen(text, sizeof words);
-    while (begin < end && text[begin] == ' ') // padded on either side
-        begin++;
-    while (end > begin && text[end - 1] == ' ')
-        end--;
-    memcpy(name, text + begin, end - begin);
-    name[end - begin] = 0;
+    espi_arch_name(name);
 }
 
 uint32_t espi_cpu_features(void)
@@ -72,7 +23,7 @@ uint32_t espi_cpu_features(void)
     static _Atomic uint32_t cached; // features + 1; every thread computes the same value
     uint32_t value = cached;
     if (!value)
-        cached = value = detect_features() + 1;
+        cached = value = espi_arch_features() + 1;
     return value - 1;
 }
 

@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Reflected: bit 31 is the coefficient of x^0. */
+#define ESPI_CRC32C_POLYNOMIAL 0x82F63B78u
+
 /* The checksum of `bytes` bytes that follow others whose checksum is `before` (0: there are none). */
 uint32_t espi_crc32c(uint32_t before, const void *data, size_t bytes);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Plain loops that the compiler turns into vector code for each instruction set.
  *
- * A function marked ESPI_SIMD is compiled for AVX-512, AVX2 and the baseline; the loader picks one. The loops inside
+ * A function marked ESPI_SIMD is compiled for the baseline and, on x86, for AVX2 and AVX-512; the loader picks one. The loops inside
  * work on ESPI_LANES independent lanes, sums too, and products are not contracted (-ffp-contract=off), so that every
  * version gives the same bits. Names of marked functions differ between files, static ones too: clang 14 makes the
  * function that picks a version visible to the linker. */
 #ifndef ESPI_BASE_SIMD_H
 #define ESPI_BASE_SIMD_H
+
+#include "base/arch.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -26,8 +28,8 @@
 #define ESPI_SANITIZED
 #endif
 
-#if defined(__x86_64__) && defined(__linux__) && !defined(ESPI_SANITIZED)
-#define ESPI_SIMD __attribute__((target_clones("avx512f", "avx2", "default")))
+#if !defined(ESPI_SANITIZED)
+#define ESPI_SIMD ESPI_ARCH_CLONES
 #else
 #define ESPI_SIMD
 #endif

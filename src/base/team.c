@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/team.h"
 
+#include "base/arch.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/size.h"
@@ -47,24 +48,17 @@ static void take_indices(struct espi_team *team, size_t thread)
     }
 }
 
-static inline void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#endif
-}
-
 /* Loops of a model follow one another closely: waits a little for the next one without the lock. */
 static void spin_for_round(const struct espi_team *team, unsigned long seen)
 {
     for (int i = 0; i < SPINS && atomic_load_explicit(&team->round, memory_order_relaxed) == seen; i++)
-        relax();
+        espi_arch_pause();
 }
 
 static void spin_for_workers(const struct espi_team *team)
 {
     for (int i = 0; i < SPINS && atomic_load_explicit(&team->busy, memory_order_relaxed) > 0; i++)
-        relax();
+        espi_arch_pause();
 }
 
 static void *worker_main(void *argument)

@@ -7,29 +7,22 @@
 #include <string.h>
 
 const struct espi_kernel espi_kernels[] = {
-#define ESPI_OP(op, text)
 #define ESPI_KERNEL(op, isa) {ESPI_OP_##op, ESPI_ISA_##isa, #op "_" #isa, (espi_kernel_fn *)espi_##op##_##isa},
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
 };
 const size_t espi_kernel_count = sizeof(espi_kernels) / sizeof(espi_kernels[0]);
 
 static const char *const ops[] = {
 #define ESPI_OP(op, text) #op,
-#define ESPI_KERNEL(op, isa)
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
 };
 
 static const struct {
     const char *name;
     uint32_t features;
 } isas[] = {
-#define ESPI_ISA(name, features, flags) {#name, features},
-#include "kernels/isa.inc"
-#undef ESPI_ISA
+#define ESPI_ISA(architecture, name, features, flags) {#name, features},
+#include "kernels/isa_rows.inc"
 };
 
 const char *espi_op_name(enum espi_op op)
@@ -69,10 +62,7 @@ void espi_kernels_choose(uint32_t features, enum espi_isa cap, struct espi_kerne
 #define ESPI_OP(op_name, text)                                                                                         \
     set->chosen[ESPI_OP_##op_name] = find(ESPI_OP_##op_name, features, cap);                                           \
     set->op_name = (espi_##op_name##_fn *)set->chosen[ESPI_OP_##op_name]->function;
-#define ESPI_KERNEL(op, isa)
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
 }
 
 int espi_isa_parse(esp_context *ctx, const char *name, enum espi_isa *isa)

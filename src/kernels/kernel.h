@@ -232,26 +232,19 @@ typedef void espi_attention_fn(const struct espi_packed_head *head, size_t first
 /* ---- the table ------------------------------------------------------------------------------------------------------- */
 
 enum espi_isa {
-#define ESPI_ISA(name, features, flags) ESPI_ISA_##name,
-#include "kernels/isa.inc"
-#undef ESPI_ISA
+#define ESPI_ISA(architecture, name, features, flags) ESPI_ISA_##name,
+#include "kernels/isa_rows.inc"
     ESPI_ISA_COUNT,
 };
 
 enum espi_op {
 #define ESPI_OP(op, text) ESPI_OP_##op,
-#define ESPI_KERNEL(op, isa)
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
     ESPI_OP_COUNT,
 };
 
-#define ESPI_OP(op, text)
 #define ESPI_KERNEL(op, isa) espi_##op##_fn espi_##op##_##isa;
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
 
 typedef void espi_kernel_fn(void); // cast to the op's own type before a call
 
@@ -275,10 +268,7 @@ bool espi_isa_available(enum espi_isa isa, uint32_t features); // features: a ma
 /* The version of each op a plan calls, chosen once when the plan is made. */
 struct espi_kernel_set {
 #define ESPI_OP(op, text) espi_##op##_fn *op;
-#define ESPI_KERNEL(op, isa)
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
     const struct espi_kernel *chosen[ESPI_OP_COUNT];
     uint32_t features;
     enum espi_isa cap;

@@ -20,6 +20,10 @@ struct espi_peak {
     double (*measure)(void); // 10^9 operations or bytes a second, of the calling thread's core, now; well below 1 ms
 };
 
+/* Those of this architecture, the strongest of each kind first (kernels/x86/peaks_x86.c and so on). */
+extern const struct espi_peak *const espi_peaks;
+extern const size_t espi_peak_count;
+
 /* The strongest of its kind that `features` and `cap` allow (as espi_kernels_choose); NULL: there is none. */
 const struct espi_peak *espi_peak_find(enum espi_peak_kind kind, uint32_t features, enum espi_isa cap);
 

@@ -19,10 +19,7 @@ struct options {
 
 static check_fn *const checks[] = {
 #define ESPI_OP(op, text) check_##op,
-#define ESPI_KERNEL(op, isa)
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
 };
 
 static const struct version mutants[] = {

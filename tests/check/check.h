@@ -72,10 +72,7 @@ enum { FAILURE_BYTES = 512 };
 typedef bool check_fn(struct espi_random *random, const struct version *version, char failure[FAILURE_BYTES]);
 
 #define ESPI_OP(op, text) check_fn check_##op;
-#define ESPI_KERNEL(op, isa)
-#include "kernels/kernels.inc"
-#undef ESPI_OP
-#undef ESPI_KERNEL
+#include "kernels/kernel_rows.inc"
 
 /* ---- mutants: broken on purpose, to check the check -------------------------------------------------------------------- */
 

@@ -73,28 +73,6 @@ static void test_environment(void **state)
     test_ok(ctx, espi_kernels_choose_default(ctx, &set));
 }
 
-#if defined(__x86_64__)
-static void test_explanation(void **state)
-{
-    (void)state;
-    struct espi_kernel_set set;
-    char text[ESPI_EXPLAIN_BYTES];
-    uint32_t avx512 = ESPI_CPU_AVX2 | ESPI_CPU_AVX512 | ESPI_CPU_AVX512_VNNI | ESPI_CPU_AVX512_VBMI;
-    espi_kernels_choose(avx512, ESPI_ISA_avx512vnni, &set);
-    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx512vnni);
-    assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text), "gemm_u8s8_avx512vnni");
-
-    espi_kernels_choose(avx512, ESPI_ISA_avx2, &set);
-    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx2);
-    assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text),
-                        "gemm_u8s8_avx2; passed over: avx512vnni (ESPALIER_ISA=avx2), avxvnni (not on this CPU)");
-
-    /* every bit an ISA needs is asked for */
-    espi_kernels_choose(avx512 & ~ESPI_CPU_AVX512_VBMI, ESPI_ISA_avx512vnni, &set);
-    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx2);
-}
-#endif
-
 /* ---- packing ----------------------------------------------------------------------------------------------------------- */
 
 /* 6 x 5: two quads, the second of two rows; two groups, the second of one column. */
@@ -474,11 +452,6 @@ static void test_peaks(void **state)
             assert_true(peak->measure() > 0); // and its instructions are there
         }
     }
-#if defined(__x86_64__)
-    assert_int_equal(espi_peak_find(ESPI_PEAK_BF16, UINT32_MAX, ESPI_ISA_COUNT - 1)->isa, ESPI_ISA_avx512bf16);
-    assert_int_equal(espi_peak_find(ESPI_PEAK_INT8, UINT32_MAX, ESPI_ISA_COUNT - 1)->isa, ESPI_ISA_avx512vnni);
-    assert_int_equal(espi_peak_find(ESPI_PEAK_INT8, UINT32_MAX, ESPI_ISA_avxvnni)->isa, ESPI_ISA_avxvnni);
-#endif
 }
 
 int main(void)
@@ -488,9 +461,6 @@ int main(void)
         cmocka_unit_test(test_choice_without_features),
         cmocka_unit_test(test_isa_names),
         cmocka_unit_test(test_environment),
-#if defined(__x86_64__)
-        cmocka_unit_test(test_explanation),
-#endif
         cmocka_unit_test(test_dense_bytes),
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_pairs_of_normal_weights),

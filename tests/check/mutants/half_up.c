@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/product_c.h"
+#include "kernels/c/product_c.h"
 
 static uint8_t rounded(float y)
 {

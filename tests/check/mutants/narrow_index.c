@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/product_c.h"
+#include "kernels/c/product_c.h"
 
 void mutant_narrow_index(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first, size_t end,
                          const struct espi_epilogue *epilogue)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/quantize_c.h"
+#include "kernels/c/quantize_c.h"
 
 void mutant_one_sum(const float *x, size_t rows, size_t width, const struct espi_layer_norm *norm, float *y,
                     const struct espi_quantize *quantize)

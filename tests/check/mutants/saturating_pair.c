@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/product_c.h"
+#include "kernels/c/product_c.h"
 
 /* What AVX2's maddubs does to a careless port. */
 static uint32_t saturated(const uint8_t *x, const int8_t *w)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/quantize_c.h"
+#include "kernels/c/quantize_c.h"
 
 void mutant_upper_side(const float *x, size_t rows, size_t width, const struct espi_quantize *quantize)
 {

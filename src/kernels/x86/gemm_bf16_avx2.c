@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/x86/dense_ymm.h"
+
+void espi_gemm_bf16_avx2(const struct espi_float_quads *weights, const uint16_t *x, size_t width, size_t first,
+                         size_t end, const struct espi_epilogue *epilogue)
+{
+    dense_product(weights->weights, weights->rows, (weights->columns + 1) / 2, (const float *)(const void *)x, width,
+                  first, end, epilogue, true);
+}

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/x86/dense_ymm.h"
+
+void espi_gemm_f32_avx2(const struct espi_float_quads *weights, const float *x, size_t width, size_t first, size_t end,
+                        const struct espi_epilogue *epilogue)
+{
+    dense_product(weights->weights, weights->rows, weights->columns, x, width, first, end, epilogue, false);
+}
