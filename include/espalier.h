@@ -10,6 +10,20 @@
  *   - Strings are UTF-8 and zero-terminated unless a length stands beside them.
  *   - Every _free function takes NULL. Structs of options are zero-initialised by the caller, so that members a later version
  *     adds have their default; it then has another SOVERSION.
+ *   - NULL where an object, a batch or a place for the result is needed is ESP_ERR_ARGUMENT; functions that return no status
+ *     then return NULL, 0 (esp_tokenizer_id: -1) or do nothing.
+ *
+ * The process around the library
+ *   - fork: a child may use, and free, every object that no other thread of the parent was using at the moment of the fork,
+ *     each process from then on its own: a session starts its threads anew, with the same answers. What another thread was
+ *     using may not be touched in the child, not even freed. A server that forks loads its models before, so that the
+ *     children share their memory, and makes its sessions in the children.
+ *   - Signals: the threads of a session block every signal but those a fault of their own raises (SIGSEGV, SIGBUS, SIGFPE,
+ *     SIGILL, SIGTRAP, SIGSYS): handlers run in the program's own threads. The library installs no handler. A signal does not
+ *     end a call early. Nothing here may be called from a handler.
+ *   - Floating-point environment: whatever rounding mode, flush-to-zero mode (-ffast-math sets it) or trapping exceptions
+ *     (feenableexcept) the calling thread has, results are the same bits and nothing traps; it has them again when the call
+ *     returns, with no exception raised. A log callback runs in the default environment.
  *
  * From a compiled file to an answer:
  *     esp_context *context = esp_context_new();                one a thread
@@ -57,9 +71,9 @@ extern "C" {
     X(ERR_INTERNAL, -9, "internal error")
 
 typedef enum esp_status {
-#define X(name, value, text) ESP_##name = (value),
-    ESP_STATUS_MAP(X)
-#undef X
+#define ESP_STATUS_CODE_(name, value, text) ESP_##name = (value),
+    ESP_STATUS_MAP(ESP_STATUS_CODE_)
+#undef ESP_STATUS_CODE_
 } esp_status;
 
 /* The library's version, "major.minor.patch". Static storage. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_private.h"
 
+#include "base/floats.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,8 +84,11 @@ int esp_model_load(esp_context *ctx, const char *path, const esp_model_options *
     struct esp_model *model = espi_calloc(ctx, 1, sizeof *model);
     if (!model)
         return ESP_ERR_MEMORY;
+    fenv_t caller;
+    espi_floats_enter(&caller);
     model->path = strdup(path);
     int status = model->path ? load(ctx, options, model) : espi_fail_memory(ctx, strlen(path) + 1);
+    espi_floats_leave(&caller);
     if (status)
         esp_model_free(model);
     else
@@ -104,10 +109,10 @@ void esp_model_free(esp_model *model)
 
 const esp_model_facts *esp_model_get_facts(const esp_model *model)
 {
-    return &model->facts;
+    return model ? &model->facts : NULL;
 }
 
 const esp_tokenizer *esp_model_get_tokenizer(const esp_model *model)
 {
-    return model->tokenizer;
+    return model ? model->tokenizer : NULL;
 }

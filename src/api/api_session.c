@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/api_private.h"
 
+#include "base/floats.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,11 +77,13 @@ void esp_session_free(esp_session *session)
 
 size_t esp_session_workspace(const esp_session *session)
 {
-    return session->workspace;
+    return session ? session->workspace : 0;
 }
 
 void esp_session_trim(esp_session *session)
 {
+    if (!session)
+        return;
     forget_answers(session);
     espi_session_trim(session->engine);
 }
@@ -105,6 +109,8 @@ static struct espi_wanted wanted_of(const esp_batch *from, esp_output output, fl
 
 size_t esp_output_size(const esp_model *model, const esp_batch *from, esp_output output)
 {
+    if (!model || !from)
+        return 0;
     struct espi_batch batch = batch_of(from);
     struct espi_wanted wanted = wanted_of(from, output, NULL);
     return espi_result_size(&model->file.config, &batch, &wanted);
@@ -124,7 +130,11 @@ int esp_session_run(esp_context *ctx, esp_session *session, const esp_batch *fro
                          out ? out_size : 0);
     struct espi_batch batch = batch_of(from);
     struct espi_wanted wanted = wanted_of(from, output, out);
-    return session->engine->run(session->engine, ctx, &batch, &wanted);
+    fenv_t caller;
+    espi_floats_enter(&caller);
+    int status = session->engine->run(session->engine, ctx, &batch, &wanted);
+    espi_floats_leave(&caller);
+    return status;
 }
 
 /* ---- answering texts ------------------------------------------------------------------------------------------------- */
@@ -243,9 +253,12 @@ int esp_session_answer(esp_context *ctx, esp_session *session, const esp_input *
     if (status)
         return status;
     ctx = ctx ? ctx : &session->fallback;
+    fenv_t caller;
+    espi_floats_enter(&caller);
     status = prepare(ctx, session, count, options);
     if (!status)
         status = push_all(ctx, session, inputs, count);
+    espi_floats_leave(&caller);
     if (status)
         forget_answers(session); // a pipeline that has failed can only be freed
     else

@@ -3,6 +3,7 @@
 
 #include "base/warnings.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,7 +83,7 @@ int espi_fail_errno(esp_context *ctx, esp_status status, int errnum, const char 
         size_t length = strlen(ctx->error);
         snprintf(ctx->error + length, sizeof ctx->error - length, ": %s", strerror_r(errnum, reason, sizeof reason));
     }
-    return status;
+    return errnum == ENOMEM ? ESP_ERR_MEMORY : status;
 }
 
 int espi_fail_prefix(esp_context *ctx, int status, const char *format, ...)

@@ -26,7 +26,8 @@ struct esp_context {
  * `return espi_fail(ctx, ESP_ERR_FORMAT, "%s: ...", path);`. Context may be NULL. */
 int espi_fail(esp_context *ctx, esp_status status, const char *format, ...) ESPI_PRINTF(3, 4);
 
-/* As espi_fail, with ": " and the text of the given errno value behind it. */
+/* As espi_fail, with ": " and the text of the given errno value behind it. ENOMEM is ESP_ERR_MEMORY, whatever `status` says:
+ * a system call that had no memory is neither a bad file nor a bad device. */
 int espi_fail_errno(esp_context *ctx, esp_status status, int errnum, const char *format, ...) ESPI_PRINTF(4, 5);
 
 /* Puts "prefix: " before the text that is already there (a caller that knows the file adds its name). */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/batch.h"
 
+#include "base/size.h"
 #include "model/engine.h"
 
 int espi_batch_check(esp_context *ctx, const struct espi_batch *batch, const struct espi_config *config)
@@ -35,21 +36,28 @@ int espi_batch_check(esp_context *ctx, const struct espi_batch *batch, const str
     return ESP_OK;
 }
 
+/* SIZE_MAX, which no caller has room for, when it does not fit. */
+static size_t floats(size_t rows, size_t width)
+{
+    size_t count;
+    return espi_size_mul(rows, width, &count) ? count : SIZE_MAX;
+}
+
 size_t espi_result_size(const struct espi_config *config, const struct espi_batch *batch,
                         const struct espi_wanted *wanted)
 {
     switch (wanted->result) {
     case ESPI_RESULT_HIDDEN:
-        return batch->tokens * config->hidden;
+        return floats(batch->tokens, config->hidden);
     case ESPI_RESULT_POOLED:
     case ESPI_RESULT_EMBEDDING:
-        return batch->sequences * config->hidden;
+        return floats(batch->sequences, config->hidden);
     case ESPI_RESULT_TOKEN_LOGITS:
-        return batch->tokens * config->labels;
+        return floats(batch->tokens, config->labels);
     case ESPI_RESULT_SEQUENCE_LOGITS:
-        return batch->sequences * config->labels;
+        return floats(batch->sequences, config->labels);
     case ESPI_RESULT_VOCAB_LOGITS:
-        return wanted->position_count * config->vocab_size;
+        return floats(wanted->position_count, config->vocab_size);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "text/tokenizer_state.h"
 
 #include "base/file.h"
+#include "base/floats.h"
 #include "base/size.h"
 
 #include <stdlib.h>
@@ -309,8 +310,11 @@ int esp_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_tokenizer_open: the path is NULL");
     esp_tokenizer *tokenizer;
     int status = espi_tokenizer_new(ctx, &tokenizer);
+    fenv_t caller;
+    espi_floats_enter(&caller);
     if (!status)
         status = espi_path_is_directory(path) ? open_directory(ctx, tokenizer, path) : open_file(ctx, tokenizer, path);
+    espi_floats_leave(&caller);
     if (status)
         esp_tokenizer_free(tokenizer);
     else
@@ -379,12 +383,12 @@ int espi_tokenizer_from_vocab(esp_context *ctx, const char *const *tokens, size_
 
 size_t esp_tokenizer_size(const esp_tokenizer *tokenizer)
 {
-    return tokenizer->size;
+    return tokenizer ? tokenizer->size : 0;
 }
 
 const char *esp_tokenizer_token(const esp_tokenizer *tokenizer, int32_t id)
 {
-    if (id < 0 || (size_t)id >= tokenizer->size)
+    if (!tokenizer || id < 0 || (size_t)id >= tokenizer->size)
         return NULL;
     if (!tokenizer->borrowed)
         return tokenizer->tokens[id];
@@ -394,8 +398,10 @@ const char *esp_tokenizer_token(const esp_tokenizer *tokenizer, int32_t id)
 
 int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *token)
 {
-    int32_t id = token ? find_model_token(tokenizer, token) : -1;
-    for (size_t i = 0; i < tokenizer->added_count && id < 0 && token; i++)
+    if (!tokenizer || !token)
+        return -1;
+    int32_t id = find_model_token(tokenizer, token);
+    for (size_t i = 0; i < tokenizer->added_count && id < 0; i++)
         if (strcmp(tokenizer->added[i].content, token) == 0)
             id = tokenizer->added[i].id;
     return id;
@@ -403,7 +409,7 @@ int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *token)
 
 size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer)
 {
-    return tokenizer->max_length;
+    return tokenizer ? tokenizer->max_length : 0;
 }
 
 const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer)
