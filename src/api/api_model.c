@@ -55,7 +55,7 @@ static struct esp_model_facts facts_of(const struct esp_model *model)
                                     .max_length = config->max_positions,
                                     .labels = config->labels,
                                     .label_names = config->label_names,
-                                    .has_pooler = config->has_pooler,
+                                    .has_pooler = espi_config_has_pooler(config),
                                     .normalized = config->normalize,
                                     .has_tokenizer = model->tokenizer != NULL,
                                     .file_bytes = model->file.file.map.bytes};

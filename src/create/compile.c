@@ -16,6 +16,7 @@ struct build {
     const struct espi_checkpoint *checkpoint;
     const struct espi_compile_options *options;
     struct espi_compile_report *report; // or NULL
+    struct espi_esp_slot *slots;        // (count)
     struct espi_esp_source *sources;    // (count), the data owned
     size_t count;
     /* one linear layer at a time */
@@ -29,7 +30,6 @@ struct build {
 /* What a linear layer of the file is made from. */
 struct linear_kind {
     enum espi_esp_kind kind;
-    enum espi_role weight, bias;
     enum espi_esp_point input;
 };
 
@@ -38,10 +38,10 @@ const char *const espi_linear_names[ESPI_LINEAR_COUNT] = {"query_key_value", "at
 
 /* By enum espi_linear_kind. */
 static const struct linear_kind linear_kinds[ESPI_LINEAR_COUNT] = {
-    {ESPI_ESP_QKV, ESPI_QUERY_W, ESPI_QUERY_B, ESPI_POINT_INPUT},
-    {ESPI_ESP_ATTENTION_OUT, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B, ESPI_POINT_CONTEXT},
-    {ESPI_ESP_FFN_IN, ESPI_FFN_IN_W, ESPI_FFN_IN_B, ESPI_POINT_FFN_INPUT},
-    {ESPI_ESP_FFN_OUT, ESPI_FFN_OUT_W, ESPI_FFN_OUT_B, ESPI_POINT_INTERMEDIATE},
+    {ESPI_ESP_QKV, ESPI_POINT_INPUT},
+    {ESPI_ESP_ATTENTION_OUT, ESPI_POINT_CONTEXT},
+    {ESPI_ESP_FFN_IN, ESPI_POINT_FFN_INPUT},
+    {ESPI_ESP_FFN_OUT, ESPI_POINT_INTERMEDIATE},
 };
 
 static const struct linear_kind *find_linear(uint32_t kind)
@@ -203,15 +203,19 @@ static const float *smooth_weights(const struct build *build, const float *weigh
     return build->smoothed;
 }
 
-/* sources[0]: the weights; sources[1]: their rows. */
-static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_kind kind,
-                       struct espi_esp_source sources[2])
+static const float *tensor_of(const struct build *build, const struct espi_esp_slot *slot)
 {
+    return build->checkpoint->params.slab + slot->param->offset;
+}
+
+/* Sections `index`, the weights, and the next, their rows. */
+static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_kind kind, size_t index)
+{
+    struct espi_esp_source *sources = &build->sources[index];
     const struct espi_esp_section *section = &sources[0].section;
-    const struct espi_params *params = &build->checkpoint->params;
     /* Query, key and value follow each other: one matrix, one vector. */
-    const float *weights = espi_params_data(params, linear_kinds[kind].weight, section->layer);
-    const float *bias = espi_params_data(params, linear_kinds[kind].bias, section->layer);
+    const float *weights = tensor_of(build, &build->slots[index]);
+    const float *bias = tensor_of(build, &build->slots[index + 1]);
     const float *factors = factors_at(build, section->layer, kind);
     if (factors)
         weights = smooth_weights(build, weights, section->rows, section->columns, factors);
@@ -252,10 +256,8 @@ static int make_tokenizer(esp_context *ctx, const struct build *build, struct es
     return ESP_OK;
 }
 
-static int make_embedding(esp_context *ctx, const struct build *build, enum espi_role role,
-                          struct espi_esp_source *source)
+static int make_embedding(esp_context *ctx, const float *values, struct espi_esp_source *source)
 {
-    const float *values = espi_params_data(&build->checkpoint->params, role, 0);
     size_t count = source->section.rows * source->section.columns;
     uint16_t *out = espi_calloc(ctx, count, sizeof *out);
     if (!out)
@@ -267,19 +269,13 @@ static int make_embedding(esp_context *ctx, const struct build *build, enum espi
     return ESP_OK;
 }
 
-/* One tensor as it is, or two vectors one after the other (second != ESPI_ROLE_COUNT). */
-static int make_floats(esp_context *ctx, const struct build *build, enum espi_role role, size_t second,
-                       struct espi_esp_source *source)
+static int make_floats(esp_context *ctx, const float *values, struct espi_esp_source *source)
 {
-    size_t layer = source->section.layer, count = source->section.rows * source->section.columns;
-    size_t part = second == ESPI_ROLE_COUNT ? count : count / 2;
-    const struct espi_params *params = &build->checkpoint->params;
+    size_t count = source->section.rows * source->section.columns;
     float *out = espi_calloc(ctx, count, sizeof *out);
     if (!out)
         return ESP_ERR_MEMORY;
-    memcpy(out, espi_params_data(params, role, layer), part * sizeof *out);
-    if (second != ESPI_ROLE_COUNT)
-        memcpy(out + part, espi_params_data(params, (enum espi_role)second, layer), part * sizeof *out);
+    memcpy(out, values, count * sizeof *out);
     source->data = out;
     source->section.bytes = count * sizeof *out;
     return ESP_OK;
@@ -295,69 +291,40 @@ static const float *norm_factors(const struct build *build, const struct espi_es
 }
 
 /* Gain and bias, and the factors where there are some. */
-static int make_norm(esp_context *ctx, const struct build *build, enum espi_role gain, enum espi_role bias,
+static int make_norm(esp_context *ctx, const struct build *build, const struct espi_param *param,
                      struct espi_esp_source *source)
 {
-    size_t layer = source->section.layer, columns = source->section.columns;
-    const float *factors = norm_factors(build, &source->section);
-    source->section.rows = factors ? 3 : 2;
+    size_t rows = source->section.rows, columns = source->section.columns;
+    const float *factors = param->role == ESPI_HEAD_NORM_W ? NULL : norm_factors(build, &source->section);
+    source->section.rows += factors != NULL;
     float *out = espi_calloc(ctx, source->section.rows, columns * sizeof *out);
     if (!out)
         return ESP_ERR_MEMORY;
-    memcpy(out, espi_params_data(&build->checkpoint->params, gain, layer), columns * sizeof *out);
-    memcpy(out + columns, espi_params_data(&build->checkpoint->params, bias, layer), columns * sizeof *out);
+    for (size_t i = 0; i < rows; i++)
+        memcpy(out + i * columns, build->checkpoint->params.slab + param[i].offset, columns * sizeof *out);
     if (factors)
-        memcpy(out + 2 * columns, factors, columns * sizeof *out);
+        memcpy(out + rows * columns, factors, columns * sizeof *out);
     source->data = out;
     source->section.bytes = source->section.rows * columns * sizeof *out;
     return ESP_OK;
 }
 
-static int make_section(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
+static int make_section(esp_context *ctx, const struct build *build, size_t index)
 {
-    /* The tensors of a section that holds floats; two for a LayerNorm. */
-    static const struct {
-        enum espi_esp_kind kind;
-        enum espi_role role;
-        size_t second;
-    } floats[] = {
-        {ESPI_ESP_POOLER_W, ESPI_POOLER_W, ESPI_ROLE_COUNT},
-        {ESPI_ESP_POOLER_B, ESPI_POOLER_B, ESPI_ROLE_COUNT},
-        {ESPI_ESP_PRE_CLASSIFIER_W, ESPI_PRE_CLASSIFIER_W, ESPI_ROLE_COUNT},
-        {ESPI_ESP_PRE_CLASSIFIER_B, ESPI_PRE_CLASSIFIER_B, ESPI_ROLE_COUNT},
-        {ESPI_ESP_CLASSIFIER_W, ESPI_CLASSIFIER_W, ESPI_ROLE_COUNT},
-        {ESPI_ESP_CLASSIFIER_B, ESPI_CLASSIFIER_B, ESPI_ROLE_COUNT},
-        {ESPI_ESP_MLM_DENSE_W, ESPI_MLM_DENSE_W, ESPI_ROLE_COUNT},
-        {ESPI_ESP_MLM_DENSE_B, ESPI_MLM_DENSE_B, ESPI_ROLE_COUNT},
-        {ESPI_ESP_MLM_NORM, ESPI_MLM_NORM_W, ESPI_MLM_NORM_B},
-        {ESPI_ESP_MLM_BIAS, ESPI_MLM_BIAS, ESPI_ROLE_COUNT},
-    };
-    switch (source->section.kind) {
-    case ESPI_ESP_CONFIG:
-    case ESPI_ESP_MODEL:
+    const struct espi_esp_slot *slot = &build->slots[index];
+    struct espi_esp_source *source = &build->sources[index];
+    if (slot->encoding == ESPI_ESP_TEXT)
         return make_text(ctx, build, source);
-    case ESPI_ESP_TOKENIZER:
+    if (slot->encoding == ESPI_ESP_TABLES)
         return make_tokenizer(ctx, build, source);
-    case ESPI_ESP_EMBED_NORM:
-        return make_norm(ctx, build, ESPI_EMBED_NORM_W, ESPI_EMBED_NORM_B, source);
-    case ESPI_ESP_ATTENTION_NORM:
-        return make_norm(ctx, build, ESPI_ATTENTION_NORM_W, ESPI_ATTENTION_NORM_B, source);
-    case ESPI_ESP_FFN_NORM:
-        return make_norm(ctx, build, ESPI_FFN_NORM_W, ESPI_FFN_NORM_B, source);
-    case ESPI_ESP_EMBED_WORD:
-        return make_embedding(ctx, build, ESPI_EMBED_WORD, source);
-    case ESPI_ESP_EMBED_POSITION:
-        return make_embedding(ctx, build, ESPI_EMBED_POSITION, source);
-    case ESPI_ESP_EMBED_TYPE:
-        return make_embedding(ctx, build, ESPI_EMBED_TYPE, source);
+    switch (espi_role_row(slot->param->role)->form) {
+    case ESPI_FORM_TABLE:
+        return make_embedding(ctx, tensor_of(build, slot), source);
+    case ESPI_FORM_SCALE:
+        return make_norm(ctx, build, slot->param, source);
     default:
-        break;
+        return make_floats(ctx, tensor_of(build, slot), source);
     }
-    for (size_t i = 0; i < ESPI_COUNT(floats); i++)
-        if (floats[i].kind == source->section.kind)
-            return make_floats(ctx, build, floats[i].role, floats[i].second, source);
-    return espi_fail(ctx, ESP_ERR_INTERNAL, "compile: no rule for a section of kind %u",
-                     (unsigned)source->section.kind);
 }
 
 /* ---- all together ------------------------------------------------------------------------------------------------------ */
@@ -366,8 +333,8 @@ static int make_sections(esp_context *ctx, struct build *build)
 {
     for (size_t i = 0; i < build->count; i++) {
         const struct linear_kind *kind = find_linear(build->sources[i].section.kind);
-        int status = kind ? make_linear(ctx, build, (enum espi_linear_kind)(kind - linear_kinds), &build->sources[i])
-                          : make_section(ctx, build, &build->sources[i]);
+        int status = kind ? make_linear(ctx, build, (enum espi_linear_kind)(kind - linear_kinds), i)
+                          : make_section(ctx, build, i);
         if (status)
             return status;
         i += kind != NULL; // its rows are made too
@@ -375,13 +342,15 @@ static int make_sections(esp_context *ctx, struct build *build)
     return ESP_OK;
 }
 
-/* Empty sections as the config demands them, and room for the largest linear layer. */
+/* Empty sections as the parameters demand them, and room for the largest linear layer. */
 static int prepare(esp_context *ctx, struct build *build)
 {
     const struct espi_config *config = &build->checkpoint->config;
     size_t rows = espi_size_max(3 * config->hidden, config->intermediate);
-    build->count = espi_esp_slots(config, build->options->tokenizer != NULL, NULL);
-    struct espi_esp_slot *slots = espi_calloc(ctx, build->count, sizeof *slots);
+    int status = espi_esp_slots(ctx, &build->checkpoint->params, build->options->tokenizer != NULL, &build->slots,
+                                &build->count);
+    if (status)
+        return status;
     build->sources = espi_calloc(ctx, build->count, sizeof *build->sources);
     build->weights = espi_calloc(ctx, rows, config->hidden); // the second feed-forward layer is as large as the first
     build->scale = espi_calloc(ctx, rows, sizeof *build->scale);
@@ -389,21 +358,16 @@ static int prepare(esp_context *ctx, struct build *build)
         build->report->linears = espi_calloc(ctx, 4 * config->layers, sizeof *build->report->linears);
     if (build->options->factors)
         build->smoothed = espi_calloc(ctx, rows, config->hidden * sizeof *build->smoothed);
-    bool complete =
-        slots && build->sources && build->weights && build->scale && (build->smoothed || !build->options->factors);
-    if (complete && (!build->report || build->report->linears)) {
-        espi_esp_slots(config, build->options->tokenizer != NULL, slots);
-        for (size_t i = 0; i < build->count; i++)
-            build->sources[i].section = (struct espi_esp_section){.kind = slots[i].kind,
-                                                                  .layer = slots[i].layer,
-                                                                  .encoding = slots[i].encoding,
-                                                                  .rows = slots[i].rows,
-                                                                  .columns = slots[i].columns};
-        free(slots);
-        return ESP_OK;
-    }
-    free(slots);
-    return ESP_ERR_MEMORY;
+    if (!build->sources || !build->weights || !build->scale || (build->report && !build->report->linears) ||
+        (build->options->factors && !build->smoothed))
+        return ESP_ERR_MEMORY;
+    for (size_t i = 0; i < build->count; i++)
+        build->sources[i].section = (struct espi_esp_section){.kind = build->slots[i].kind,
+                                                              .layer = build->slots[i].layer,
+                                                              .encoding = build->slots[i].encoding,
+                                                              .rows = build->slots[i].rows,
+                                                              .columns = build->slots[i].columns};
+    return ESP_OK;
 }
 
 static int make_image(esp_context *ctx, struct build *build, unsigned char **image, size_t *bytes)
@@ -417,6 +381,7 @@ static int make_image(esp_context *ctx, struct build *build, unsigned char **ima
         build->report->file_bytes = *bytes;
     for (size_t i = 0; build->sources && i < build->count; i++)
         free((void *)(uintptr_t)build->sources[i].data);
+    free(build->slots);
     free(build->sources);
     free(build->weights);
     free(build->scale);

@@ -28,7 +28,7 @@ struct espi_workspace {
 };
 
 struct espi_encoder_heads {
-    struct espi_linear pooler, pre_classifier, classifier, mlm_dense, mlm_decoder;
+    struct espi_linear dense, classifier, decoder;
     float *vocab_logits; // (ESPI_TILE_ROWS, vocab_size), masked-LM head only
 };
 

@@ -16,9 +16,7 @@ static int init_mlm(esp_context *ctx, struct espi_encoder *encoder)
 {
     const struct espi_config *config = encoder->engine.config;
     struct espi_encoder_heads *heads = &encoder->heads;
-    int status = espi_encoder_linear(ctx, encoder, ESPI_MLM_DENSE_W, ESPI_MLM_DENSE_B, 0, &heads->mlm_dense);
-    if (!status)
-        status = espi_encoder_linear(ctx, encoder, ESPI_EMBED_WORD, ESPI_MLM_BIAS, 0, &heads->mlm_decoder);
+    int status = espi_encoder_linear(ctx, encoder, ESPI_EMBED_WORD, ESPI_DECODER_B, 0, &heads->decoder);
     size_t count;
     if (status)
         return status;
@@ -32,14 +30,11 @@ int espi_heads_init(esp_context *ctx, struct espi_encoder *encoder)
 {
     struct espi_encoder_heads *heads = &encoder->heads;
     int status = ESP_OK;
-    if (has(encoder, ESPI_POOLER_W))
-        status = espi_encoder_linear(ctx, encoder, ESPI_POOLER_W, ESPI_POOLER_B, 0, &heads->pooler);
-    if (!status && has(encoder, ESPI_PRE_CLASSIFIER_W))
-        status =
-            espi_encoder_linear(ctx, encoder, ESPI_PRE_CLASSIFIER_W, ESPI_PRE_CLASSIFIER_B, 0, &heads->pre_classifier);
+    if (has(encoder, ESPI_HEAD_DENSE_W))
+        status = espi_encoder_linear(ctx, encoder, ESPI_HEAD_DENSE_W, ESPI_HEAD_DENSE_B, 0, &heads->dense);
     if (!status && has(encoder, ESPI_CLASSIFIER_W))
         status = espi_encoder_linear(ctx, encoder, ESPI_CLASSIFIER_W, ESPI_CLASSIFIER_B, 0, &heads->classifier);
-    if (!status && has(encoder, ESPI_MLM_DENSE_W))
+    if (!status && has(encoder, ESPI_DECODER_B))
         status = init_mlm(ctx, encoder);
     return status;
 }
@@ -47,11 +42,9 @@ int espi_heads_init(esp_context *ctx, struct espi_encoder *encoder)
 void espi_heads_clear(struct espi_encoder *encoder)
 {
     struct espi_encoder_heads *heads = &encoder->heads;
-    espi_linear_clear(&heads->pooler);
-    espi_linear_clear(&heads->pre_classifier);
+    espi_linear_clear(&heads->dense);
     espi_linear_clear(&heads->classifier);
-    espi_linear_clear(&heads->mlm_dense);
-    espi_linear_clear(&heads->mlm_decoder);
+    espi_linear_clear(&heads->decoder);
     free(heads->vocab_logits);
     heads->vocab_logits = NULL;
 }
@@ -64,7 +57,7 @@ static const char *missing(const struct espi_config *config, enum espi_result re
     case ESPI_RESULT_EMBEDDING:
         return NULL;
     case ESPI_RESULT_POOLED:
-        return config->has_pooler ? NULL : "pooler";
+        return espi_config_has_pooler(config) ? NULL : "pooler";
     case ESPI_RESULT_TOKEN_LOGITS:
         return config->head == ESPI_HEAD_QA || config->head == ESPI_HEAD_TOKEN
                    ? NULL
@@ -105,32 +98,29 @@ static int token_logits(esp_context *ctx, struct espi_encoder *encoder, const st
     return status;
 }
 
-/* activation(linear(first tokens)) into workspace.context (sequences, hidden). */
-static int first_tokens(esp_context *ctx, struct espi_encoder *encoder, const struct espi_batch *batch,
-                        const struct espi_linear *linear, enum espi_activation activation)
+/* activation(dense(first tokens)) into workspace.context (sequences, hidden). */
+static int first_tokens(esp_context *ctx, struct espi_encoder *encoder, const struct espi_batch *batch)
 {
     struct espi_workspace *w = &encoder->workspace;
     size_t hidden = encoder->engine.config->hidden;
     for (size_t s = 0; s < batch->sequences; s++)
         memcpy(w->product + s * hidden, w->hidden + batch->starts[s] * hidden, hidden * sizeof *w->product);
-    return espi_linear_forward(ctx, encoder->products, linear, batch->sequences, w->product, &activation, w->context);
+    return espi_linear_forward(ctx, encoder->products, &encoder->heads.dense, batch->sequences, w->product,
+                               &encoder->engine.config->recipe.activation, w->context);
 }
 
 static int pooled(esp_context *ctx, struct espi_encoder *encoder, const struct espi_batch *batch, float *out)
 {
-    int status = first_tokens(ctx, encoder, batch, &encoder->heads.pooler, ESPI_TANH);
+    int status = first_tokens(ctx, encoder, batch);
     if (!status)
         memcpy(out, encoder->workspace.context, batch->sequences * encoder->engine.config->hidden * sizeof *out);
     return status;
 }
 
-/* BERT: pooler (tanh), then classifier; DistilBERT: pre_classifier (ReLU), then classifier. */
 static int sequence_logits(esp_context *ctx, struct espi_encoder *encoder, const struct espi_batch *batch, float *out)
 {
     struct espi_workspace *w = &encoder->workspace;
-    int status = has(encoder, ESPI_PRE_CLASSIFIER_W)
-                     ? first_tokens(ctx, encoder, batch, &encoder->heads.pre_classifier, ESPI_RELU)
-                     : first_tokens(ctx, encoder, batch, &encoder->heads.pooler, ESPI_TANH);
+    int status = first_tokens(ctx, encoder, batch);
     if (!status)
         status = espi_linear_forward(ctx, encoder->products, &encoder->heads.classifier, batch->sequences, w->context,
                                      NULL, w->widest);
@@ -171,13 +161,13 @@ static int vocab_logits(esp_context *ctx, struct espi_encoder *encoder, const st
         size_t rows = espi_size_min(ESPI_TILE_ROWS, wanted->position_count - first);
         for (size_t i = 0; i < rows; i++)
             memcpy(w->product + i * hidden, w->hidden + wanted->positions[first + i] * hidden, hidden * sizeof(float));
-        status = espi_linear_forward(ctx, encoder->products, &heads->mlm_dense, rows, w->product, &config->activation,
-                                     w->context);
+        status = espi_linear_forward(ctx, encoder->products, &heads->dense, rows, w->product,
+                                     &config->recipe.activation, w->context);
         if (!status)
-            status = espi_encoder_norm(ctx, encoder, ESPI_MLM_NORM_W, ESPI_MLM_NORM_B, 0, rows, w->context, NULL,
+            status = espi_encoder_norm(ctx, encoder, ESPI_HEAD_NORM_W, ESPI_HEAD_NORM_B, 0, rows, w->context, NULL,
                                        w->context);
         if (!status)
-            status = espi_linear_forward(ctx, encoder->products, &heads->mlm_decoder, rows, w->context, NULL,
+            status = espi_linear_forward(ctx, encoder->products, &heads->decoder, rows, w->context, NULL,
                                          heads->vocab_logits);
         if (!status)
             memcpy(wanted->out + first * config->vocab_size, heads->vocab_logits,

@@ -43,7 +43,8 @@ bool espi_arch_head(const struct espi_arch *arch, const char *class_name, enum e
     if (strcmp(suffix, "ForPreTraining") == 0)
         suffix = head_suffixes[ESPI_HEAD_MLM];
     for (size_t head = 0; head < ESPI_HEAD_COUNT; head++) {
-        if (strcmp(suffix, head_suffixes[head]) == 0) {
+        bool there = head == ESPI_HEAD_NONE || arch->heads[head].recipe.rows != ESPI_ROWS_NONE;
+        if (there && strcmp(suffix, head_suffixes[head]) == 0) {
             *out = (enum espi_head)head;
             return true;
         }
@@ -62,39 +63,40 @@ const char *espi_head_list(void)
            "ForPreTraining (its masked-LM head)";
 }
 
-bool espi_role_in_encoder(enum espi_role role)
+static const char *head_module(const struct espi_arch_head *head, enum espi_role module)
 {
-    return role <= ESPI_POOLER_B;
+    switch (module) {
+    case ESPI_HEAD_DENSE_W:
+        return head->dense;
+    case ESPI_HEAD_NORM_W:
+        return head->norm;
+    case ESPI_CLASSIFIER_W:
+        return head->classifier;
+    default:
+        return head->decoder;
+    }
 }
 
-bool espi_role_in_layer(enum espi_role role)
-{
-    return role >= ESPI_QUERY_W && role <= ESPI_FFN_NORM_B;
-}
-
-bool espi_role_is_norm_scale(enum espi_role role)
-{
-    return role == ESPI_EMBED_NORM_W || role == ESPI_ATTENTION_NORM_W || role == ESPI_FFN_NORM_W ||
-           role == ESPI_MLM_NORM_W;
-}
-
-bool espi_role_is_norm_shift(enum espi_role role)
-{
-    return role == ESPI_EMBED_NORM_B || role == ESPI_ATTENTION_NORM_B || role == ESPI_FFN_NORM_B ||
-           role == ESPI_MLM_NORM_B;
-}
-
-bool espi_arch_tensor_name(const struct espi_arch *arch, enum espi_head head, enum espi_role role, size_t layer,
+void espi_arch_tensor_name(const struct espi_config *config, enum espi_role role, size_t layer,
                            char name[ESPI_TENSOR_NAME_BYTES])
 {
-    const char *base = arch->names[role];
-    if (head == ESPI_HEAD_QA && (role == ESPI_CLASSIFIER_W || role == ESPI_CLASSIFIER_B))
-        base = arch->qa_names[role == ESPI_CLASSIFIER_B];
-    if (!base)
-        return false;
-    if (espi_role_in_layer(role))
-        snprintf(name, ESPI_TENSOR_NAME_BYTES, "%s%zu.%s", arch->layer_prefix, layer, base);
+    const struct espi_arch *arch = config->arch;
+    const struct espi_role_row *row = espi_role_row(role);
+    const char *prefix = config->head == ESPI_HEAD_NONE ? "" : arch->prefix;
+    if (row->scope == ESPI_SCOPE_HEAD)
+        snprintf(name, ESPI_TENSOR_NAME_BYTES, "%s.%s", head_module(&arch->heads[config->head], row->module),
+                 row->leaf);
+    else if (row->scope == ESPI_SCOPE_LAYER)
+        snprintf(name, ESPI_TENSOR_NAME_BYTES, "%s%s%zu.%s.%s", prefix, arch->layer_prefix, layer,
+                 arch->names[row->module], row->leaf);
     else
-        snprintf(name, ESPI_TENSOR_NAME_BYTES, "%s", base);
-    return true;
+        snprintf(name, ESPI_TENSOR_NAME_BYTES, "%s%s.%s", prefix, arch->names[row->module], row->leaf);
+}
+
+const char *espi_arch_in_encoder(const struct espi_config *config, const char *name)
+{
+    size_t length = strlen(config->arch->prefix);
+    if (strncmp(name, config->arch->prefix, length) == 0)
+        return name + length;
+    return config->head == ESPI_HEAD_NONE ? name : NULL;
 }

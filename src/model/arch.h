@@ -13,9 +13,13 @@ struct espi_arch_keys {
     const char *hidden_dropout, *attention_dropout;
 };
 
-struct espi_arch_dropout {
-    const char *key; // NULL: the head has no dropout
-    float fallback;  // when the field is absent or null; negative: the hidden dropout
+/* A head of a family. Modules are named as a checkpoint of that head has them, the encoder's prefix included. */
+struct espi_arch_head {
+    struct espi_head_recipe recipe; // rows NONE: the family has no such head (or a bare encoder no pooler)
+    bool layer_activation;          // the recipe's activation is that of the layers
+    const char *dense, *norm, *classifier, *decoder;
+    const char *dropout;    // its field in config.json; NULL: the head has none
+    float dropout_fallback; // when the field is absent or null; negative: the hidden dropout
 };
 
 /* One row of archs.inc. Static storage. */
@@ -25,13 +29,12 @@ struct espi_arch {
     const char *prefix;       // of encoder tensors in checkpoints with a head
     const char *layer_prefix; // + layer number + "." + name
     struct espi_arch_keys keys;
-    float layer_norm_eps; // when the field is absent
-    struct espi_arch_dropout head_dropout[ESPI_HEAD_COUNT];
-    bool attention_out_dropout;         // training: hidden dropout behind the attention's output layer, too
-    const char *names[ESPI_ROLE_COUNT]; // tensor names without prefix; NULL: the family has no such tensor
-    const char *qa_names[2];            // weight and bias of the classifier of a QA head
-    const char *decoder_weight;         // masked-LM decoder, where a file stores it apart from the word embeddings
-    const char *decoder_bias;           // another name of ESPI_MLM_BIAS; NULL: none
+    float layer_norm_eps;                 // when the field is absent
+    bool attention_out_dropout;           // training: hidden dropout behind the attention's output layer, too
+    const char *names[ESPI_HEAD_DENSE_W]; // modules of the encoder by role, without prefix
+    struct espi_arch_head heads[ESPI_HEAD_COUNT];
+    const char *decoder_weight; // masked-LM decoder, where a file stores it apart from the word embeddings
+    const char *decoder_bias;   // another name of ESPI_DECODER_B; NULL: none
 };
 
 const struct espi_arch *espi_arch_find(const char *model_type); // NULL: not supported
@@ -45,14 +48,10 @@ const char *espi_head_suffix(enum espi_head head);
 /* "ForQuestionAnswering, ...", for messages. */
 const char *espi_head_list(void);
 
-/* Name of a tensor without the encoder's prefix, the layer's included; false when the model has no such tensor. */
-bool espi_arch_tensor_name(const struct espi_arch *arch, enum espi_head head, enum espi_role role, size_t layer,
+/* Name of a tensor as a checkpoint of this family and head has it. */
+void espi_arch_tensor_name(const struct espi_config *config, enum espi_role role, size_t layer,
                            char name[ESPI_TENSOR_NAME_BYTES]);
-/* True for tensors inside the encoder, which the prefix belongs to. */
-bool espi_role_in_encoder(enum espi_role role);
-bool espi_role_in_layer(enum espi_role role);
-/* LayerNorm's scale and shift, which old files call gamma and beta. */
-bool espi_role_is_norm_scale(enum espi_role role);
-bool espi_role_is_norm_shift(enum espi_role role);
+/* The name without the encoder's prefix; NULL when it does not belong to the encoder. */
+const char *espi_arch_in_encoder(const struct espi_config *config, const char *name);
 
 #endif

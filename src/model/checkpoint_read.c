@@ -21,51 +21,50 @@ struct reading {
 
 /* ---- names -------------------------------------------------------------------------------------------------------- */
 
-/* With the family's prefix, then without: which of the two depends on the class that saved the file. */
-static struct espi_tensor *find_name(const struct reading *reading, bool in_encoder, const char *base)
+/* As this head's checkpoints name it, else with or without the family's prefix: which of the two depends on the class that
+ * saved the file. */
+static struct espi_tensor *find_name(const struct reading *reading, const char *name)
 {
-    char name[2 * ESPI_TENSOR_NAME_BYTES];
-    struct espi_tensor *tensor = NULL;
-    if (in_encoder) {
-        snprintf(name, sizeof name, "%s%s", reading->config->arch->prefix, base);
-        tensor = espi_weights_find(&reading->weights, name, NULL);
-    }
-    return tensor ? tensor : espi_weights_find(&reading->weights, base, NULL);
+    const char *prefix = reading->config->arch->prefix, *base = espi_arch_in_encoder(reading->config, name);
+    struct espi_tensor *tensor = espi_weights_find(&reading->weights, name, NULL);
+    if (tensor || !base)
+        return tensor;
+    char other[2 * ESPI_TENSOR_NAME_BYTES];
+    snprintf(other, sizeof other, "%s%s", base == name ? prefix : "", base);
+    return espi_weights_find(&reading->weights, other, NULL);
 }
 
 /* "….LayerNorm.gamma" for "….LayerNorm.weight", "beta" for "bias", as files from before 2019 have it. */
-static struct espi_tensor *find_old_norm(const struct reading *reading, enum espi_role role, char *base)
+static struct espi_tensor *find_old_norm(const struct reading *reading, const struct espi_param *param)
 {
-    if (!espi_role_is_norm_scale(role) && !espi_role_is_norm_shift(role))
+    enum espi_form form = espi_role_row(param->role)->form;
+    if (form != ESPI_FORM_SCALE && form != ESPI_FORM_SHIFT)
         return NULL;
-    char *dot = strrchr(base, '.');
-    snprintf(dot, ESPI_TENSOR_NAME_BYTES - (size_t)(dot - base), "%s",
-             espi_role_is_norm_scale(role) ? ".gamma" : ".beta");
-    return find_name(reading, espi_role_in_encoder(role), base);
+    char name[ESPI_TENSOR_NAME_BYTES];
+    snprintf(name, sizeof name, "%.*s.%s", (int)(strrchr(param->name, '.') - param->name), param->name,
+             form == ESPI_FORM_SCALE ? "gamma" : "beta");
+    return find_name(reading, name);
 }
 
 static struct espi_tensor *find_tensor(const struct reading *reading, const struct espi_param *param)
 {
     const struct espi_arch *arch = reading->config->arch;
-    char base[ESPI_TENSOR_NAME_BYTES];
-    if (!espi_arch_tensor_name(arch, reading->config->head, param->role, param->layer, base))
-        return NULL;
-    struct espi_tensor *tensor = find_name(reading, espi_role_in_encoder(param->role), base);
+    struct espi_tensor *tensor = find_name(reading, param->name);
     if (!tensor)
-        tensor = find_old_norm(reading, param->role, base);
+        tensor = find_old_norm(reading, param);
     /* Tied tensors are stored once, under either name. */
-    if (!tensor && param->role == ESPI_MLM_BIAS && arch->decoder_bias)
+    if (!tensor && param->role == ESPI_DECODER_B && arch->decoder_bias)
         tensor = espi_weights_find(&reading->weights, arch->decoder_bias, NULL);
-    if (!tensor && param->role == ESPI_EMBED_WORD && reading->config->head == ESPI_HEAD_MLM)
+    if (!tensor && param->role == ESPI_EMBED_WORD && reading->config->recipe.decoder)
         tensor = espi_weights_find(&reading->weights, arch->decoder_weight, NULL);
     return tensor;
 }
 
-static bool has_name(const struct reading *reading, enum espi_role role)
+static bool has_role(const struct reading *reading, enum espi_role role)
 {
-    char base[ESPI_TENSOR_NAME_BYTES];
-    return espi_arch_tensor_name(reading->config->arch, reading->config->head, role, 0, base) &&
-           find_name(reading, espi_role_in_encoder(role), base) != NULL;
+    char name[ESPI_TENSOR_NAME_BYTES];
+    espi_arch_tensor_name(reading->config, role, 0, name);
+    return find_name(reading, name) != NULL;
 }
 
 /* Buffers that older files store and nothing needs. */
@@ -148,8 +147,8 @@ static int resolve(struct reading *reading, const struct espi_params *params)
     struct name_list missing = {.names = 0}, fresh = {.names = 0};
     for (size_t i = 0; i < params->length; i++) {
         const struct espi_param *param = &params->list[i];
-        bool of_head = !espi_role_in_encoder(param->role);
-        bool optional = reading->initialise && param->role >= ESPI_POOLER_W;
+        bool head = espi_role_row(param->role)->scope == ESPI_SCOPE_HEAD, optional = reading->initialise && head;
+        bool of_head = head && !espi_arch_in_encoder(reading->config, param->name);
         struct espi_tensor *tensor = of_head && reading->new_head ? NULL : find_tensor(reading, param);
         if (tensor && optional && !shape_fits(param, tensor))
             tensor = NULL;
@@ -192,7 +191,7 @@ static int check_tied(struct reading *reading, const char *name, const struct es
 static int check_decoder(struct reading *reading, const struct espi_params *params)
 {
     const struct espi_param *word = espi_params_find(params, ESPI_EMBED_WORD, 0);
-    const struct espi_param *bias = espi_params_find(params, ESPI_MLM_BIAS, 0);
+    const struct espi_param *bias = espi_params_find(params, ESPI_DECODER_B, 0);
     if (!bias || !reading->tensors[bias - params->list])
         return ESP_OK;
     int status = check_tied(reading, reading->config->arch->decoder_weight, reading->tensors[word - params->list]);
@@ -238,8 +237,9 @@ static int read_weights(struct reading *reading, uint64_t seed, struct espi_chec
     int status = espi_weights_open(reading->ctx, reading->directory, &reading->weights);
     if (status)
         return status;
-    if (out->config.head == ESPI_HEAD_NONE && out->config.has_pooler)
-        out->config.has_pooler = has_name(reading, ESPI_POOLER_W) || has_name(reading, ESPI_POOLER_B);
+    if (out->config.head == ESPI_HEAD_NONE && out->config.recipe.dense && !has_role(reading, ESPI_HEAD_DENSE_W) &&
+        !has_role(reading, ESPI_HEAD_DENSE_B))
+        out->config.recipe = (struct espi_head_recipe){.rows = ESPI_ROWS_NONE};
     if ((status = espi_params_init(reading->ctx, &out->config, false, &out->params)))
         return status;
     reading->tensors = espi_calloc(reading->ctx, out->params.length, sizeof(struct espi_tensor *));

@@ -208,7 +208,7 @@ static int read_activation(esp_context *ctx, const struct espi_json *json, struc
 static int read_rates(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
 {
     const struct espi_arch_keys *keys = &out->arch->keys;
-    const struct espi_arch_dropout *head = &out->arch->head_dropout[out->head];
+    const struct espi_arch_head *head = &out->arch->heads[out->head];
     int status;
     out->layer_norm_eps = out->arch->layer_norm_eps;
     out->initializer_range = 0.02f;
@@ -218,12 +218,21 @@ static int read_rates(esp_context *ctx, const struct espi_json *json, struct esp
         (status = optional_float(ctx, json, keys->hidden_dropout, 0, 0.999, &out->hidden_dropout)) ||
         (status = optional_float(ctx, json, keys->attention_dropout, 0, 0.999, &out->attention_dropout)))
         return status;
-    if (head->key)
-        out->classifier_dropout = head->fallback < 0 ? out->hidden_dropout : head->fallback;
-    return optional_float(ctx, json, head->key, 0, 0.999, &out->classifier_dropout);
+    if (head->dropout)
+        out->classifier_dropout = head->dropout_fallback < 0 ? out->hidden_dropout : head->dropout_fallback;
+    return optional_float(ctx, json, head->dropout, 0, 0.999, &out->classifier_dropout);
 }
 
 /* ---- head and labels ---------------------------------------------------------------------------------------------- */
+
+/* A bare encoder may come without its pooler; whoever reads the tensors corrects this. */
+void espi_config_set_head(struct espi_config *config, enum espi_head head)
+{
+    config->head = head;
+    config->recipe = config->arch->heads[head].recipe;
+    if (config->arch->heads[head].layer_activation)
+        config->recipe.activation = config->activation;
+}
 
 static int read_head(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
 {
@@ -243,9 +252,7 @@ static int read_head(esp_context *ctx, const struct espi_json *json, struct espi
             return espi_config_unsupported(ctx, &first, "\"%.64s\" is not supported; supported: %s followed by %s",
                                            name, out->arch->class_name, espi_head_list());
     }
-    /* A bare encoder may come without its pooler; whoever reads the tensors corrects this. */
-    out->has_pooler =
-        out->arch->names[ESPI_POOLER_W] && (out->head == ESPI_HEAD_NONE || out->head == ESPI_HEAD_SEQUENCE);
+    espi_config_set_head(out, out->head);
     if (out->head == ESPI_HEAD_MLM && json_is_false(espi_json_at(json, "tie_word_embeddings").value)) {
         struct espi_json at = espi_json_at(json, "tie_word_embeddings");
         return espi_config_unsupported(ctx, &at,

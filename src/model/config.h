@@ -26,6 +26,23 @@ enum espi_head {
 
 enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION };
 
+/* Which rows of the last hidden states a head reads. */
+enum espi_head_rows {
+    ESPI_ROWS_NONE,   // no head
+    ESPI_ROWS_ALL,    // every token
+    ESPI_ROWS_FIRST,  // the first token of each sequence
+    ESPI_ROWS_WANTED, // tokens that the caller names
+};
+
+/* What a head computes of its rows: dense layer and activation, LayerNorm, then a classifier of config.labels outputs or the
+ * decoder, whose weights are the word embeddings. A bare encoder's is its pooler: a dense layer alone. */
+struct espi_head_recipe {
+    enum espi_head_rows rows;
+    bool dense, norm, decoder;
+    enum espi_activation activation; // behind the dense layer
+    bool dropout_first;              // training: dropout in front of the dense layer too
+};
+
 /* Apart from the enums, so that a switch over one of them need not name its count. */
 enum {
     ESPI_HEAD_COUNT = ESPI_HEAD_MLM + 1,
@@ -46,7 +63,7 @@ struct espi_config {
     float initializer_range;
     float hidden_dropout, attention_dropout, classifier_dropout; // training only
     int32_t pad_token_id;
-    bool has_pooler; // the dense + tanh pooler: part of a sequence head; of a bare encoder when its checkpoint has it
+    struct espi_head_recipe recipe; // of a bare encoder: of the pooler, when its checkpoint has it
 
     size_t labels;            // outputs of the head: 2 for QA, n for classification, 0 otherwise
     const char **label_names; // (labels), NULL without labels; "LABEL_0" … when the file names none
@@ -80,6 +97,12 @@ void espi_config_clear(struct espi_config *config);
 static inline size_t espi_config_head_size(const struct espi_config *config)
 {
     return config->hidden / config->heads;
+}
+/* Whether there is a dense + tanh layer over the first token, as ESPI_RESULT_POOLED wants it. */
+static inline bool espi_config_has_pooler(const struct espi_config *config)
+{
+    const struct espi_head_recipe *recipe = &config->recipe;
+    return recipe->rows == ESPI_ROWS_FIRST && recipe->dense && recipe->activation == ESPI_TANH;
 }
 /* Heads a layer has: those that have not been removed, 1 or more. */
 size_t espi_config_layer_heads(const struct espi_config *config, size_t layer);

@@ -14,6 +14,9 @@ bool espi_activation_find(const char *name, enum espi_activation *out);
 const char *espi_activation_name(enum espi_activation activation);
 const char *espi_problem_name(enum espi_problem problem);
 
+/* Head and the family's recipe for it; needs the activation. */
+void espi_config_set_head(struct espi_config *config, enum espi_head head);
+
 /* Pooling, normalisation and length limit from modules.json and the files it names, where they are; needs the rest of
  * the config. */
 int espi_config_read_sentence(esp_context *ctx, const char *directory, struct espi_config *config) ESPI_NODISCARD;

@@ -2,7 +2,6 @@
  * The files sentence-transformers puts beside a checkpoint: modules.json lists Transformer, Pooling and Normalize. */
 #include "base/file.h"
 #include "base/size.h"
-#include "model/arch.h"
 #include "model/config_private.h"
 
 #include <string.h>
@@ -148,8 +147,7 @@ int espi_config_read_sentence(esp_context *ctx, const char *directory, struct es
     if ((status = espi_json_open_file(ctx, path, &json)))
         return status;
     /* sentence-transformers takes the encoder without the head it was pre-trained with. */
-    config->head = ESPI_HEAD_NONE;
-    config->has_pooler = config->arch->names[ESPI_POOLER_W] != NULL;
+    espi_config_set_head(config, ESPI_HEAD_NONE);
     status = espi_json_expect_array(ctx, &json);
     for (size_t i = 0; !status && i < espi_json_length(&json); i++) {
         struct espi_json module = espi_json_item(&json, i);

@@ -97,12 +97,12 @@ static int set_head(json_t *json, const struct espi_config *config)
 /* A head dropout is written when it is not what its absence would say. */
 static int set_head_dropout(json_t *json, const struct espi_config *config)
 {
-    const struct espi_arch_dropout *dropout = &config->arch->head_dropout[config->head];
-    float told = dropout->fallback < 0 ? config->hidden_dropout : dropout->fallback;
-    bool stated = dropout->key && json_is_number(json_object_get(json, dropout->key));
-    if (!dropout->key || (config->classifier_dropout == told && !stated))
+    const struct espi_arch_head *head = &config->arch->heads[config->head];
+    float told = head->dropout_fallback < 0 ? config->hidden_dropout : head->dropout_fallback;
+    bool stated = head->dropout && json_is_number(json_object_get(json, head->dropout));
+    if (!head->dropout || (config->classifier_dropout == told && !stated))
         return 0;
-    return set_float(json, dropout->key, config->classifier_dropout);
+    return set_float(json, head->dropout, config->classifier_dropout);
 }
 
 /* Absent and null stand for 0. */
@@ -215,7 +215,7 @@ int espi_config_copy(esp_context *ctx, const struct espi_config *from, const str
         return status;
     out->max_sequence = espi_size_min(from->max_sequence, out->max_positions);
     if (out->head == from->head)
-        out->has_pooler = from->has_pooler;
+        out->recipe = from->recipe;
     if (out->head == ESPI_HEAD_NONE) {
         out->pooling = from->pooling;
         out->normalize = from->normalize;

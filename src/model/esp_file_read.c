@@ -12,11 +12,19 @@
 static const char *kind_name(uint32_t kind)
 {
     switch (kind) {
-#define X(name, number, text)                                                                                          \
+    case ESPI_ESP_CONFIG:
+        return "config";
+    case ESPI_ESP_MODEL:
+        return "model";
+    case ESPI_ESP_TOKENIZER:
+        return "tokenizer";
+#define SECTION(name, number, text)                                                                                    \
     case number:                                                                                                       \
         return text;
-        ESPI_ESP_KIND_MAP(X)
-#undef X
+#define TENSOR(...)
+#include "model/tensors.inc"
+#undef SECTION
+#undef TENSOR
     default:
         return NULL;
     }

@@ -12,7 +12,7 @@
     "ESP\r\n\x1a\n"
 
 enum {
-    ESPI_ESP_VERSION = 4,
+    ESPI_ESP_VERSION = 5,
     ESPI_ESP_ALIGN = 64, // of every section's offset and of the file's size
     ESPI_ESP_MAX_SECTIONS = 65536,
 };
@@ -65,40 +65,17 @@ enum espi_esp_encoding {
 #undef X
 };
 
-/* X(name, number, text); in the order in which a file has them: the model's, then layer by layer, then the head's. */
-#define ESPI_ESP_KIND_MAP(X)                                                                                           \
-    X(CONFIG, 1, "config")                                                                                             \
-    X(MODEL, 2, "model")                                                                                               \
-    X(TOKENIZER, 3, "tokenizer")                                                                                       \
-    X(EMBED_WORD, 16, "word embeddings")                                                                               \
-    X(EMBED_POSITION, 17, "position embeddings")                                                                       \
-    X(EMBED_TYPE, 18, "type embeddings")                                                                               \
-    X(EMBED_NORM, 19, "embedding LayerNorm")                                                                           \
-    X(QKV, 32, "query/key/value weights")                                                                              \
-    X(QKV_ROWS, 33, "query/key/value rows")                                                                            \
-    X(ATTENTION_OUT, 34, "attention output weights")                                                                   \
-    X(ATTENTION_OUT_ROWS, 35, "attention output rows")                                                                 \
-    X(ATTENTION_NORM, 36, "attention LayerNorm")                                                                       \
-    X(FFN_IN, 37, "first feed-forward weights")                                                                        \
-    X(FFN_IN_ROWS, 38, "first feed-forward rows")                                                                      \
-    X(FFN_OUT, 39, "second feed-forward weights")                                                                      \
-    X(FFN_OUT_ROWS, 40, "second feed-forward rows")                                                                    \
-    X(FFN_NORM, 41, "feed-forward LayerNorm")                                                                          \
-    X(POOLER_W, 64, "pooler weights")                                                                                  \
-    X(POOLER_B, 65, "pooler bias")                                                                                     \
-    X(PRE_CLASSIFIER_W, 66, "pre-classifier weights")                                                                  \
-    X(PRE_CLASSIFIER_B, 67, "pre-classifier bias")                                                                     \
-    X(CLASSIFIER_W, 68, "classifier weights")                                                                          \
-    X(CLASSIFIER_B, 69, "classifier bias")                                                                             \
-    X(MLM_DENSE_W, 70, "masked-LM dense weights")                                                                      \
-    X(MLM_DENSE_B, 71, "masked-LM dense bias")                                                                         \
-    X(MLM_NORM, 72, "masked-LM LayerNorm")                                                                             \
-    X(MLM_BIAS, 73, "masked-LM decoder bias")
-
+/* What a section holds. The model's texts and its tokenizer come first, then the tensors in the order of tensors.inc, where
+ * their numbers are. */
 enum espi_esp_kind {
-#define X(name, number, text) ESPI_ESP_##name = (number),
-    ESPI_ESP_KIND_MAP(X)
-#undef X
+    ESPI_ESP_CONFIG = 1,
+    ESPI_ESP_MODEL = 2,
+    ESPI_ESP_TOKENIZER = 3,
+#define SECTION(name, number, text) ESPI_ESP_##name = (number),
+#define TENSOR(...)
+#include "model/tensors.inc"
+#undef SECTION
+#undef TENSOR
 };
 
 #endif

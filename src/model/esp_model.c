@@ -28,7 +28,7 @@ static bool encoding_fits(uint32_t wanted, uint32_t found)
 static bool rows_fit(const struct espi_esp_slot *slot, const struct espi_esp_section *section)
 {
     bool norm =
-        slot->kind == ESPI_ESP_EMBED_NORM || slot->kind == ESPI_ESP_ATTENTION_NORM || slot->kind == ESPI_ESP_FFN_NORM;
+        slot->param && espi_role_row(slot->param->role)->form == ESPI_FORM_SCALE && slot->kind != ESPI_ESP_HEAD_NORM;
     return section->rows == slot->rows || (norm && section->rows == slot->rows + 1);
 }
 
@@ -60,18 +60,19 @@ static int check_slot(esp_context *ctx, const char *source, const struct espi_es
 static int check_slots(esp_context *ctx, const struct espi_esp_file *file, const struct espi_config *config)
 {
     bool tokenizer = file->count > 2 && file->sections[2].kind == ESPI_ESP_TOKENIZER;
-    size_t count = espi_esp_slots(config, tokenizer, NULL);
-    struct espi_esp_slot *slots = espi_calloc(ctx, count, sizeof *slots);
-    if (!slots)
-        return ESP_ERR_MEMORY;
-    espi_esp_slots(config, tokenizer, slots);
-    int status = ESP_OK;
+    struct espi_params params;
+    struct espi_esp_slot *slots = NULL;
+    size_t count = 0;
+    int status = espi_params_init(ctx, config, false, &params);
+    if (!status)
+        status = espi_esp_slots(ctx, &params, tokenizer, &slots, &count);
     for (size_t i = 0; !status && i < espi_size_min(count, file->count); i++)
         status = check_slot(ctx, file->source, &slots[i], &file->sections[i]);
     if (!status && file->count != count)
         status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected %zu sections for this config, found %zu", file->source,
                            count, file->count);
     free(slots);
+    espi_params_clear(&params);
     return status;
 }
 
@@ -195,8 +196,8 @@ static void view_model_section(const struct espi_esp_section *section, struct es
         model->embed_norm = view_norm(&model->file, section);
         break;
     default:
-        if (section->kind >= ESPI_ESP_POOLER_W)
-            model->heads[section->kind - ESPI_ESP_POOLER_W] = data;
+        if (section->kind >= ESPI_ESP_HEAD_DENSE_W)
+            model->heads[section->kind - ESPI_ESP_HEAD_DENSE_W] = data;
         break;
     }
 }

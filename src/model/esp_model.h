@@ -6,20 +6,22 @@
 #include "base/warnings.h"
 #include "kernels/activation.h"
 #include "kernels/pack.h"
-#include "model/config.h"
 #include "model/esp_file.h"
+#include "model/params.h"
 
 /* ---- which sections a model has ------------------------------------------------------------------------------------- */
 
-/* One section of a model's file as its config demands it. */
+/* One section of a model's file as its parameters demand it. */
 struct espi_esp_slot {
     uint32_t kind, layer;
-    uint32_t encoding;    // QUADS_DENSE stands for every encoding of packed weights
-    size_t rows, columns; // TEXT, TABLES: columns is 0, any length
+    uint32_t encoding;              // QUADS_DENSE stands for every encoding of packed weights
+    size_t rows, columns;           // TEXT, TABLES: columns is 0, any length
+    const struct espi_param *param; // its first tensor; NULL: none (texts, tokenizer, rows of a layer without biases)
 };
 
-/* Lists the sections in the order of the file. NULL for `slots` just counts them. */
-size_t espi_esp_slots(const struct espi_config *config, bool tokenizer, struct espi_esp_slot *slots);
+/* Lists the sections in the order of the file, in `slots`, free(). */
+int espi_esp_slots(esp_context *ctx, const struct espi_params *params, bool tokenizer, struct espi_esp_slot **slots,
+                   size_t *count) ESPI_NODISCARD;
 
 /* How a linear layer's weights are packed; ESP_ERR_FORMAT when the encoding is none of packed weights. */
 int espi_esp_packing(esp_context *ctx, const struct espi_esp_section *section,
@@ -81,7 +83,7 @@ struct espi_esp_layer {
     struct espi_steps points[ESPI_POINT_COUNT]; // of a model with fixed steps; else zero
 };
 
-enum { ESPI_ESP_HEAD_TENSORS = ESPI_ESP_MLM_BIAS - ESPI_ESP_POOLER_W + 1 };
+enum { ESPI_ESP_HEAD_SECTIONS = ESPI_ESP_DECODER_B - ESPI_ESP_HEAD_DENSE_W + 1 };
 
 /* Owner: the caller; zero-initialise, espi_esp_model_close releases. Thread rule: immutable after opening; any number
  * of plans and sessions may share it. */
@@ -92,9 +94,9 @@ struct espi_esp_model {
     const uint16_t *position; // bf16 (max_positions, hidden)
     const uint16_t *type;     // bf16 (type_vocab, hidden), or NULL
     struct espi_esp_norm embed_norm;
-    struct espi_esp_layer *layers;             // (config.layers)
-    const float *heads[ESPI_ESP_HEAD_TENSORS]; // by kind - ESPI_ESP_POOLER_W; NULL: the model has none
-    const unsigned char *tokenizer;            // its tables, or NULL
+    struct espi_esp_layer *layers;              // (config.layers)
+    const float *heads[ESPI_ESP_HEAD_SECTIONS]; // by kind - ESPI_ESP_HEAD_DENSE_W; NULL: the model has none
+    const unsigned char *tokenizer;             // its tables, or NULL
     size_t tokenizer_bytes;
     struct espi_warnings warnings; // given when the file was made
     struct espi_esp_file file;
@@ -116,7 +118,7 @@ int espi_esp_model_tokenizer(esp_context *ctx, const struct espi_esp_model *mode
 
 static inline const float *espi_esp_head(const struct espi_esp_model *model, enum espi_esp_kind kind)
 {
-    return model->heads[kind - ESPI_ESP_POOLER_W];
+    return model->heads[kind - ESPI_ESP_HEAD_DENSE_W];
 }
 
 /* True when the requantizing epilogue of the first feed-forward layer can apply the activation from a table. */

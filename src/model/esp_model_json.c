@@ -66,8 +66,8 @@ char *espi_esp_model_json(const struct espi_config *config, const struct espi_st
                           const struct espi_warnings *warnings)
 {
     json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:b, s:s}", "format", format_name, "max_sequence",
-                             (json_int_t)config->max_sequence, "has_pooler", (int)config->has_pooler, "pooling",
-                             poolings[config->pooling], "normalize", (int)config->normalize, "activations",
+                             (json_int_t)config->max_sequence, "has_pooler", (int)espi_config_has_pooler(config),
+                             "pooling", poolings[config->pooling], "normalize", (int)config->normalize, "activations",
                              points ? fixed_name : token_name);
     json_t *layers = points ? espi_esp_points_json(config->layers, points) : NULL;
     char *text = NULL;
@@ -110,7 +110,7 @@ static int read_config(esp_context *ctx, const struct espi_json *json, struct es
         (status = espi_json_get_bool(ctx, json, "normalize", &config->normalize)))
         return status;
     config->pooling = (enum espi_pooling)pooling;
-    bool pooler, could = config->has_pooler, must = could && config->head != ESPI_HEAD_NONE;
+    bool pooler, could = espi_config_has_pooler(config), must = could && config->head != ESPI_HEAD_NONE;
     status = espi_json_get_bool(ctx, json, "has_pooler", &pooler);
     if (status)
         return status;
@@ -118,7 +118,8 @@ static int read_config(esp_context *ctx, const struct espi_json *json, struct es
         struct espi_json at = espi_json_at(json, "has_pooler");
         return espi_json_fail(ctx, &at, "expected %s for this architecture and head", could ? "true" : "false");
     }
-    config->has_pooler = pooler;
+    if (!pooler && could)
+        config->recipe = (struct espi_head_recipe){.rows = ESPI_ROWS_NONE};
     return ESP_OK;
 }
 

@@ -1,80 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which sections a model has and how large they are. */
+#include "base/memory.h"
 #include "base/size.h"
-#include "model/arch.h"
 #include "model/esp_model.h"
 
 #include <inttypes.h>
 
 struct slot_list {
-    struct espi_esp_slot *slots; // NULL: count only
+    struct espi_esp_slot *slots;
     size_t count;
 };
 
-static void put(struct slot_list *list, uint32_t kind, size_t layer, uint32_t encoding, size_t rows, size_t columns)
+static void put(struct slot_list *list, uint32_t kind, const struct espi_param *param, uint32_t encoding, size_t rows,
+                size_t columns)
 {
-    if (list->slots)
-        list->slots[list->count] = (struct espi_esp_slot){
-            .kind = kind, .layer = (uint32_t)layer, .encoding = encoding, .rows = rows, .columns = columns};
-    list->count++;
+    list->slots[list->count++] = (struct espi_esp_slot){.kind = kind,
+                                                        .layer = param ? (uint32_t)param->layer : 0,
+                                                        .encoding = encoding,
+                                                        .rows = rows,
+                                                        .columns = columns,
+                                                        .param = param};
 }
 
-static void put_linear(struct slot_list *list, uint32_t kind, size_t layer, size_t rows, size_t columns)
+/* A weight's section and behind it that of its rows, which is there without biases too. */
+static void put_weight(struct slot_list *list, uint32_t kind, const struct espi_param *param, bool more)
 {
-    put(list, kind, layer, ESPI_ESP_QUADS_DENSE, rows, columns);
-    put(list, kind + 1, layer, ESPI_ESP_ROWS, rows, 3);
+    if (more) {
+        list->slots[list->count - 2].rows += param->rows;
+        list->slots[list->count - 1].rows += param->rows;
+        return;
+    }
+    put(list, kind, param, ESPI_ESP_QUADS_DENSE, param->rows, param->cols);
+    put(list, kind + 1, param, ESPI_ESP_ROWS, param->rows, 3);
+    list->slots[list->count - 1].param = NULL;
 }
 
-static void put_layer(struct slot_list *list, const struct espi_config *config, size_t layer)
+/* Adds a tensor to its section: a new one, or (`more`) that of the tensor before. */
+static void put_tensor(struct slot_list *list, const struct espi_param *param, bool more)
 {
-    size_t hidden = config->hidden, context = espi_config_context(config, layer);
-    put_linear(list, ESPI_ESP_QKV, layer, 3 * context, hidden);
-    put_linear(list, ESPI_ESP_ATTENTION_OUT, layer, hidden, context);
-    put(list, ESPI_ESP_ATTENTION_NORM, layer, ESPI_ESP_F32, 2, hidden);
-    put_linear(list, ESPI_ESP_FFN_IN, layer, config->intermediate, hidden);
-    put_linear(list, ESPI_ESP_FFN_OUT, layer, hidden, config->intermediate);
-    put(list, ESPI_ESP_FFN_NORM, layer, ESPI_ESP_F32, 2, hidden);
-}
-
-static void put_dense(struct slot_list *list, uint32_t kind, size_t rows, size_t columns)
-{
-    put(list, kind, 0, ESPI_ESP_F32, rows, columns);
-    put(list, kind + 1, 0, ESPI_ESP_F32, 1, rows);
-}
-
-static void put_head(struct slot_list *list, const struct espi_config *config)
-{
-    size_t hidden = config->hidden;
-    if (config->has_pooler)
-        put_dense(list, ESPI_ESP_POOLER_W, hidden, hidden);
-    if (config->head == ESPI_HEAD_SEQUENCE && config->arch->names[ESPI_PRE_CLASSIFIER_W])
-        put_dense(list, ESPI_ESP_PRE_CLASSIFIER_W, hidden, hidden);
-    if (config->labels)
-        put_dense(list, ESPI_ESP_CLASSIFIER_W, config->labels, hidden);
-    if (config->head == ESPI_HEAD_MLM) {
-        put_dense(list, ESPI_ESP_MLM_DENSE_W, hidden, hidden);
-        put(list, ESPI_ESP_MLM_NORM, 0, ESPI_ESP_F32, 2, hidden);
-        put(list, ESPI_ESP_MLM_BIAS, 0, ESPI_ESP_F32, 1, config->vocab_size);
+    const struct espi_role_row *row = espi_role_row(param->role);
+    struct espi_esp_slot *last = &list->slots[list->count - 1];
+    switch (row->form) {
+    case ESPI_FORM_TABLE:
+        put(list, row->section, param, ESPI_ESP_BF16, param->rows, param->cols);
+        break;
+    case ESPI_FORM_WEIGHT:
+        put_weight(list, row->section, param, more);
+        break;
+    case ESPI_FORM_BIAS:
+        last->param = more ? last->param : param;
+        break;
+    case ESPI_FORM_SCALE:
+        put(list, row->section, param, ESPI_ESP_F32, 1, param->rows);
+        break;
+    case ESPI_FORM_SHIFT:
+        last->rows++;
+        break;
+    case ESPI_FORM_FLOATS:
+        put(list, row->section, param, ESPI_ESP_F32, param->cols ? param->rows : 1,
+            param->cols ? param->cols : param->rows);
+        break;
     }
 }
 
-size_t espi_esp_slots(const struct espi_config *config, bool tokenizer, struct espi_esp_slot *slots)
+int espi_esp_slots(esp_context *ctx, const struct espi_params *params, bool tokenizer, struct espi_esp_slot **slots,
+                   size_t *count)
 {
-    struct slot_list list = {.slots = slots};
-    size_t hidden = config->hidden;
-    put(&list, ESPI_ESP_CONFIG, 0, ESPI_ESP_TEXT, 1, 0);
-    put(&list, ESPI_ESP_MODEL, 0, ESPI_ESP_TEXT, 1, 0);
+    enum { TEXTS = 3 };
+    struct slot_list list = {.slots = espi_calloc(ctx, 2 * params->length + TEXTS, sizeof *list.slots)};
+    *slots = list.slots;
+    if (!list.slots)
+        return ESP_ERR_MEMORY;
+    put(&list, ESPI_ESP_CONFIG, NULL, ESPI_ESP_TEXT, 1, 0);
+    put(&list, ESPI_ESP_MODEL, NULL, ESPI_ESP_TEXT, 1, 0);
     if (tokenizer)
-        put(&list, ESPI_ESP_TOKENIZER, 0, ESPI_ESP_TABLES, 1, 0);
-    put(&list, ESPI_ESP_EMBED_WORD, 0, ESPI_ESP_BF16, config->vocab_size, hidden);
-    put(&list, ESPI_ESP_EMBED_POSITION, 0, ESPI_ESP_BF16, config->max_positions, hidden);
-    if (config->type_vocab)
-        put(&list, ESPI_ESP_EMBED_TYPE, 0, ESPI_ESP_BF16, config->type_vocab, hidden);
-    put(&list, ESPI_ESP_EMBED_NORM, 0, ESPI_ESP_F32, 2, hidden);
-    for (size_t layer = 0; layer < config->layers; layer++)
-        put_layer(&list, config, layer);
-    put_head(&list, config);
-    return list.count;
+        put(&list, ESPI_ESP_TOKENIZER, NULL, ESPI_ESP_TABLES, 1, 0);
+    uint32_t section = 0;
+    for (size_t i = 0; i < params->length; i++) {
+        uint32_t next = espi_role_row(params->list[i].role)->section;
+        put_tensor(&list, &params->list[i], next == section && params->list[i].layer == params->list[i - 1].layer);
+        section = next;
+    }
+    *count = list.count;
+    return ESP_OK;
 }
 
 /* ---- sizes ---------------------------------------------------------------------------------------------------------- */

@@ -10,114 +10,117 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum dimension { NONE, HIDDEN, CONTEXT, INTERMEDIATE, VOCAB, POSITIONS, TYPES, LABELS };
-
-/* Shapes as (rows, cols); a vector has no cols. */
-static const struct shape {
-    enum dimension rows, cols;
-} shapes[ESPI_ROLE_COUNT] = {
-    [ESPI_EMBED_WORD] = {VOCAB, HIDDEN},      [ESPI_EMBED_POSITION] = {POSITIONS, HIDDEN},
-    [ESPI_EMBED_TYPE] = {TYPES, HIDDEN},      [ESPI_EMBED_NORM_W] = {HIDDEN, NONE},
-    [ESPI_EMBED_NORM_B] = {HIDDEN, NONE},     [ESPI_QUERY_W] = {CONTEXT, HIDDEN},
-    [ESPI_KEY_W] = {CONTEXT, HIDDEN},         [ESPI_VALUE_W] = {CONTEXT, HIDDEN},
-    [ESPI_QUERY_B] = {CONTEXT, NONE},         [ESPI_KEY_B] = {CONTEXT, NONE},
-    [ESPI_VALUE_B] = {CONTEXT, NONE},         [ESPI_ATTENTION_OUT_W] = {HIDDEN, CONTEXT},
-    [ESPI_ATTENTION_OUT_B] = {HIDDEN, NONE},  [ESPI_ATTENTION_NORM_W] = {HIDDEN, NONE},
-    [ESPI_ATTENTION_NORM_B] = {HIDDEN, NONE}, [ESPI_FFN_IN_W] = {INTERMEDIATE, HIDDEN},
-    [ESPI_FFN_IN_B] = {INTERMEDIATE, NONE},   [ESPI_FFN_OUT_W] = {HIDDEN, INTERMEDIATE},
-    [ESPI_FFN_OUT_B] = {HIDDEN, NONE},        [ESPI_FFN_NORM_W] = {HIDDEN, NONE},
-    [ESPI_FFN_NORM_B] = {HIDDEN, NONE},       [ESPI_POOLER_W] = {HIDDEN, HIDDEN},
-    [ESPI_POOLER_B] = {HIDDEN, NONE},         [ESPI_PRE_CLASSIFIER_W] = {HIDDEN, HIDDEN},
-    [ESPI_PRE_CLASSIFIER_B] = {HIDDEN, NONE}, [ESPI_CLASSIFIER_W] = {LABELS, HIDDEN},
-    [ESPI_CLASSIFIER_B] = {LABELS, NONE},     [ESPI_MLM_DENSE_W] = {HIDDEN, HIDDEN},
-    [ESPI_MLM_DENSE_B] = {HIDDEN, NONE},      [ESPI_MLM_NORM_W] = {HIDDEN, NONE},
-    [ESPI_MLM_NORM_B] = {HIDDEN, NONE},       [ESPI_MLM_BIAS] = {VOCAB, NONE},
+static const struct espi_role_row role_rows[ESPI_ROLE_COUNT] = {
+#define TENSOR(role, of, last, number, where, row, column, in, as)                                                     \
+    [ESPI_##role] = {.module = ESPI_##of,                                                                              \
+                     .leaf = #last,                                                                                    \
+                     .stream = (number),                                                                               \
+                     .scope = ESPI_SCOPE_##where,                                                                      \
+                     .rows = ESPI_EXTENT_##row,                                                                        \
+                     .columns = ESPI_EXTENT_##column,                                                                  \
+                     .section = ESPI_ESP_##in,                                                                         \
+                     .form = ESPI_FORM_##as},
+#define SECTION(...)
+#include "model/tensors.inc"
+#undef TENSOR
+#undef SECTION
 };
 
-static size_t extent(const struct espi_config *config, enum dimension dimension, size_t layer)
+const struct espi_role_row *espi_role_row(enum espi_role role)
 {
-    switch (dimension) {
-    case HIDDEN:
+    return &role_rows[role];
+}
+
+static size_t extent(const struct espi_config *config, enum espi_extent extent, size_t layer)
+{
+    const struct espi_head_recipe *head = &config->recipe;
+    switch (extent) {
+    case ESPI_EXTENT_ONE:
+        return 1;
+    case ESPI_EXTENT_HIDDEN:
         return config->hidden;
-    case CONTEXT:
+    case ESPI_EXTENT_CONTEXT:
         return espi_config_context(config, layer);
-    case INTERMEDIATE:
+    case ESPI_EXTENT_INTERMEDIATE:
         return config->intermediate;
-    case VOCAB:
+    case ESPI_EXTENT_VOCAB:
         return config->vocab_size;
-    case POSITIONS:
+    case ESPI_EXTENT_POSITIONS:
         return config->max_positions;
-    case TYPES:
+    case ESPI_EXTENT_TYPES:
         return config->type_vocab;
-    case LABELS:
+    case ESPI_EXTENT_HEAD_DENSE:
+        return head->dense ? config->hidden : 0;
+    case ESPI_EXTENT_HEAD_NORM:
+        return head->norm ? config->hidden : 0;
+    case ESPI_EXTENT_LABELS:
         return config->labels;
-    default:
-        return 0;
+    case ESPI_EXTENT_DECODER:
+        return head->decoder ? config->vocab_size : 0;
     }
+    return 0;
 }
 
-/* Whether this model has the tensor; the family's table still may not name it. */
-static bool has_role(const struct espi_config *config, enum espi_role role)
+/* Tensors of one section follow each other without a gap where they are one matrix or one vector. */
+static bool follows(const struct espi_params *params, enum espi_role role)
 {
-    if (role == ESPI_POOLER_W || role == ESPI_POOLER_B)
-        return config->has_pooler;
-    if (role == ESPI_PRE_CLASSIFIER_W || role == ESPI_PRE_CLASSIFIER_B)
-        return config->head == ESPI_HEAD_SEQUENCE;
-    if (role == ESPI_CLASSIFIER_W || role == ESPI_CLASSIFIER_B)
-        return config->head == ESPI_HEAD_QA || config->head == ESPI_HEAD_SEQUENCE || config->head == ESPI_HEAD_TOKEN;
-    if (role >= ESPI_MLM_DENSE_W)
-        return config->head == ESPI_HEAD_MLM;
-    return true;
+    const struct espi_role_row *row = &role_rows[role];
+    const struct espi_param *last = params->length ? &params->list[params->length - 1] : NULL;
+    return (row->form == ESPI_FORM_WEIGHT || row->form == ESPI_FORM_BIAS) && last &&
+           role_rows[last->role].section == row->section;
 }
 
-/* Appends a tensor behind the others; the key and value tensors directly behind query and key. */
+/* Appends a tensor behind the others, where the model has it. */
 static int add(esp_context *ctx, const struct espi_config *config, enum espi_role role, size_t layer,
                struct espi_params *params)
 {
-    char base[ESPI_TENSOR_NAME_BYTES];
-    if (!has_role(config, role) || !espi_arch_tensor_name(config->arch, config->head, role, layer, base))
-        return ESP_OK;
+    const struct espi_role_row *row = &role_rows[role];
     struct espi_param *param = &params->list[params->length];
-    *param = (struct espi_param){.role = role,
-                                 .layer = layer,
-                                 .rows = extent(config, shapes[role].rows, layer),
-                                 .cols = extent(config, shapes[role].cols, layer)};
-    bool prefixed = espi_role_in_encoder(role) && config->head != ESPI_HEAD_NONE;
-    snprintf(param->name, sizeof param->name, "%s%.96s", prefixed ? config->arch->prefix : "", base);
-    bool follows = role == ESPI_KEY_W || role == ESPI_VALUE_W || role == ESPI_KEY_B || role == ESPI_VALUE_B;
-    size_t end = params->elements;
-    if (!espi_size_add(end, follows ? 0 : 15, &param->offset) ||
-        !espi_size_mul(param->rows, shapes[role].cols == NONE ? 1 : param->cols, &param->count))
+    bool vector = row->columns == ESPI_EXTENT_ONE, behind = follows(params, role);
+    size_t rows = extent(config, row->rows, layer), columns = vector ? 0 : extent(config, row->columns, layer);
+    if (!rows)
+        return ESP_OK;
+    *param = (struct espi_param){.role = role, .layer = layer, .rows = rows, .cols = columns};
+    espi_arch_tensor_name(config, role, layer, param->name);
+    if (!espi_size_add(params->elements, behind ? 0 : 15, &param->offset) ||
+        !espi_size_mul(rows, vector ? 1 : columns, &param->count))
         return espi_fail(ctx, ESP_ERR_LIMIT, "%s: too large", param->name);
-    if (!follows)
+    if (!behind)
         param->offset &= ~(size_t)15;
     if (!espi_size_add(param->offset, param->count, &params->elements) ||
         params->elements > PTRDIFF_MAX / sizeof(float))
         return espi_fail(ctx, ESP_ERR_LIMIT, "%s: the model's parameters do not fit into memory", param->name);
-    if (!params->first[role])
-        params->first[role] = (uint32_t)params->length + 1;
     params->length++;
+    params->at[layer * ESPI_ROLE_COUNT + role] = (uint32_t)params->length;
+    return ESP_OK;
+}
+
+static int add_all(esp_context *ctx, const struct espi_config *config, struct espi_params *params)
+{
+    for (size_t scope = ESPI_SCOPE_EMBEDDING; scope <= ESPI_SCOPE_HEAD; scope++) {
+        size_t layers = scope == ESPI_SCOPE_LAYER ? config->layers : 1;
+        for (size_t layer = 0; layer < layers; layer++) {
+            for (size_t role = 0; role < ESPI_ROLE_COUNT; role++) {
+                int status = role_rows[role].scope == (enum espi_scope)scope
+                                 ? add(ctx, config, (enum espi_role)role, layer, params)
+                                 : ESP_OK;
+                if (status)
+                    return status;
+            }
+        }
+    }
     return ESP_OK;
 }
 
 int espi_params_init(esp_context *ctx, const struct espi_config *config, bool allocate, struct espi_params *out)
 {
-    *out = (struct espi_params){0};
-    int status = ESP_OK;
+    *out = (struct espi_params){.layers = config->layers};
     size_t most;
     if (!espi_size_mul(config->layers + 1, ESPI_ROLE_COUNT, &most) || most > UINT32_MAX)
         return espi_fail(ctx, ESP_ERR_LIMIT, "%zu layers are too many", config->layers);
     out->list = espi_calloc(ctx, most, sizeof *out->list);
-    if (!out->list)
-        return ESP_ERR_MEMORY;
-    for (size_t role = 0; !status && role < ESPI_QUERY_W; role++)
-        status = add(ctx, config, (enum espi_role)role, 0, out);
-    for (size_t layer = 0; layer < config->layers; layer++) {
-        for (size_t role = ESPI_QUERY_W; !status && role <= ESPI_FFN_NORM_B; role++)
-            status = add(ctx, config, (enum espi_role)role, layer, out);
-    }
-    for (size_t role = ESPI_POOLER_W; !status && role < ESPI_ROLE_COUNT; role++)
-        status = add(ctx, config, (enum espi_role)role, 0, out);
+    out->at = espi_calloc(ctx, most, sizeof *out->at);
+    int status = out->list && out->at ? add_all(ctx, config, out) : ESP_ERR_MEMORY;
     if (!status && allocate)
         status = espi_params_allocate(ctx, out);
     if (status)
@@ -134,23 +137,17 @@ int espi_params_allocate(esp_context *ctx, struct espi_params *params)
 void espi_params_clear(struct espi_params *params)
 {
     free(params->list);
+    free(params->at);
     free(params->slab);
     *params = (struct espi_params){0};
 }
 
 const struct espi_param *espi_params_find(const struct espi_params *params, enum espi_role role, size_t layer)
 {
-    enum { PER_LAYER = ESPI_FFN_NORM_B - ESPI_QUERY_W + 1 };
-    if ((size_t)role >= ESPI_ROLE_COUNT || !params->first[role] || (layer && !espi_role_in_layer(role)))
+    if ((size_t)role >= ESPI_ROLE_COUNT || layer >= params->layers)
         return NULL;
-    /* Every family has every tensor of a layer, so a layer's tensors stand at a fixed distance. */
-    size_t first = params->first[role] - 1;
-    if (layer > (params->length - first) / PER_LAYER)
-        return NULL;
-    size_t index = first + layer * PER_LAYER;
-    if (index >= params->length || params->list[index].role != role)
-        return NULL;
-    return &params->list[index];
+    uint32_t number = params->at[layer * ESPI_ROLE_COUNT + role];
+    return number ? &params->list[number - 1] : NULL;
 }
 
 float *espi_params_data(const struct espi_params *params, enum espi_role role, size_t layer)
@@ -182,12 +179,13 @@ void espi_params_randomize_one(struct espi_params *params, const struct espi_par
     float *data = params->slab + param->offset;
     if (param->cols) {
         /* The stream is the tensor's own: the values do not depend on what else the model has. */
-        fill_normal(data, param->count, config->initializer_range, seed, (uint64_t)param->role << 32 | param->layer);
+        fill_normal(data, param->count, config->initializer_range, seed,
+                    (uint64_t)role_rows[param->role].stream << 32 | param->layer);
         if (param->role == ESPI_EMBED_WORD && config->pad_token_id >= 0)
             memset(data + (size_t)config->pad_token_id * param->cols, 0, param->cols * sizeof *data);
         return;
     }
-    bool scale = espi_role_is_norm_scale(param->role);
+    bool scale = role_rows[param->role].form == ESPI_FORM_SCALE;
     for (size_t i = 0; i < param->count; i++)
         data[i] = scale ? 1.0f : 0.0f;
 }

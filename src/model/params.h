@@ -4,47 +4,56 @@
 #define ESPI_MODEL_PARAMS_H
 
 #include "model/config.h"
+#include "model/esp_format.h"
 
-/* Every tensor a supported model can have. Linear weights are (outputs, inputs) as in PyTorch. */
+/* Every tensor a supported model can have: see tensors.inc. Linear weights are (outputs, inputs) as in PyTorch. */
 enum espi_role {
-    ESPI_EMBED_WORD,     // (vocab_size, hidden)
-    ESPI_EMBED_POSITION, // (max_positions, hidden)
-    ESPI_EMBED_TYPE,     // (type_vocab, hidden)
-    ESPI_EMBED_NORM_W,   // (hidden)
-    ESPI_EMBED_NORM_B,
-
-    ESPI_QUERY_W, // per layer; (context, hidden): see espi_config_context; query, key, value follow each other so that
-                  // (3 context, hidden) is one matrix
-    ESPI_KEY_W,
-    ESPI_VALUE_W,
-    ESPI_QUERY_B, // and (3 context) one vector
-    ESPI_KEY_B,
-    ESPI_VALUE_B,
-    ESPI_ATTENTION_OUT_W, // (hidden, context)
-    ESPI_ATTENTION_OUT_B,
-    ESPI_ATTENTION_NORM_W,
-    ESPI_ATTENTION_NORM_B,
-    ESPI_FFN_IN_W, // (intermediate, hidden)
-    ESPI_FFN_IN_B,
-    ESPI_FFN_OUT_W, // (hidden, intermediate)
-    ESPI_FFN_OUT_B,
-    ESPI_FFN_NORM_W,
-    ESPI_FFN_NORM_B,
-
-    ESPI_POOLER_W, // (hidden, hidden), bert
-    ESPI_POOLER_B,
-    ESPI_PRE_CLASSIFIER_W, // (hidden, hidden), distilbert sequence head
-    ESPI_PRE_CLASSIFIER_B,
-    ESPI_CLASSIFIER_W, // (labels, hidden): QA, sequence or token head
-    ESPI_CLASSIFIER_B,
-    ESPI_MLM_DENSE_W, // (hidden, hidden)
-    ESPI_MLM_DENSE_B,
-    ESPI_MLM_NORM_W,
-    ESPI_MLM_NORM_B,
-    ESPI_MLM_BIAS, // (vocab_size); the decoder's weight is ESPI_EMBED_WORD
-
+#define TENSOR(role, ...) ESPI_##role,
+#define SECTION(...)
+#include "model/tensors.inc"
+#undef TENSOR
+#undef SECTION
     ESPI_ROLE_COUNT
 };
+
+enum espi_scope { ESPI_SCOPE_EMBEDDING, ESPI_SCOPE_LAYER, ESPI_SCOPE_HEAD };
+
+/* Rows or columns of a tensor; 0 where the model does not have it. */
+enum espi_extent {
+    ESPI_EXTENT_ONE, // columns of a vector
+    ESPI_EXTENT_HIDDEN,
+    ESPI_EXTENT_CONTEXT, // see espi_config_context
+    ESPI_EXTENT_INTERMEDIATE,
+    ESPI_EXTENT_VOCAB,
+    ESPI_EXTENT_POSITIONS,
+    ESPI_EXTENT_TYPES,
+    ESPI_EXTENT_HEAD_DENSE, // of the head recipe, as the following
+    ESPI_EXTENT_HEAD_NORM,
+    ESPI_EXTENT_LABELS,
+    ESPI_EXTENT_DECODER,
+};
+
+/* What a tensor is in a compiled file. */
+enum espi_form {
+    ESPI_FORM_TABLE,  // rows looked up by id
+    ESPI_FORM_WEIGHT, // of a linear layer of the encoder, together with the others of its section
+    ESPI_FORM_BIAS,   // of that layer, in the section that follows the weights
+    ESPI_FORM_SCALE,  // of a LayerNorm
+    ESPI_FORM_SHIFT,  // of it, in the same section
+    ESPI_FORM_FLOATS, // as it is
+};
+
+/* A row of tensors.inc. */
+struct espi_role_row {
+    enum espi_role module; // whose name this one's is made of
+    const char *leaf;      // "weight" or "bias"
+    uint32_t stream;
+    enum espi_scope scope;
+    enum espi_extent rows, columns;
+    uint32_t section; // enum espi_esp_kind
+    enum espi_form form;
+};
+const struct espi_role_row *espi_role_row(enum espi_role role);
 
 enum { ESPI_TENSOR_NAME_BYTES = 128 };
 
@@ -64,7 +73,8 @@ struct espi_params {
     size_t elements; // of the slab; parameters start at multiples of 16 elements, the gaps are zero, and the three
                      // query/key/value tensors of a layer follow each other without a gap
     float *slab;     // (elements), 64-byte aligned; NULL when only the list was made
-    uint32_t first[ESPI_ROLE_COUNT]; // private: 1 + index in `list` of the role's (first) tensor; 0: none
+    size_t layers;
+    uint32_t *at; // private: (layers, ESPI_ROLE_COUNT) 1 + index in `list`; 0: none
 };
 
 /* Lists the tensors of a config and sizes the slab (allocated, zero, when `allocate`). */

@@ -57,20 +57,35 @@ static void product(const struct product *p)
     result_rows(p, 0, p->rows);
 }
 
-/* A dense layer of the head into a block of lanes. */
-static void dense(const struct espi_esp_model *model, enum espi_esp_kind weights, const float *x, float *out)
+/* What stands before the classifier or decoder, by the model's recipe: from lanes[0] of the thread's scratch; returns where the
+ * result is. */
+static float *head_layers(const struct espi_session *session, const struct espi_scratch *scratch)
 {
+    const struct espi_esp_model *model = session->plan->model;
+    const struct espi_head_recipe *recipe = &model->config.recipe;
     size_t hidden = model->config.hidden;
-    product(&(struct product){.weights = espi_esp_head(model, weights),
-                              .bias = espi_esp_head(model, (enum espi_esp_kind)(weights + 1)),
-                              .rows = hidden,
-                              .columns = hidden,
-                              .x = x,
-                              .stride = ESPI_LANES,
-                              .lanes = ESPI_LANES,
-                              .out = out,
-                              .out_row = ESPI_LANES,
-                              .out_lane = 1});
+    float *x = scratch->lanes[0];
+    if (recipe->dense) {
+        product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_W),
+                                  .bias = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_B),
+                                  .rows = hidden,
+                                  .columns = hidden,
+                                  .x = x,
+                                  .stride = ESPI_LANES,
+                                  .lanes = ESPI_LANES,
+                                  .out = scratch->lanes[1],
+                                  .out_row = ESPI_LANES,
+                                  .out_lane = 1});
+        x = scratch->lanes[1];
+        espi_activate(recipe->activation, x, hidden * ESPI_LANES);
+    }
+    const float *norm = espi_esp_head(model, ESPI_ESP_HEAD_NORM);
+    if (recipe->norm)
+        session->plan->kernels.layer_norm(
+            x, hidden, ESPI_LANES,
+            &(struct espi_layer_norm){.gain = norm, .bias = norm + hidden, .epsilon = model->config.layer_norm_eps}, x,
+            NULL);
+    return x;
 }
 
 /* ---- tokens of the stream -------------------------------------------------------------------------------------------------- */
@@ -112,67 +127,62 @@ static void hidden_panel(void *argument, size_t panel, size_t thread)
                                             hidden);
 }
 
+/* out: (lanes, labels) */
+static void classify(const struct finish *f, const float *x, size_t stride, size_t lanes, float *out)
+{
+    const struct espi_esp_model *model = f->session->plan->model;
+    product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
+                              .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
+                              .rows = model->config.labels,
+                              .columns = model->config.hidden,
+                              .x = x,
+                              .stride = stride,
+                              .lanes = lanes,
+                              .out = out,
+                              .out_row = 1,
+                              .out_lane = model->config.labels});
+}
+
 static void token_logits_panel(void *argument, size_t panel, size_t thread)
 {
     (void)thread;
     const struct finish *f = argument;
-    const struct espi_esp_model *model = f->session->plan->model;
-    size_t tokens = espi_panel_tokens(f->part, panel), width = espi_panel_width(tokens), labels = model->config.labels;
+    size_t tokens = espi_panel_tokens(f->part, panel), width = espi_panel_width(tokens);
+    size_t labels = f->session->engine.config->labels;
     const float *x = espi_session_panel(f->session, NULL, ESPI_BUFFER_STREAM, panel);
     float *out = f->wanted->out + (f->part->token + panel * ESPI_PANEL_TOKENS) * labels;
     for (size_t lane = 0; lane < tokens; lane += ESPI_LANES)
-        product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
-                                  .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
-                                  .rows = labels,
-                                  .columns = model->config.hidden,
-                                  .x = x + lane,
-                                  .stride = width,
-                                  .lanes = espi_size_min(tokens - lane, ESPI_LANES),
-                                  .out = out + lane * labels,
-                                  .out_row = 1,
-                                  .out_lane = labels});
+        classify(f, x + lane, width, espi_size_min(tokens - lane, ESPI_LANES), out + lane * labels);
 }
 
-/* A block of first tokens through the pooler or the pre-classifier into lanes[1]; returns its lanes. */
-static size_t pool_block(const struct finish *f, size_t block, const struct espi_scratch *scratch)
+/* A block of first tokens through the head's layers; returns its lanes. */
+static size_t first_block(const struct finish *f, size_t block, const struct espi_scratch *scratch, float **x)
 {
-    const struct espi_esp_model *model = f->session->plan->model;
     size_t first = block * ESPI_LANES, lanes = espi_size_min(f->part->sequences - first, ESPI_LANES);
-    bool pre_classifier = espi_esp_head(model, ESPI_ESP_PRE_CLASSIFIER_W) != NULL;
     for (size_t i = 0; i < lanes; i++) {
         size_t token = f->part->batch->starts[f->part->sequence + first + i] - f->part->token;
         gather(f->session, f->part, token, scratch->lanes[0], i);
     }
-    dense(model, pre_classifier ? ESPI_ESP_PRE_CLASSIFIER_W : ESPI_ESP_POOLER_W, scratch->lanes[0], scratch->lanes[1]);
-    espi_activate(pre_classifier ? ESPI_RELU : ESPI_TANH, scratch->lanes[1], model->config.hidden * ESPI_LANES);
+    *x = head_layers(f->session, scratch);
     return lanes;
 }
 
 static void pooled_block(void *argument, size_t block, size_t thread)
 {
     const struct finish *f = argument;
-    const struct espi_scratch *scratch = &f->session->scratch[thread];
-    size_t hidden = f->session->engine.config->hidden, lanes = pool_block(f, block, scratch);
+    float *x;
+    size_t hidden = f->session->engine.config->hidden, lanes = first_block(f, block, &f->session->scratch[thread], &x);
     float *out = f->wanted->out + (f->part->sequence + block * ESPI_LANES) * hidden;
-    f->session->plan->kernels.panel_to_rows(scratch->lanes[1], hidden, ESPI_LANES, 0, lanes, out, hidden);
+    f->session->plan->kernels.panel_to_rows(x, hidden, ESPI_LANES, 0, lanes, out, hidden);
 }
 
 static void sequence_logits_block(void *argument, size_t block, size_t thread)
 {
     const struct finish *f = argument;
-    const struct espi_esp_model *model = f->session->plan->model;
-    const struct espi_scratch *scratch = &f->session->scratch[thread];
-    size_t labels = model->config.labels, lanes = pool_block(f, block, scratch);
-    product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
-                              .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
-                              .rows = labels,
-                              .columns = model->config.hidden,
-                              .x = scratch->lanes[1],
-                              .stride = ESPI_LANES,
-                              .lanes = lanes,
-                              .out = f->wanted->out + (f->part->sequence + block * ESPI_LANES) * labels,
-                              .out_row = 1,
-                              .out_lane = labels});
+    float *x;
+    size_t lanes = first_block(f, block, &f->session->scratch[thread], &x);
+    size_t labels = f->session->engine.config->labels;
+    classify(f, x, ESPI_LANES, lanes, f->wanted->out + (f->part->sequence + block * ESPI_LANES) * labels);
 }
 
 static void scale_to_one(size_t hidden, float *x)
@@ -231,21 +241,13 @@ static void decode_block(const struct finish *f, size_t first, size_t lanes)
     const struct espi_esp_model *model = f->session->plan->model;
     const struct espi_config *config = &model->config;
     const struct espi_scratch *scratch = &f->session->scratch[0];
-    const float *norm = espi_esp_head(model, ESPI_ESP_MLM_NORM);
-    float *x = scratch->lanes[0], *y = scratch->lanes[1];
     for (size_t i = 0; i < lanes; i++)
-        gather(f->session, f->part, f->wanted->positions[first + i] - f->part->token, x, i);
-    dense(model, ESPI_ESP_MLM_DENSE_W, x, y);
-    espi_activate(config->activation, y, config->hidden * ESPI_LANES);
-    f->session->plan->kernels.layer_norm(
-        y, config->hidden, ESPI_LANES,
-        &(struct espi_layer_norm){.gain = norm, .bias = norm + config->hidden, .epsilon = config->layer_norm_eps}, y,
-        NULL);
+        gather(f->session, f->part, f->wanted->positions[first + i] - f->part->token, scratch->lanes[0], i);
     struct product decoder = {.bf16 = model->word,
-                              .bias = espi_esp_head(model, ESPI_ESP_MLM_BIAS),
+                              .bias = espi_esp_head(model, ESPI_ESP_DECODER_B),
                               .rows = config->vocab_size,
                               .columns = config->hidden,
-                              .x = y,
+                              .x = head_layers(f->session, scratch),
                               .stride = ESPI_LANES,
                               .lanes = lanes,
                               .out = f->wanted->out + first * config->vocab_size,
@@ -285,7 +287,7 @@ static const char *missing(const struct espi_esp_model *model, enum espi_result 
     case ESPI_RESULT_EMBEDDING:
         return NULL;
     case ESPI_RESULT_POOLED:
-        return model->config.has_pooler ? NULL : "pooler";
+        return espi_config_has_pooler(&model->config) ? NULL : "pooler";
     case ESPI_RESULT_TOKEN_LOGITS:
         return head == ESPI_HEAD_QA || head == ESPI_HEAD_TOKEN ? NULL
                                                                : "question-answering or token classification head";

@@ -266,57 +266,56 @@ static void run_layer(struct reference *r, const struct espi_pass *pass, size_t 
 
 /* ---- heads ---------------------------------------------------------------------------------------------------------- */
 
-static double *token_logits(const struct reference *r, const struct espi_pass *pass, const double *last)
+/* The sequence of a token. */
+static size_t sequence_of(const struct espi_batch *batch, size_t token)
 {
-    size_t tokens = pass->batch->tokens, hidden = r->config->hidden;
-    double *x = copy_of(last, tokens * hidden);
-    drop_tokens(pass, ESPI_PLACE_HEAD, 0, r->config->classifier_dropout, hidden, x);
-    double *out =
-        linear(tensor(r, ESPI_CLASSIFIER_W, 0), tensor(r, ESPI_CLASSIFIER_B, 0), tokens, hidden, r->config->labels, x);
-    free(x);
-    return out;
+    size_t s = 0;
+    while (batch->starts[s + 1] <= token)
+        s++;
+    return s;
 }
 
-/* (sequences, hidden) the first tokens through pooler or pre_classifier. */
-static double *first_tokens(const struct reference *r, const struct espi_pass *pass, const double *last, bool pooler)
+/* Rows of the head as its recipe says, each from the token tokens[row]. */
+static double *head_result(const struct reference *r, const struct espi_pass *pass, const double *last)
 {
-    size_t hidden = r->config->hidden, rows = pass->batch->sequences;
+    const struct espi_head_recipe *recipe = &r->config->recipe;
+    const struct espi_batch *batch = pass->batch;
+    bool pooled = pass->wanted.result == ESPI_RESULT_POOLED;
+    size_t hidden = r->config->hidden, rows = recipe->rows == ESPI_ROWS_ALL     ? batch->tokens
+                                              : recipe->rows == ESPI_ROWS_FIRST ? batch->sequences
+                                                                                : pass->wanted.position_count;
+    float rate = pooled || recipe->decoder ? 0 : r->config->classifier_dropout;
     double *x = doubles(rows * hidden);
-    for (size_t s = 0; s < rows; s++)
-        memcpy(x + s * hidden, last + pass->batch->starts[s] * hidden, hidden * sizeof *x);
-    double *out = linear(tensor(r, pooler ? ESPI_POOLER_W : ESPI_PRE_CLASSIFIER_W, 0),
-                         tensor(r, pooler ? ESPI_POOLER_B : ESPI_PRE_CLASSIFIER_B, 0), rows, hidden, hidden, x);
-    activate(pooler ? ESPI_TANH : ESPI_RELU, rows * hidden, out);
+    for (size_t part = 0; part < 2; part++) { // before and behind the dense layer
+        for (size_t row = 0; row < rows; row++) {
+            size_t token = recipe->rows == ESPI_ROWS_ALL     ? row
+                           : recipe->rows == ESPI_ROWS_FIRST ? batch->starts[row]
+                                                             : pass->wanted.positions[row];
+            size_t s = sequence_of(batch, token);
+            if (part == 0)
+                memcpy(x + row * hidden, last + token * hidden, hidden * sizeof *x);
+            if (part == 0 ? !recipe->dense || recipe->dropout_first : recipe->dense)
+                drop(pass, ESPI_PLACE_HEAD, part && recipe->dropout_first, rate, s,
+                     (token - batch->starts[s]) * espi_round_up(hidden, ESPI_DROPOUT_GROUP), hidden, x + row * hidden);
+        }
+        if (part == 0 && recipe->dense) {
+            double *inner =
+                linear(tensor(r, ESPI_HEAD_DENSE_W, 0), tensor(r, ESPI_HEAD_DENSE_B, 0), rows, hidden, hidden, x);
+            free(x);
+            x = inner;
+            activate(recipe->activation, rows * hidden, x);
+            if (recipe->norm)
+                norm((double)r->config->layer_norm_eps, tensor(r, ESPI_HEAD_NORM_W, 0), tensor(r, ESPI_HEAD_NORM_B, 0),
+                     rows, hidden, x);
+        }
+    }
+    if (pooled)
+        return x;
+    double *out = recipe->decoder ? linear(tensor(r, ESPI_EMBED_WORD, 0), tensor(r, ESPI_DECODER_B, 0), rows, hidden,
+                                           r->config->vocab_size, x)
+                                  : linear(tensor(r, ESPI_CLASSIFIER_W, 0), tensor(r, ESPI_CLASSIFIER_B, 0), rows,
+                                           hidden, r->config->labels, x);
     free(x);
-    return out;
-}
-
-static double *sequence_logits(const struct reference *r, const struct espi_pass *pass, const double *last)
-{
-    size_t hidden = r->config->hidden, rows = pass->batch->sequences;
-    double *x = first_tokens(r, pass, last, !tensor(r, ESPI_PRE_CLASSIFIER_W, 0));
-    for (size_t s = 0; s < rows; s++)
-        drop(pass, ESPI_PLACE_HEAD, 0, r->config->classifier_dropout, s, 0, hidden, x + s * hidden);
-    double *out =
-        linear(tensor(r, ESPI_CLASSIFIER_W, 0), tensor(r, ESPI_CLASSIFIER_B, 0), rows, hidden, r->config->labels, x);
-    free(x);
-    return out;
-}
-
-static double *vocab_logits(const struct reference *r, const struct espi_pass *pass, const double *last)
-{
-    size_t hidden = r->config->hidden, rows = pass->wanted.position_count;
-    double *x = doubles(rows * hidden);
-    for (size_t i = 0; i < rows; i++)
-        memcpy(x + i * hidden, last + pass->wanted.positions[i] * hidden, hidden * sizeof *x);
-    double *inner = linear(tensor(r, ESPI_MLM_DENSE_W, 0), tensor(r, ESPI_MLM_DENSE_B, 0), rows, hidden, hidden, x);
-    activate(r->config->activation, rows * hidden, inner);
-    norm((double)r->config->layer_norm_eps, tensor(r, ESPI_MLM_NORM_W, 0), tensor(r, ESPI_MLM_NORM_B, 0), rows, hidden,
-         inner);
-    double *out =
-        linear(tensor(r, ESPI_EMBED_WORD, 0), tensor(r, ESPI_MLM_BIAS, 0), rows, hidden, r->config->vocab_size, inner);
-    free(x);
-    free(inner);
     return out;
 }
 
@@ -359,20 +358,11 @@ void reference_forward(struct reference *r, const struct espi_pass *pass)
     case ESPI_RESULT_HIDDEN:
         r->out = copy_of(last, pass->batch->tokens * r->config->hidden);
         break;
-    case ESPI_RESULT_POOLED:
-        r->out = first_tokens(r, pass, last, true);
-        break;
     case ESPI_RESULT_EMBEDDING:
         r->out = embedding(r, pass, last);
         break;
-    case ESPI_RESULT_TOKEN_LOGITS:
-        r->out = token_logits(r, pass, last);
-        break;
-    case ESPI_RESULT_SEQUENCE_LOGITS:
-        r->out = sequence_logits(r, pass, last);
-        break;
-    case ESPI_RESULT_VOCAB_LOGITS:
-        r->out = vocab_logits(r, pass, last);
+    default:
+        r->out = head_result(r, pass, last);
         break;
     }
     r->out_count = espi_result_size(r->config, pass->batch, &pass->wanted);

@@ -255,8 +255,8 @@ static void test_bare_without_pooler(void **state)
     remove_item(&f, "pooler.dense.bias");
     save_items(&f, "model.safetensors", 0, f.length);
     test_ok(ctx, espi_checkpoint_read(ctx, f.directory, &out));
-    assert_false(out.config.has_pooler);
-    assert_null(espi_params_find(&out.params, ESPI_POOLER_W, 0));
+    assert_false(espi_config_has_pooler(&out.config));
+    assert_null(espi_params_find(&out.params, ESPI_HEAD_DENSE_W, 0));
     espi_checkpoint_clear(&out);
     close_fixture(&f);
 }
@@ -294,7 +294,7 @@ static void test_decoder_bias(void **state)
     (void)state;
     struct fixture f;
     open_fixture(&f, "BertForMaskedLM");
-    const float *bias = espi_params_data(&f.params, ESPI_MLM_BIAS, 0);
+    const float *bias = espi_params_data(&f.params, ESPI_DECODER_B, 0);
     add_item(&f, "cls.predictions.decoder.bias", 1, 12, 0, bias);
     reads_same(&f);
     f.items[f.length - 1].data[2] ^= 1;
@@ -510,8 +510,8 @@ static void test_same_head(void **state)
     head.labels = 2;
     test_ok(ctx, espi_checkpoint_read_as(ctx, f.directory, &changes, 9, &out));
     assert_non_null(strstr(logged, "new tensors of the head (2): classifier.weight, classifier.bias\n"));
-    assert_memory_equal(espi_params_data(&out.params, ESPI_PRE_CLASSIFIER_W, 0),
-                        espi_params_data(&f.params, ESPI_PRE_CLASSIFIER_W, 0), 16 * sizeof(float));
+    assert_memory_equal(espi_params_data(&out.params, ESPI_HEAD_DENSE_W, 0),
+                        espi_params_data(&f.params, ESPI_HEAD_DENSE_W, 0), 16 * sizeof(float));
     espi_checkpoint_clear(&out);
     close_fixture(&f);
 }

@@ -172,14 +172,14 @@ static void test_defaults(void **state)
     assert_int_equal(config.pad_token_id, 0);
     assert_int_equal(config.labels, 0);
     assert_null(config.label_names);
-    assert_true(config.has_pooler);
+    assert_true(espi_config_has_pooler(&config));
     assert_int_equal(config.pooling, ESPI_POOL_NONE);
     assert_int_equal(espi_config_label(&config, "LABEL_0"), -1);
     espi_config_clear(&config);
     parse("{" DISTIL ",\"layer_norm_eps\":0.5,\"sinusoidal_pos_embds\":true,\"tie_weights_\":true}", &config);
     assert_int_equal(config.type_vocab, 0);
     assert_true(config.layer_norm_eps == 1e-12f); // the family's constant: no field of this name is its own
-    assert_false(config.has_pooler);
+    assert_false(espi_config_has_pooler(&config));
     espi_config_clear(&config);
     espi_config_clear(&config);
 }
@@ -244,7 +244,7 @@ static void test_heads(void **state)
         parse(text, &config);
         assert_int_equal(config.head, cases[i].head);
         assert_int_equal(config.labels, cases[i].labels);
-        assert_int_equal(config.has_pooler, cases[i].pooler);
+        assert_int_equal(espi_config_has_pooler(&config), cases[i].pooler);
         espi_config_clear(&config);
     }
 }
@@ -548,7 +548,7 @@ static void test_copy(void **state)
     assert_int_equal(copy.labels, 2);
     assert_string_equal(copy.label_names[1], "y");
     assert_int_equal(copy.vocab_size, 50);
-    assert_false(copy.has_pooler);
+    assert_false(espi_config_has_pooler(&copy));
     espi_config_clear(&copy);
 
     head = (struct espi_head_options){.head = ESPI_HEAD_SEQUENCE, .labels = 1, .problem = ESPI_SINGLE_LABEL};

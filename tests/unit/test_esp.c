@@ -113,8 +113,8 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
     X(magic, image->data[0] = 'E', FORMAT, "does not start with the magic bytes")                                      \
     X(text_mode, image->data[4] = '\n', FORMAT, "does not start with the magic bytes")                                 \
     X(header_cut, image->bytes = 40, FORMAT, "cut short: 40 bytes are less than its header")                           \
-    X(version, (H->version = 5, seal_header(image)), UNSUPPORTED, "version: expected 4, found 5")                      \
-    X(version_0, H->version = 0, UNSUPPORTED, "version: expected 4, found 0")                                          \
+    X(version, (H->version = 6, seal_header(image)), UNSUPPORTED, "version: expected 5, found 6")                      \
+    X(version_0, H->version = 0, UNSUPPORTED, "version: expected 5, found 0")                                          \
     X(header_crc, H->header_crc ^= 1, FORMAT, "header: damaged: its checksum is")                                      \
     X(header_bit, H->file_bytes ^= 64, FORMAT, "header: damaged")                                                      \
     X(header_bytes, (H->header_bytes = 128, seal_header(image)), FORMAT, "header_bytes: expected 64, found 128")       \
@@ -355,12 +355,12 @@ static void test_round_trip(void **state)
     assert_int_equal(c->layers, 2);
     assert_int_equal(c->labels, 3);
     assert_string_equal(c->label_names[2], "LABEL_2");
-    assert_true(model.fixed_steps && c->has_pooler && !model.tokenizer);
+    assert_true(model.fixed_steps && espi_config_has_pooler(c) && !model.tokenizer);
     same_floats(model.embed_norm.gain, espi_params_data(params, ESPI_EMBED_NORM_W, 0), 8);
     same_floats(model.layers[1].ffn_norm.bias, espi_params_data(params, ESPI_FFN_NORM_B, 1), 8);
     same_floats(espi_esp_head(&model, ESPI_ESP_CLASSIFIER_W), espi_params_data(params, ESPI_CLASSIFIER_W, 0), 24);
-    same_floats(espi_esp_head(&model, ESPI_ESP_POOLER_B), espi_params_data(params, ESPI_POOLER_B, 0), 8);
-    assert_null(espi_esp_head(&model, ESPI_ESP_MLM_BIAS));
+    same_floats(espi_esp_head(&model, ESPI_ESP_HEAD_DENSE_B), espi_params_data(params, ESPI_HEAD_DENSE_B, 0), 8);
+    assert_null(espi_esp_head(&model, ESPI_ESP_DECODER_B));
     const float *words = espi_params_data(params, ESPI_EMBED_WORD, 0);
     for (size_t i = 0; i < 20 * 8; i++) {
         uint32_t bits = (uint32_t)model.word[i] << 16;

@@ -106,7 +106,7 @@ static void test_shapes(void **state)
         {ESPI_FFN_IN_B, 0, 10, 0, "bert.encoder.layer.0.intermediate.dense.bias"},
         {ESPI_FFN_OUT_W, 0, 6, 10, "bert.encoder.layer.0.output.dense.weight"},
         {ESPI_FFN_NORM_W, 2, 6, 0, "bert.encoder.layer.2.output.LayerNorm.weight"},
-        {ESPI_POOLER_W, 0, 6, 6, "bert.pooler.dense.weight"},
+        {ESPI_HEAD_DENSE_W, 0, 6, 6, "bert.pooler.dense.weight"},
         {ESPI_CLASSIFIER_W, 0, 3, 6, "classifier.weight"},
         {ESPI_CLASSIFIER_B, 0, 3, 0, "classifier.bias"},
     };
@@ -128,9 +128,9 @@ static void test_shapes(void **state)
     assert_null(espi_params_find(&params, ESPI_QUERY_W, 3));
     assert_null(espi_params_find(&params, ESPI_FFN_NORM_B, SIZE_MAX));
     assert_null(espi_params_find(&params, ESPI_EMBED_WORD, 1));
-    assert_null(espi_params_find(&params, ESPI_POOLER_W, 1));
-    assert_null(espi_params_find(&params, ESPI_MLM_BIAS, 0));
-    assert_null(espi_params_find(&params, ESPI_PRE_CLASSIFIER_W, 0));
+    assert_null(espi_params_find(&params, ESPI_HEAD_DENSE_W, 1));
+    assert_null(espi_params_find(&params, ESPI_DECODER_B, 0));
+    assert_null(espi_params_find(&params, ESPI_HEAD_NORM_W, 0));
     assert_null(espi_params_find(&params, ESPI_ROLE_COUNT, 0));
     espi_params_clear(&params);
     espi_params_clear(&params);
@@ -143,9 +143,9 @@ static void test_no_pooler(void **state)
     struct espi_config config;
     struct espi_params params;
     make("bert", "BertModel", &config);
-    config.has_pooler = false;
+    config.recipe = (struct espi_head_recipe){.rows = ESPI_ROWS_NONE};
     test_ok(ctx, espi_params_init(ctx, &config, false, &params));
-    assert_null(espi_params_find(&params, ESPI_POOLER_W, 0));
+    assert_null(espi_params_find(&params, ESPI_HEAD_DENSE_W, 0));
     assert_int_equal(params.length, 5 + 3 * 16);
     espi_params_clear(&params);
     espi_config_clear(&config);
@@ -197,7 +197,7 @@ static void test_random_kinds(void **state)
         const struct espi_param *param = &params.list[i];
         const float *data = params.slab + param->offset;
         bool scale = param->role == ESPI_EMBED_NORM_W || param->role == ESPI_ATTENTION_NORM_W ||
-                     param->role == ESPI_FFN_NORM_W || param->role == ESPI_MLM_NORM_W;
+                     param->role == ESPI_FFN_NORM_W || param->role == ESPI_HEAD_NORM_W;
         for (size_t k = 0; k < param->count; k++) {
             bool padding = param->role == ESPI_EMBED_WORD && k / param->cols == 2;
             if (param->cols && !padding)

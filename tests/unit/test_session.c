@@ -133,7 +133,7 @@ static bool has_result(const struct espi_config *config, enum espi_result result
     case ESPI_RESULT_EMBEDDING:
         return true;
     case ESPI_RESULT_POOLED:
-        return config->has_pooler;
+        return espi_config_has_pooler(config);
     case ESPI_RESULT_TOKEN_LOGITS:
         return config->head == ESPI_HEAD_QA || config->head == ESPI_HEAD_TOKEN;
     case ESPI_RESULT_SEQUENCE_LOGITS:

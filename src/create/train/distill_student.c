@@ -51,7 +51,7 @@ int espi_student_from_layers(esp_context *ctx, const struct espi_checkpoint *tea
         status = espi_params_init(ctx, &out->config, true, &out->params);
     for (size_t i = 0; !status && i < out->params.length; i++) {
         const struct espi_param *to = &out->params.list[i];
-        size_t layer = espi_role_in_layer(to->role) ? layers[to->layer] : 0;
+        size_t layer = espi_role_row(to->role)->scope == ESPI_SCOPE_LAYER ? layers[to->layer] : 0;
         memcpy(out->params.slab + to->offset, espi_params_data(&teacher->params, to->role, layer),
                to->count * sizeof(float));
     }

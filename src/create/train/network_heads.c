@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The heads, forward and backward. Token logits: dropout, classifier. Sequence logits: the first token through BERT's
- * pooler (tanh) or DistilBERT's pre_classifier (ReLU), dropout, classifier. Masked LM: the wanted positions through
- * dense, activation, LayerNorm and the word embeddings. */
+ * The head, forward and backward, as the model's recipe (struct espi_head_recipe) says: rows of the last hidden states,
+ * dropout, dense layer and activation, LayerNorm, dropout, classifier or decoder. */
 #include "base/size.h"
 #include "create/train/network_private.h"
 
@@ -15,21 +14,19 @@ struct head_layer {
     enum espi_role weight;
 };
 
-enum { HEAD_LAYERS = 5 };
+enum { HEAD_LAYERS = 3 };
 
 static void list_layers(struct espi_network *network, struct head_layer list[HEAD_LAYERS])
 {
     struct espi_network_heads *heads = &network->heads;
-    list[0] = (struct head_layer){&heads->pooler, ESPI_POOLER_W};
-    list[1] = (struct head_layer){&heads->pre_classifier, ESPI_PRE_CLASSIFIER_W};
-    list[2] = (struct head_layer){&heads->classifier, ESPI_CLASSIFIER_W};
-    list[3] = (struct head_layer){&heads->mlm_dense, ESPI_MLM_DENSE_W};
-    list[4] = (struct head_layer){&heads->mlm_decoder, ESPI_EMBED_WORD};
+    list[0] = (struct head_layer){&heads->dense, ESPI_HEAD_DENSE_W};
+    list[1] = (struct head_layer){&heads->classifier, ESPI_CLASSIFIER_W};
+    list[2] = (struct head_layer){&heads->decoder, ESPI_EMBED_WORD};
 }
 
 static const struct espi_param *weight_of(const struct espi_network *network, const struct head_layer *layer)
 {
-    if (layer->weight == ESPI_EMBED_WORD && network->config->head != ESPI_HEAD_MLM)
+    if (layer->weight == ESPI_EMBED_WORD && !network->config->recipe.decoder)
         return NULL;
     return espi_params_find(network->params, layer->weight, 0);
 }
@@ -80,21 +77,33 @@ static const float *bias_of(const struct espi_network *network, enum espi_role r
     return espi_params_data(network->params, role, 0);
 }
 
-/* The token that a row of a sequence or masked-LM head is made of. */
-static size_t token_of(const struct espi_network *network, size_t row)
+static size_t head_rows(const struct espi_network *network)
 {
-    bool masked = network->pass.wanted.result == ESPI_RESULT_VOCAB_LOGITS;
-    return masked ? network->pass.positions[row] : network->pass.starts[row];
+    const struct espi_network_pass *pass = &network->pass;
+    switch (network->config->recipe.rows) {
+    case ESPI_ROWS_ALL:
+        return pass->batch.tokens;
+    case ESPI_ROWS_FIRST:
+        return pass->batch.sequences;
+    case ESPI_ROWS_WANTED:
+        return pass->wanted.position_count;
+    case ESPI_ROWS_NONE:
+        break;
+    }
+    return 0;
 }
 
-/* head.input: the rows' tokens. */
-static void gather(struct espi_network *network, size_t rows)
+/* The token that a row of the head is made of. */
+static size_t token_of(const struct espi_network *network, size_t row)
 {
-    size_t hidden = network->config->hidden;
-    for (size_t row = 0; row < rows; row++)
-        espi_network_operand_row(network, row, hidden, last_hidden(network) + token_of(network, row) * hidden,
-                                 network->head.input);
-    espi_network_zero_tail(network, rows, hidden, network->head.input);
+    switch (network->config->recipe.rows) {
+    case ESPI_ROWS_FIRST:
+        return network->pass.starts[row];
+    case ESPI_ROWS_WANTED:
+        return network->pass.positions[row];
+    default:
+        return row;
+    }
 }
 
 /* memory.carry: the gradient of head.states at the rows' tokens, 0 elsewhere. */
@@ -139,186 +148,177 @@ static int linear(esp_context *ctx, struct espi_network *network, const struct e
     return status ? status : espi_dense_backward_input(ctx, network->matmuls, dense, rows, dy, dx);
 }
 
-/* ---- token logits --------------------------------------------------------------------------------------------------- */
+/* ---- rows of the head ----------------------------------------------------------------------------------------------- */
 
-struct token_pass {
+struct row_pass {
     const struct espi_network *network;
     struct espi_drop drop;
+    float *x; // (rows, hidden)
 };
 
-static void token_input(void *argument, size_t row, size_t thread)
+static void take_row(void *argument, size_t row, size_t thread)
 {
-    const struct token_pass *t = argument;
-    size_t hidden = t->network->config->hidden;
-    float *scratch = espi_network_row(t->network, thread);
-    memcpy(scratch, last_hidden(t->network) + row * hidden, hidden * sizeof *scratch);
-    espi_network_drop_row(t->network, t->drop, t->network->pass.places[row], hidden, scratch);
-    espi_network_operand_row(t->network, row, hidden, scratch, t->network->head.input);
+    const struct row_pass *p = argument;
+    const struct espi_network *network = p->network;
+    size_t hidden = network->config->hidden, token = token_of(network, row);
+    const float *x = last_hidden(network) + token * hidden;
+    if (p->drop.rate > 0.0f) {
+        float *scratch = espi_network_row(network, thread);
+        memcpy(scratch, x, hidden * sizeof *scratch);
+        espi_network_drop_row(network, p->drop, network->pass.places[token], hidden, scratch);
+        x = scratch;
+    }
+    espi_network_operand_row(network, row, hidden, x, network->head.input);
 }
 
-static void token_gradient(void *argument, size_t row, size_t thread)
+static void drop_row(void *argument, size_t row, size_t thread)
 {
     (void)thread;
-    const struct token_pass *t = argument;
-    size_t hidden = t->network->config->hidden;
-    espi_network_drop_row(t->network, t->drop, t->network->pass.places[row], hidden,
-                          t->network->memory.carry + row * hidden);
+    const struct row_pass *p = argument;
+    size_t hidden = p->network->config->hidden;
+    espi_network_drop_row(p->network, p->drop, p->network->pass.places[token_of(p->network, row)], hidden,
+                          p->x + row * hidden);
 }
 
-static int token_forward(esp_context *ctx, struct espi_network *network, float *out)
+static void drop_rows(struct espi_network *network, struct espi_drop drop, size_t rows, float *x)
 {
-    size_t rows = network->pass.batch.tokens;
-    struct token_pass t = {network, espi_network_drop(network, ESPI_PLACE_HEAD, 0)};
-    espi_team_run(network->team, rows, token_input, &t);
-    espi_network_zero_tail(network, rows, network->config->hidden, network->head.input);
-    return result_product(ctx, network, &network->heads.classifier, rows, network->head.input, ESPI_CLASSIFIER_B, out);
+    struct row_pass pass = {.network = network, .drop = drop, .x = x};
+    if (drop.rate > 0.0f)
+        espi_team_run(network->team, rows, drop_row, &pass);
 }
 
-static int token_backward(esp_context *ctx, struct espi_network *network, const float *d_result, float *gradients)
-{
-    struct espi_head_memory *head = &network->head;
-    size_t rows = network->pass.batch.tokens;
-    struct token_pass t = {network, espi_network_drop(network, ESPI_PLACE_HEAD, 0)};
-    int status =
-        espi_operand_from_float(ctx, network->matmuls, rows, network->config->labels, d_result, head->d_result);
-    if (!status)
-        status = linear(ctx, network, &network->heads.classifier, ESPI_CLASSIFIER_W, ESPI_CLASSIFIER_B, rows,
-                        head->input, head->d_result, gradients, network->memory.carry);
-    if (!status && t.drop.rate > 0.0f)
-        espi_team_run(network->team, rows, token_gradient, &t);
-    return status;
-}
-
-/* ---- sequence logits and the pooler --------------------------------------------------------------------------------- */
-
-/* What stands before the classifier; the pooler alone when its output is the result. */
-struct first_layer {
-    const struct espi_dense *dense;
-    enum espi_role weight, bias;
-    enum espi_activation activation;
-    struct espi_drop drop;
+/* Dropout of what the head reads, and of what its classifier reads. */
+struct head_drops {
+    struct espi_drop first, last;
 };
 
-static struct first_layer first_layer(const struct espi_network *network)
+static struct head_drops head_drops(const struct espi_network *network)
 {
-    bool logits = network->pass.wanted.result == ESPI_RESULT_SEQUENCE_LOGITS;
-    struct espi_drop drop = {0};
-    if (logits)
-        drop = espi_network_drop(network, ESPI_PLACE_HEAD, 0);
-    if (logits && network->heads.pre_classifier.outputs)
-        return (struct first_layer){&network->heads.pre_classifier, ESPI_PRE_CLASSIFIER_W, ESPI_PRE_CLASSIFIER_B,
-                                    ESPI_RELU, drop};
-    return (struct first_layer){&network->heads.pooler, ESPI_POOLER_W, ESPI_POOLER_B, ESPI_TANH, drop};
+    const struct espi_head_recipe *recipe = &network->config->recipe;
+    struct head_drops drops = {{0}, {0}};
+    if (network->pass.wanted.result == ESPI_RESULT_POOLED || recipe->decoder)
+        return drops;
+    if (!recipe->dense || recipe->dropout_first)
+        drops.first = espi_network_drop(network, ESPI_PLACE_HEAD, 0);
+    if (recipe->dense)
+        drops.last = espi_network_drop(network, ESPI_PLACE_HEAD, recipe->dropout_first);
+    return drops;
 }
 
-static void drop_sequences(struct espi_network *network, struct espi_drop drop, float *x)
-{
-    size_t hidden = network->config->hidden;
-    for (uint32_t s = 0; s < network->pass.batch.sequences; s++)
-        espi_network_drop_row(network, drop, (struct espi_token_place){.sequence = s}, hidden, x + s * hidden);
-}
+/* ---- forward -------------------------------------------------------------------------------------------------------- */
 
-static int sequence_forward(esp_context *ctx, struct espi_network *network, float *out)
+/* Dense layer, activation and LayerNorm, where the recipe has them: from head.input to head.states. */
+static int inner_forward(esp_context *ctx, struct espi_network *network, size_t rows)
 {
+    const struct espi_head_recipe *recipe = &network->config->recipe;
     struct espi_head_memory *head = &network->head;
-    size_t rows = network->pass.batch.sequences, hidden = network->config->hidden;
-    struct first_layer first = first_layer(network);
-    gather(network, rows);
-    int status = espi_dense_forward(ctx, network->matmuls, first.dense, rows, head->input, bias_of(network, first.bias),
-                                    head->inner);
+    int status = espi_dense_forward(ctx, network->matmuls, &network->heads.dense, rows, head->input,
+                                    bias_of(network, ESPI_HEAD_DENSE_B), head->inner);
     if (status)
         return status;
-    espi_network_activate(network, first.activation, rows, hidden, head->inner, head->states, NULL);
-    if (network->pass.wanted.result == ESPI_RESULT_POOLED) {
+    espi_network_activate(network, recipe->activation, rows, network->config->hidden, head->inner,
+                          recipe->norm ? head->normed.sum : head->states, NULL);
+    if (recipe->norm) {
+        struct espi_norm_forward norm = {.network = network,
+                                         .rows = rows,
+                                         .tensors =
+                                             espi_network_norm(network, ESPI_HEAD_NORM_W, ESPI_HEAD_NORM_B, 0, NULL),
+                                         .normed = head->normed,
+                                         .out = head->states};
+        espi_network_norm_forward(&norm);
+    }
+    return ESP_OK;
+}
+
+static int rows_forward(esp_context *ctx, struct espi_network *network, float *out)
+{
+    const struct espi_head_recipe *recipe = &network->config->recipe;
+    struct espi_head_memory *head = &network->head;
+    size_t rows = head_rows(network), hidden = network->config->hidden;
+    struct head_drops drops = head_drops(network);
+    espi_team_run(network->team, rows, take_row, &(struct row_pass){.network = network, .drop = drops.first});
+    espi_network_zero_tail(network, rows, hidden, head->input);
+    int status = recipe->dense ? inner_forward(ctx, network, rows) : ESP_OK;
+    if (!status && network->pass.wanted.result == ESPI_RESULT_POOLED) {
         memcpy(out, head->states, rows * hidden * sizeof *out);
         return ESP_OK;
     }
-    drop_sequences(network, first.drop, head->states);
-    status = espi_operand_from_float(ctx, network->matmuls, rows, hidden, head->states, head->last);
+    if (!status && recipe->dense) {
+        drop_rows(network, drops.last, rows, head->states);
+        status = espi_operand_from_float(ctx, network->matmuls, rows, hidden, head->states, head->last);
+    }
+    if (status)
+        return status;
+    const struct espi_dense *output = recipe->decoder ? &network->heads.decoder : &network->heads.classifier;
+    return result_product(ctx, network, output, rows, recipe->dense ? head->last : head->input,
+                          recipe->decoder ? ESPI_DECODER_B : ESPI_CLASSIFIER_B, out);
+}
+
+/* ---- backward ------------------------------------------------------------------------------------------------------- */
+
+/* The gradient of what the classifier or decoder reads, behind its dropout. */
+static int output_backward(esp_context *ctx, struct espi_network *network, size_t rows, const float *d_result,
+                           float *gradients, float *dx)
+{
+    const struct espi_head_recipe *recipe = &network->config->recipe;
+    struct espi_head_memory *head = &network->head;
+    const struct espi_dense *output = recipe->decoder ? &network->heads.decoder : &network->heads.classifier;
+    int status = espi_operand_from_float(ctx, network->matmuls, rows, output->outputs, d_result, head->d_result);
     return status ? status
-                  : result_product(ctx, network, &network->heads.classifier, rows, head->last, ESPI_CLASSIFIER_B, out);
+                  : linear(ctx, network, output, recipe->decoder ? ESPI_EMBED_WORD : ESPI_CLASSIFIER_W,
+                           recipe->decoder ? ESPI_DECODER_B : ESPI_CLASSIFIER_B, rows,
+                           recipe->dense ? head->last : head->input, head->d_result, gradients, dx);
 }
 
-static int sequence_backward(esp_context *ctx, struct espi_network *network, const float *d_result, float *gradients)
+/* From the gradient of what inner_forward made to that of its input, both in head.states. */
+static int inner_backward(esp_context *ctx, struct espi_network *network, size_t rows, float *gradients)
 {
+    const struct espi_head_recipe *recipe = &network->config->recipe;
     struct espi_head_memory *head = &network->head;
-    size_t rows = network->pass.batch.sequences, hidden = network->config->hidden;
-    struct first_layer first = first_layer(network);
-    int status = ESP_OK;
-    if (network->pass.wanted.result == ESPI_RESULT_POOLED) {
-        memcpy(head->states, d_result, rows * hidden * sizeof *d_result);
-    } else {
-        status =
-            espi_operand_from_float(ctx, network->matmuls, rows, network->config->labels, d_result, head->d_result);
-        if (!status)
-            status = linear(ctx, network, &network->heads.classifier, ESPI_CLASSIFIER_W, ESPI_CLASSIFIER_B, rows,
-                            head->last, head->d_result, gradients, head->states);
-        drop_sequences(network, first.drop, head->states);
+    size_t hidden = network->config->hidden;
+    if (recipe->norm) {
+        struct espi_norm_backward norm = {
+            .network = network,
+            .rows = rows,
+            .tensors = espi_network_norm(network, ESPI_HEAD_NORM_W, ESPI_HEAD_NORM_B, 0, gradients),
+            .normed = head->normed,
+            .carry = head->states,
+            .partial = head->partial};
+        espi_network_norm_backward(&norm);
     }
-    if (status)
-        return status;
-    const void *dy =
-        espi_network_activate_backward(network, first.activation, rows, hidden, head->inner, head->states, head->last);
-    /* In fp32 dy is head.states, which dx may not overwrite: its room is head.inner, of no more use. */
-    status = linear(ctx, network, first.dense, first.weight, first.bias, rows, head->input, dy, gradients, head->inner);
-    if (!status) {
-        memcpy(head->states, head->inner, rows * hidden * sizeof *head->states);
-        spread(network, rows);
-    }
-    return status;
-}
-
-/* ---- masked LM ------------------------------------------------------------------------------------------------------ */
-
-static int masked_forward(esp_context *ctx, struct espi_network *network, float *out)
-{
-    struct espi_head_memory *head = &network->head;
-    size_t rows = network->pass.wanted.position_count, hidden = network->config->hidden;
-    bool copies = network->compute == ESPI_COMPUTE_BF16;
-    gather(network, rows);
-    int status = espi_dense_forward(ctx, network->matmuls, &network->heads.mlm_dense, rows, head->input,
-                                    bias_of(network, ESPI_MLM_DENSE_B), head->inner);
-    if (status)
-        return status;
-    espi_network_activate(network, network->config->activation, rows, hidden, head->inner, head->normed.sum, NULL);
-    struct espi_norm_forward norm = {.network = network,
-                                     .rows = rows,
-                                     .tensors = espi_network_norm(network, ESPI_MLM_NORM_W, ESPI_MLM_NORM_B, 0, NULL),
-                                     .normed = head->normed,
-                                     .out = copies ? head->states : head->last,
-                                     .operand = copies ? head->last : NULL};
-    espi_network_norm_forward(&norm);
-    return result_product(ctx, network, &network->heads.mlm_decoder, rows, head->last, ESPI_MLM_BIAS, out);
-}
-
-static int masked_backward(esp_context *ctx, struct espi_network *network, const float *d_result, float *gradients)
-{
-    struct espi_head_memory *head = &network->head;
-    size_t rows = network->pass.wanted.position_count, hidden = network->config->hidden;
-    int status =
-        espi_operand_from_float(ctx, network->matmuls, rows, network->config->vocab_size, d_result, head->d_result);
-    if (!status)
-        status = linear(ctx, network, &network->heads.mlm_decoder, ESPI_EMBED_WORD, ESPI_MLM_BIAS, rows, head->last,
-                        head->d_result, gradients, head->states);
-    if (status)
-        return status;
-    struct espi_norm_backward norm = {.network = network,
-                                      .rows = rows,
-                                      .tensors =
-                                          espi_network_norm(network, ESPI_MLM_NORM_W, ESPI_MLM_NORM_B, 0, gradients),
-                                      .normed = head->normed,
-                                      .carry = head->states,
-                                      .partial = head->partial};
-    espi_network_norm_backward(&norm);
-    const void *dy = espi_network_activate_backward(network, network->config->activation, rows, hidden, head->inner,
+    const void *dy = espi_network_activate_backward(network, recipe->activation, rows, hidden, head->inner,
                                                     head->states, head->last);
-    status = linear(ctx, network, &network->heads.mlm_dense, ESPI_MLM_DENSE_W, ESPI_MLM_DENSE_B, rows, head->input, dy,
-                    gradients, head->inner);
-    if (!status) {
+    /* In fp32 dy is head.states, which dx may not overwrite: its room is head.inner, of no more use. */
+    int status = linear(ctx, network, &network->heads.dense, ESPI_HEAD_DENSE_W, ESPI_HEAD_DENSE_B, rows, head->input,
+                        dy, gradients, head->inner);
+    if (!status)
         memcpy(head->states, head->inner, rows * hidden * sizeof *head->states);
-        spread(network, rows);
-    }
     return status;
+}
+
+static int rows_backward(esp_context *ctx, struct espi_network *network, const float *d_result, float *gradients)
+{
+    const struct espi_head_recipe *recipe = &network->config->recipe;
+    struct espi_head_memory *head = &network->head;
+    size_t rows = head_rows(network), hidden = network->config->hidden;
+    struct head_drops drops = head_drops(network);
+    bool direct = recipe->rows == ESPI_ROWS_ALL && !recipe->dense; // every token's gradient goes where it belongs
+    float *dx = direct ? network->memory.carry : head->states;
+    int status = ESP_OK;
+    if (network->pass.wanted.result == ESPI_RESULT_POOLED)
+        memcpy(dx, d_result, rows * hidden * sizeof *d_result);
+    else
+        status = output_backward(ctx, network, rows, d_result, gradients, dx);
+    if (!status && recipe->dense) {
+        drop_rows(network, drops.last, rows, dx);
+        status = inner_backward(ctx, network, rows, gradients);
+    }
+    if (status)
+        return status;
+    drop_rows(network, drops.first, rows, dx);
+    if (!direct)
+        spread(network, rows);
+    return ESP_OK;
 }
 
 /* ---- sentence embedding --------------------------------------------------------------------------------------------- */
@@ -354,20 +354,18 @@ static void pool_backward(void *argument, size_t index, size_t thread)
 static int reserve(esp_context *ctx, struct espi_network *network)
 {
     const struct espi_config *config = network->config;
-    const struct espi_network_pass *pass = &network->pass;
-    switch (pass->wanted.result) {
+    switch (network->pass.wanted.result) {
     case ESPI_RESULT_HIDDEN:
     case ESPI_RESULT_EMBEDDING:
         return ESP_OK;
     case ESPI_RESULT_POOLED:
     case ESPI_RESULT_SEQUENCE_LOGITS:
-        return espi_network_reserve_head(ctx, network, pass->batch.sequences, config->labels);
     case ESPI_RESULT_TOKEN_LOGITS:
-        return espi_network_reserve_head(ctx, network, pass->batch.tokens, config->labels);
     case ESPI_RESULT_VOCAB_LOGITS:
-        return espi_network_reserve_head(ctx, network, pass->wanted.position_count, config->vocab_size);
+        return espi_network_reserve_head(ctx, network, head_rows(network),
+                                         config->recipe.decoder ? config->vocab_size : config->labels);
     }
-    return espi_fail(ctx, ESP_ERR_INTERNAL, "network: unknown result %d", (int)pass->wanted.result);
+    return espi_fail(ctx, ESP_ERR_INTERNAL, "network: unknown result %d", (int)network->pass.wanted.result);
 }
 
 int espi_network_head_forward(esp_context *ctx, struct espi_network *network, float *out)
@@ -386,11 +384,9 @@ int espi_network_head_forward(esp_context *ctx, struct espi_network *network, fl
         return ESP_OK;
     case ESPI_RESULT_POOLED:
     case ESPI_RESULT_SEQUENCE_LOGITS:
-        return sequence_forward(ctx, network, out);
     case ESPI_RESULT_TOKEN_LOGITS:
-        return token_forward(ctx, network, out);
     case ESPI_RESULT_VOCAB_LOGITS:
-        return masked_forward(ctx, network, out);
+        return rows_forward(ctx, network, out);
     }
     return ESP_OK;
 }
@@ -414,11 +410,9 @@ int espi_network_head_backward(esp_context *ctx, struct espi_network *network, c
         return ESP_OK;
     case ESPI_RESULT_POOLED:
     case ESPI_RESULT_SEQUENCE_LOGITS:
-        return sequence_backward(ctx, network, d_result, gradients);
     case ESPI_RESULT_TOKEN_LOGITS:
-        return token_backward(ctx, network, d_result, gradients);
     case ESPI_RESULT_VOCAB_LOGITS:
-        return masked_backward(ctx, network, d_result, gradients);
+        return rows_backward(ctx, network, d_result, gradients);
     }
     return ESP_OK;
 }

@@ -27,7 +27,7 @@ struct espi_network_layer {
 };
 
 struct espi_network_heads {
-    struct espi_dense pooler, pre_classifier, classifier, mlm_dense, mlm_decoder; // outputs 0: there is none
+    struct espi_dense dense, classifier, decoder; // outputs 0: there is none
 };
 
 /* A sum that was normalised, and its rows' mean and 1 / deviation. */

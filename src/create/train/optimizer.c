@@ -38,7 +38,7 @@ static double layer_rate(const struct espi_config *config, const struct espi_par
 {
     if (decay <= 0 || decay == 1)
         return 1;
-    if (param->role <= ESPI_EMBED_NORM_B)
+    if (espi_role_row(param->role)->scope == ESPI_SCOPE_EMBEDDING)
         return pow(decay, (double)config->layers + 1);
     if (param->role <= ESPI_FFN_NORM_B)
         return pow(decay, (double)(config->layers - param->layer));
