@@ -54,7 +54,9 @@ static json_t *describe_config(const struct espi_config *c, const esp_tokenizer 
     if (c->head == ESPI_HEAD_SEQUENCE || c->head == ESPI_HEAD_TOKEN)
         json_object_set_new(report, "labels", labels_to_json(c));
     if (c->head == ESPI_HEAD_SEQUENCE)
-        json_object_set_new(report, "problem_type", json_string(problems[c->problem]));
+        json_object_set_new(report, "problem_type",
+                            c->problem == ESPI_REGRESSION && c->problem_told ? json_null()
+                                                                             : json_string(problems[c->problem]));
     if (c->head == ESPI_HEAD_NONE) {
         json_object_set_new(report, "pooling", json_string(poolings[c->pooling]));
         json_object_set_new(report, "normalize", json_boolean(c->normalize));

@@ -46,7 +46,7 @@ static const struct argp_option task_table[] = {
     {"null-threshold", OPTION_NULL_THRESHOLD, "X", 0, "\"\" must score higher by more than this (default 0)", 2},
     {"no-align-words", OPTION_NO_ALIGN, NULL, 0, "answers may begin or end inside a word", 2},
     {0, 0, NULL, 0, "Classification and tagging:", 3},
-    {"function", OPTION_FUNCTION, "NAME", 0, "softmax, sigmoid or none (default: by the model's problem type)", 3},
+    {"function", OPTION_FUNCTION, "NAME", 0, "softmax, sigmoid or none (default: what the model's files say)", 3},
     {"aggregation", OPTION_AGGREGATION, "NAME", 0, "none (default), simple, first, average or max", 3},
     {"ignore-label", OPTION_IGNORE_LABEL, "LABEL", 0, "tag left out of answers (default O); may be repeated", 3},
     {0},

@@ -313,7 +313,7 @@ typedef struct esp_input {
     esp_text pair; /* CLASSIFY: the second text, if any; QA: the context; else absent */
 } esp_input;
 
-/* How scores are made of the outputs of a CLASSIFY model. */
+/* How scores are made of the outputs of a CLASSIFY model; by default as its files say (docs/files.md). */
 typedef enum esp_scores { ESP_SCORES_DEFAULT, ESP_SCORES_SOFTMAX, ESP_SCORES_SIGMOID, ESP_SCORES_RAW } esp_scores;
 
 /* How tokens become entities: the aggregation strategies of Hugging Face's token classification pipeline. */

@@ -119,6 +119,21 @@ static bool shape_fits(const struct espi_param *param, const struct espi_tensor 
            (!param->cols || tensor->shape[1] == param->cols);
 }
 
+/* A classifier that is right but for its number of labels. */
+static bool labels_differ(const struct espi_config *config, const struct espi_param *param,
+                          const struct espi_tensor *tensor)
+{
+    return param->role == ESPI_CLASSIFIER_W && config->head != ESPI_HEAD_QA && tensor->dims == 2 &&
+           tensor->shape[1] == param->cols && tensor->shape[0] != param->rows;
+}
+
+static const char *labels_from(const struct espi_config *config)
+{
+    return json_object_get(config->json, "id2label")     ? "id2label"
+           : json_object_get(config->json, "num_labels") ? "num_labels"
+                                                         : "2 when neither id2label nor num_labels is there";
+}
+
 static const char *file_of(const struct reading *reading, const struct espi_tensor *tensor)
 {
     const struct espi_safetensors *file = NULL;
@@ -130,6 +145,10 @@ static int check_tensor(const struct reading *reading, const struct espi_param *
 {
     const char *file = file_of(reading, tensor);
     char expected[128], found[128];
+    if (labels_differ(reading->config, param, tensor))
+        return espi_fail(reading->ctx, ESP_ERR_FORMAT,
+                         "%s: %s: expected %zu rows, the number of labels in config.json (%s), found %zu", file,
+                         tensor->name, param->rows, labels_from(reading->config), tensor->shape[0]);
     if (!shape_fits(param, tensor))
         return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: %s: expected shape %s, found %s", file, tensor->name,
                          shape_text(expected, param->cols ? 2 : 1, (const size_t[2]){param->rows, param->cols}),

@@ -21,7 +21,6 @@ enum {
     MAX_INTERMEDIATE = 1 << 20,
     MAX_POSITIONS = 1 << 24,
     MAX_TYPES = 256, // a type id is one byte
-    MAX_LABELS = 1 << 16,
 };
 
 /* The first name of an activation is the one written. */
@@ -57,17 +56,6 @@ const char *espi_activation_name(enum espi_activation activation)
     while (i < ESPI_COUNT(activations) && activations[i].activation != activation)
         i++;
     return i < ESPI_COUNT(activations) ? activations[i].name : NULL;
-}
-
-static const char *const problems[ESPI_PROBLEM_COUNT] = {
-    [ESPI_SINGLE_LABEL] = "single_label_classification",
-    [ESPI_MULTI_LABEL] = "multi_label_classification",
-    [ESPI_REGRESSION] = "regression",
-};
-
-const char *espi_problem_name(enum espi_problem problem)
-{
-    return problems[problem];
 }
 
 int espi_config_unsupported(esp_context *ctx, const struct espi_json *json, const char *format, ...)
@@ -131,12 +119,9 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
     out->type_vocab = keys->type_vocab ? 2 : 0;
     if (keys->type_vocab && espi_json_has(json, keys->type_vocab))
         status = espi_json_get_size(ctx, json, keys->type_vocab, 1, MAX_TYPES, &out->type_vocab);
-    if (!status && espi_json_has(json, "pad_token_id")) {
-        int64_t pad;
-        status = espi_json_get_integer(ctx, json, "pad_token_id", 0, (int64_t)out->vocab_size - 1, &pad);
-        if (!status)
-            out->pad_token_id = (int32_t)pad;
-    }
+    /* Nothing is padded here: an id outside the vocabulary is no reason to refuse the model. */
+    json_int_t pad = json_integer_value(espi_json_at(json, "pad_token_id").value);
+    out->pad_token_id = pad > 0 && (size_t)pad < out->vocab_size ? (int32_t)pad : 0;
     return status;
 }
 
@@ -223,7 +208,7 @@ static int read_rates(esp_context *ctx, const struct espi_json *json, struct esp
     return optional_float(ctx, json, head->dropout, 0, 0.999, &out->classifier_dropout);
 }
 
-/* ---- head and labels ---------------------------------------------------------------------------------------------- */
+/* ---- head ---------------------------------------------------------------------------------------------- */
 
 /* A bare encoder may come without its pooler; whoever reads the tensors corrects this. */
 void espi_config_set_head(struct espi_config *config, enum espi_head head)
@@ -261,105 +246,28 @@ static int read_head(esp_context *ctx, const struct espi_json *json, struct espi
     return ESP_OK;
 }
 
-static int check_label2id(esp_context *ctx, const struct espi_json *json, const struct espi_config *config)
-{
-    struct espi_json map = espi_json_at(json, "label2id");
-    if (!map.value)
-        return ESP_OK;
-    int status = espi_json_expect_object(ctx, &map);
-    if (status)
-        return status;
-    if (espi_json_length(&map) != config->labels)
-        return espi_json_fail(ctx, &map, "expected the %zu labels of id2label, found %zu", config->labels,
-                              espi_json_length(&map));
-    for (size_t i = 0; i < config->labels; i++) {
-        struct espi_json id = espi_json_at(&map, config->label_names[i]);
-        if (!json_is_integer(id.value) || json_integer_value(id.value) != (json_int_t)i)
-            return espi_json_fail(ctx, &map, "expected \"%.64s\": %zu as in id2label", config->label_names[i], i);
-    }
-    return ESP_OK;
-}
-
-/* The names "0": …, "1": … of id2label, or LABEL_0, LABEL_1, … */
-static int read_label_names(esp_context *ctx, const struct espi_json *map, struct espi_config *out)
-{
-    out->label_names = espi_arena_alloc(ctx, &out->arena, out->labels, sizeof *out->label_names);
-    if (!out->label_names)
-        return ESP_ERR_MEMORY;
-    for (size_t i = 0; i < out->labels; i++) {
-        char key[24];
-        const char *name = NULL;
-        snprintf(key, sizeof key, "%zu", i);
-        if (!map->value) {
-            out->label_names[i] = espi_arena_format(ctx, &out->arena, "LABEL_%zu", i);
-        } else {
-            int status = espi_json_get_string(ctx, map, key, &name, NULL);
-            if (status)
-                return status;
-            out->label_names[i] = espi_arena_copy(ctx, &out->arena, name, strlen(name));
-        }
-        if (!out->label_names[i])
-            return ESP_ERR_MEMORY;
-    }
-    return ESP_OK;
-}
-
-static int read_problem(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
-{
-    const char *name;
-    out->problem = out->head == ESPI_HEAD_SEQUENCE && out->labels == 1 ? ESPI_REGRESSION : ESPI_SINGLE_LABEL;
-    if (out->head != ESPI_HEAD_SEQUENCE || !espi_json_has(json, "problem_type"))
-        return ESP_OK;
-    int status = espi_json_get_string(ctx, json, "problem_type", &name, NULL);
-    if (status)
-        return status;
-    for (size_t i = 0; i < ESPI_PROBLEM_COUNT; i++) {
-        if (strcmp(problems[i], name) == 0) {
-            out->problem = (enum espi_problem)i;
-            return ESP_OK;
-        }
-    }
-    struct espi_json at = espi_json_at(json, "problem_type");
-    return espi_config_unsupported(ctx, &at, "\"%.64s\" is not supported; supported: %s, %s, %s", name, problems[0],
-                                   problems[1], problems[2]);
-}
-
-static int read_labels(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
-{
-    if (out->head == ESPI_HEAD_QA)
-        out->labels = 2;
-    if (out->head != ESPI_HEAD_SEQUENCE && out->head != ESPI_HEAD_TOKEN)
-        return ESP_OK;
-    struct espi_json map = espi_json_at(json, "id2label");
-    size_t stated = 0;
-    int status = ESP_OK;
-    if (espi_json_has(json, "num_labels"))
-        status = espi_json_get_size(ctx, json, "num_labels", 1, MAX_LABELS, &stated);
-    if (!status && map.value)
-        status = espi_json_expect_object(ctx, &map);
-    if (status)
-        return status;
-    out->labels = map.value ? espi_json_length(&map) : stated ? stated : 2;
-    if (out->labels < 1 || out->labels > MAX_LABELS)
-        return espi_json_fail(ctx, &map, "expected 1 to %d labels, found %zu", MAX_LABELS, out->labels);
-    if (stated && stated != out->labels) {
-        struct espi_json at = espi_json_at(json, "num_labels");
-        return espi_json_fail(ctx, &at, "expected %zu, the number of labels in id2label, found %zu", out->labels,
-                              stated);
-    }
-    if ((status = read_label_names(ctx, &map, out)) || (status = check_label2id(ctx, json, out)))
-        return status;
-    return read_problem(ctx, json, out);
-}
-
 /* ---- entry points ------------------------------------------------------------------------------------------------- */
 
 /* A file that is read for the first time tells what of it is not applied. */
 static int check_members(esp_context *ctx, const struct espi_json *json, bool first, const struct espi_config *config)
 {
     const char *family = config->arch->model_type;
-    return first ? espi_members_check(ctx, json, &espi_config_members, family)
-                 : espi_members_refuse(ctx, json, &espi_config_members, family);
+    if (!first)
+        return espi_members_refuse(ctx, json, &espi_config_members, family);
+    struct espi_json inner = espi_json_at(json, "sentence_transformers");
+    int status = espi_members_check(ctx, json, &espi_config_members, family);
+    return status || !inner.value ? status : espi_members_check(ctx, &inner, &espi_cross_encoder_members, NULL);
+}
+
+/* Numbers that do not go with what decides. */
+static void warn_numbers(esp_context *ctx, const struct espi_json *json, const struct espi_config *config)
+{
+    struct espi_json labels = espi_json_at(json, "num_labels"), pad = espi_json_at(json, "pad_token_id");
+    bool labelled = config->head == ESPI_HEAD_SEQUENCE || config->head == ESPI_HEAD_TOKEN;
+    if (labelled && labels.value && json_integer_value(labels.value) != (json_int_t)config->labels)
+        espi_json_warn(ctx, &labels, "is not applied: id2label has %zu labels", config->labels);
+    if (pad.value && json_integer_value(pad.value) != config->pad_token_id)
+        espi_json_warn(ctx, &pad, "is not applied: expected a token id from 0 to %zu", config->vocab_size - 1);
 }
 
 static int read_document(esp_context *ctx, const struct espi_json *json, bool first, struct espi_config *out)
@@ -370,7 +278,10 @@ static int read_document(esp_context *ctx, const struct espi_json *json, bool fi
         (status = read_activation(ctx, json, out)) || (status = read_head(ctx, json, out)) ||
         (status = read_rates(ctx, json, out)))
         return status;
-    return read_labels(ctx, json, out);
+    status = espi_config_read_labels(ctx, json, out);
+    if (!status && first)
+        warn_numbers(ctx, json, out);
+    return status;
 }
 
 /* Takes the document over. */
@@ -458,13 +369,4 @@ int espi_config_remove_heads(esp_context *ctx, struct espi_config *config, const
     memcpy(copy, removed, count);
     config->removed_heads = copy;
     return ESP_OK;
-}
-
-int espi_config_label(const struct espi_config *config, const char *name)
-{
-    for (size_t i = 0; config->label_names && i < config->labels; i++) {
-        if (strcmp(config->label_names[i], name) == 0)
-            return (int)i;
-    }
-    return -1;
 }

@@ -43,6 +43,9 @@ struct espi_head_recipe {
     bool dropout_first;              // training: dropout in front of the dense layer too
 };
 
+/* How the outputs of a sequence head become the scores of an answer, where the files name the function. */
+enum espi_scores { ESPI_SCORES_UNSTATED, ESPI_SCORES_SOFTMAX, ESPI_SCORES_SIGMOID, ESPI_SCORES_RAW };
+
 /* Apart from the enums, so that a switch over one of them need not name its count. */
 enum {
     ESPI_HEAD_COUNT = ESPI_HEAD_MLM + 1,
@@ -68,6 +71,8 @@ struct espi_config {
     size_t labels;            // outputs of the head: 2 for QA, n for classification, 0 otherwise
     const char **label_names; // (labels), NULL without labels; "LABEL_0" … when the file names none
     enum espi_problem problem;
+    bool problem_told; // from the number of labels: the file does not state it
+    enum espi_scores scores;
 
     enum espi_pooling pooling; // sentence embedding of a bare encoder; ESPI_POOL_NONE: not stated
     bool normalize;            // the embedding is scaled to length 1
@@ -120,7 +125,7 @@ struct espi_head_options {
     enum espi_head head;
     size_t labels;                  // sequence and token heads: 1 or more
     const char *const *label_names; // (labels), or NULL: LABEL_0 …
-    enum espi_problem problem;      // sequence heads; one label is always ESPI_REGRESSION
+    enum espi_problem problem;      // sequence heads; one label is ESPI_REGRESSION, here or told
 };
 
 /* What a copy of a config changes. */

@@ -57,6 +57,8 @@ static const struct espi_member rows[] = {
     APPLIED("tie_word_embeddings", "false is refused with a masked-LM head"),
     APPLIED("id2label", "names of the labels"),
     APPLIED("num_labels", "how many there are, where id2label is not there"),
+    APPLIED("sentence_transformers", "activation_fn: how the scores of a sequence head are made"),
+    APPLIED("sbert_ce_default_activation_function", "its older form"),
     APPLIED("problem_type", "how the scores of a sequence head are made, what it is trained for"),
 
     {"is_decoder", ESPI_MEMBER_REFUSED, encoders, {"false"}, NULL},
@@ -138,3 +140,11 @@ static const struct espi_member rows[] = {
 };
 
 const struct espi_member_table espi_config_members = {"config.json", rows, ESPI_COUNT(rows)};
+
+static const struct espi_member cross_encoder_rows[] = {
+    APPLIED("activation_fn", "Identity, Sigmoid or Softmax of torch.nn; others are refused"),
+    NEUTRAL("version", "sentence-transformers' own bookkeeping"),
+};
+
+const struct espi_member_table espi_cross_encoder_members = {"config.json: sentence_transformers", cross_encoder_rows,
+                                                             ESPI_COUNT(cross_encoder_rows)};

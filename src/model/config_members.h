@@ -5,6 +5,7 @@
 
 #include "base/members.h"
 
-extern const struct espi_member_table espi_config_members; // config.json; the scope is its model_type
+extern const struct espi_member_table espi_config_members;        // config.json; the scope is its model_type
+extern const struct espi_member_table espi_cross_encoder_members; // its member sentence_transformers
 
 #endif

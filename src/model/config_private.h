@@ -16,6 +16,11 @@ const char *espi_problem_name(enum espi_problem problem);
 
 /* Head and the family's recipe for it; needs the activation. */
 void espi_config_set_head(struct espi_config *config, enum espi_head head);
+/* Number, names, problem and scores of the labels; needs the head. */
+int espi_config_read_labels(esp_context *ctx, const struct espi_json *json, struct espi_config *config) ESPI_NODISCARD;
+/* The activation function a member names, when it is there. */
+int espi_config_read_scores(esp_context *ctx, const struct espi_json *object, const char *key,
+                            struct espi_config *config) ESPI_NODISCARD;
 
 /* Pooling, normalisation and length limit from modules.json and the files it names, where they are; needs the rest of
  * the config. */

@@ -181,7 +181,9 @@ static int parse_json(esp_context *ctx, const char *source, const json_t *json, 
 /* What the old head stated gives way to the new head's class and labels. */
 static int change_head(json_t *json, const struct espi_arch *arch, const struct espi_head_options *options)
 {
-    static const char *const stale[] = {"id2label", "label2id", "num_labels", "problem_type"};
+    static const char *const stale[] = {"id2label",     "label2id",
+                                        "num_labels",   "sbert_ce_default_activation_function",
+                                        "problem_type", "sentence_transformers"};
     bool sequence = options->head == ESPI_HEAD_SEQUENCE, labelled = sequence || options->head == ESPI_HEAD_TOKEN;
     for (size_t i = 0; i < ESPI_COUNT(stale); i++)
         json_object_del(json, stale[i]);
@@ -191,6 +193,8 @@ static int change_head(json_t *json, const struct espi_arch *arch, const struct 
     if (labelled && (options->label_names ? set_labels(json, options->labels, options->label_names)
                                           : set_size(json, "num_labels", options->labels)))
         return -1;
+    if (sequence && options->problem == ESPI_REGRESSION) // one label by itself would be a classifier of two classes
+        return set_string(json, "problem_type", espi_problem_name(options->problem));
     return sequence && options->labels > 1 ? set_problem(json, options->labels, options->problem) : 0;
 }
 

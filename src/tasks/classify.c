@@ -12,6 +12,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+static enum espi_function stated_function(const struct espi_config *config)
+{
+    static const enum espi_function functions[] = {[ESPI_SCORES_UNSTATED] = ESPI_FUNCTION_DEFAULT,
+                                                   [ESPI_SCORES_SOFTMAX] = ESPI_FUNCTION_SOFTMAX,
+                                                   [ESPI_SCORES_SIGMOID] = ESPI_FUNCTION_SIGMOID,
+                                                   [ESPI_SCORES_RAW] = ESPI_FUNCTION_NONE};
+    return functions[config->scores];
+}
+
+/* As TextClassificationPipeline and CrossEncoder choose it: a single output that nothing calls a regression is the
+ * probability of one class. */
+static enum espi_function default_function(const struct espi_config *config)
+{
+    if (config->scores)
+        return stated_function(config);
+    if (config->problem == ESPI_REGRESSION && !config->problem_told)
+        return ESPI_FUNCTION_NONE;
+    return config->problem == ESPI_MULTI_LABEL || config->labels == 1 ? ESPI_FUNCTION_SIGMOID : ESPI_FUNCTION_SOFTMAX;
+}
+
+/* Numbers are compared with what the model was trained to give; labels are chosen by their probabilities. */
+static enum espi_function evaluated_function(const struct espi_config *config)
+{
+    if (config->problem == ESPI_REGRESSION)
+        return config->scores ? stated_function(config) : ESPI_FUNCTION_NONE;
+    return config->problem == ESPI_MULTI_LABEL ? ESPI_FUNCTION_SIGMOID : ESPI_FUNCTION_SOFTMAX;
+}
+
 static int configure(esp_context *ctx, struct espi_job *job)
 {
     struct espi_task_options *o = &job->options;
@@ -19,12 +47,8 @@ static int configure(esp_context *ctx, struct espi_job *job)
     if (labels == 0)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task classify needs a model with labels, found none");
     o->top_k = espi_size_min(o->top_k ? o->top_k : 1, labels);
-    if (!o->function) {
-        static const enum espi_function functions[] = {[ESPI_SINGLE_LABEL] = ESPI_FUNCTION_SOFTMAX,
-                                                       [ESPI_MULTI_LABEL] = ESPI_FUNCTION_SIGMOID,
-                                                       [ESPI_REGRESSION] = ESPI_FUNCTION_NONE};
-        o->function = functions[job->config->problem];
-    }
+    if (!o->function)
+        o->function = o->evaluate ? evaluated_function(job->config) : default_function(job->config);
     return ESP_OK;
 }
 

@@ -121,7 +121,8 @@ struct espi_task_options {
 
     bool vector_only; // embed, run: the answer is espi_answer.vector; no time is spent on its JSON, which is null
 
-    enum espi_function function; // classify; default softmax, sigmoid (multi-label), none (regression)
+    enum espi_function function; // classify; default: what the files name, else softmax, sigmoid (multi-label, one
+                                 // label), none (regression; evaluation on numbers)
     enum espi_aggregation aggregation;
     const char *const *ignored_labels; // (ignored_label_count), default "O"
     size_t ignored_label_count;

@@ -10,6 +10,7 @@ import tempfile
 import unittest
 
 PROGRAM = os.path.abspath(sys.argv[1])
+CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cases")
 SHARED = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else ""
 
 TEXT = """Ada Lovelace wrote the first program for the Analytical Engine in London.
@@ -75,6 +76,21 @@ class Scratch(unittest.TestCase):
             arguments += ["--labels", labels]
         self.ok(*arguments, *more)
         return self.path(name)
+
+    def case(self, name, weights):
+        """A copy of tests/cases/NAME with the weights and the tokenizer of tests/cases/common."""
+        path = shutil.copytree(os.path.join(CASES, name), self.path(name))
+        common = os.path.join(CASES, "common")
+        shutil.copy(os.path.join(common, f"{weights}.safetensors"), os.path.join(path, "model.safetensors"))
+        if not os.path.exists(os.path.join(path, "tokenizer.json")):
+            shutil.copy(os.path.join(common, "tokenizer.json"), path)
+        return path
+
+    def compiled(self, model):
+        """The compiled file of a checkpoint, as near to it as one can be."""
+        path = f"{model}.esp"
+        self.ok("compile", model, "--precision", "fp32", "-o", path)
+        return path
 
 
 def read_safetensors(path):

@@ -2,6 +2,8 @@
  * Classification, embedding and masked-language answers and their scores. */
 #include "task_fixture.h"
 
+#include "base/size.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -155,6 +157,46 @@ static void test_regression(void **state)
     json_decref(report);
 }
 
+/* A single output that nothing calls a regression is a probability, but for evaluation on numbers. */
+static void test_one_label(void **state)
+{
+    (void)state;
+    fixture_open(&fixture, ESPI_HEAD_SEQUENCE, 1, names, fill);
+    fixture.config.problem = ESPI_REGRESSION;
+    fixture.config.problem_told = true;
+    row("cat", &fixture, -2.5f, 0, 0);
+    row("sat", &fixture, 4, 0, 0);
+    const double gone = 1 / (1 + exp(2.5));
+    const char *path = data("a.tsv", "text\tlabel\ncat\t-2.5\nsat\t4\n");
+    const struct espi_task_options evaluate = {.evaluate = true}, raw = {.function = ESPI_FUNCTION_NONE};
+    static const struct {
+        enum espi_scores scores;
+        bool raw_run, raw_evaluated;
+    } cases[] = {
+        {ESPI_SCORES_UNSTATED, false, true}, {ESPI_SCORES_RAW, true, true}, {ESPI_SCORES_SIGMOID, false, false}};
+    for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
+        fixture.config.scores = cases[i].scores;
+        fixture_job(&fixture, "classify", NULL);
+        test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"),
+                  cases[i].raw_run ? -2.5 : gone);
+        fixture_job(&fixture, "classify", &evaluate);
+        test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"),
+                  cases[i].raw_evaluated ? -2.5 : gone);
+        json_t *report = fixture_evaluate(&fixture, path);
+        assert_int_equal(test_number(report, "mse") == 0, cases[i].raw_evaluated);
+        json_decref(report);
+        fixture_job(&fixture, "classify", &raw);
+        test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), -2.5);
+    }
+    fixture.config.scores = ESPI_SCORES_UNSTATED;
+    fixture.config.problem_told = false; // problem_type: regression
+    fixture_job(&fixture, "classify", NULL);
+    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), -2.5);
+    fixture.config.problem = ESPI_SINGLE_LABEL; // stated, as older files have it
+    fixture_job(&fixture, "classify", NULL);
+    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), gone);
+}
+
 static void test_embed(void **state)
 {
     (void)state;
@@ -286,8 +328,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, NULL, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_single_label), TEST(test_single_label_scores), TEST(test_multi_label), TEST(test_regression),
-        TEST(test_embed),        TEST(test_fill_mask),           TEST(test_masked_loss), TEST(test_masking),
+        TEST(test_single_label), TEST(test_single_label_scores), TEST(test_multi_label),
+        TEST(test_regression),   TEST(test_one_label),           TEST(test_embed),
+        TEST(test_fill_mask),    TEST(test_masked_loss),         TEST(test_masking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,8 +57,6 @@ static void test_malformed(void **state)
         {"{\"model_type\":\"bert\",\"vocab_size\":9,\"hidden_size\":65537}", "hidden_size: expected an integer"},
         {"{\"model_type\":\"distilbert\",\"vocab_size\":9,\"hidden_size\":8}", "dim: expected an integer"},
         {"{" BERT ",\"vocab_size\":7}", "duplicate object key"},
-        {"{" BERT ",\"pad_token_id\":100}", "pad_token_id: expected an integer from 0 to 99, found 100"},
-        {"{" BERT ",\"pad_token_id\":-1}", "pad_token_id: expected an integer from 0 to 99, found -1"},
         {"{" BERT ",\"type_vocab_size\":0}", "type_vocab_size: expected an integer from 1 to 256, found 0"},
         {"{" BERT ",\"type_vocab_size\":257}", "type_vocab_size: expected an integer from 1 to 256"},
         {"{" BERT ",\"hidden_act\":1}", "hidden_act: expected a string, found 1"},
@@ -84,19 +82,18 @@ static void test_malformed(void **state)
         {"{" BERT SEQUENCE ",\"num_labels\":65537}", "num_labels: expected an integer from 1 to 65536"},
         {"{" BERT SEQUENCE ",\"id2label\":[]}", "id2label: expected an object"},
         {"{" BERT SEQUENCE ",\"id2label\":{}}", "id2label: expected 1 to 65536 labels, found 0"},
-        {"{" BERT SEQUENCE ",\"id2label\":{\"1\":\"a\"}}", "id2label.0: expected a string, found nothing"},
-        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\",\"01\":\"b\"}}", "id2label.1: expected a string, found nothing"},
-        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\",\"1\":2}}", "id2label.1: expected a string, found 2"},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"1\":\"a\"}}",
+         "id2label: expected the numbers 0 to 0, each once, found \"1\""},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\",\"2\":\"b\"}}",
+         "id2label: expected the numbers 0 to 1, each once, found \"2\""},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\",\"00\":\"b\"}}", "numbers 0 to 1, each once, found \"00\""},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\",\"x\":\"b\"}}", "numbers 0 to 1, each once, found \"x\""},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\",\"-1\":\"b\"}}", "numbers 0 to 1, each once, found \"-1\""},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":null}}", "id2label.0: expected the name of a label, found null"},
+        {"{" BERT SEQUENCE ",\"id2label\":{\"0\":[]}}", "id2label.0: expected the name of a label, found an array"},
+        {"{" BERT SEQUENCE ",\"sentence_transformers\":7}", "sentence_transformers: expected an object"},
+        {"{" BERT SEQUENCE ",\"sentence_transformers\":{\"activation_fn\":1}}", "activation_fn: expected a string"},
         {"{" BERT SEQUENCE ",\"id2label\":{\"0\":\"a\\u0000\"}}", "id2label.0: expected a string without a zero"},
-        {"{" BERT TOKEN ",\"id2label\":{\"0\":\"a\",\"1\":\"b\"},\"num_labels\":3}",
-         "num_labels: expected 2, the number of labels in id2label, found 3"},
-        {"{" BERT TOKEN ",\"id2label\":{\"0\":\"a\"},\"label2id\":[]}", "label2id: expected an object"},
-        {"{" BERT TOKEN ",\"id2label\":{\"0\":\"a\"},\"label2id\":{}}",
-         "label2id: expected the 1 labels of id2label, found 0"},
-        {"{" BERT TOKEN ",\"id2label\":{\"0\":\"a\",\"1\":\"b\"},\"label2id\":{\"a\":1,\"b\":0}}",
-         "label2id: expected \"a\": 0 as in id2label"},
-        {"{" BERT TOKEN ",\"id2label\":{\"0\":\"a\",\"1\":\"b\"},\"label2id\":{\"a\":0,\"c\":1}}",
-         "label2id: expected \"b\": 1 as in id2label"},
         {"{" BERT SEQUENCE ",\"problem_type\":3}", "problem_type: expected a string"},
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++)
@@ -261,6 +258,11 @@ static void test_labels(void **state)
     parse("{" BERT SEQUENCE ",\"num_labels\":1}", &config);
     assert_int_equal(config.labels, 1);
     assert_int_equal(config.problem, ESPI_REGRESSION);
+    assert_true(config.problem_told);
+    espi_config_clear(&config);
+    parse("{" BERT SEQUENCE ",\"num_labels\":1,\"problem_type\":\"regression\"}", &config);
+    assert_int_equal(config.problem, ESPI_REGRESSION);
+    assert_false(config.problem_told);
     espi_config_clear(&config);
     parse("{" BERT TOKEN ",\"num_labels\":1}", &config);
     assert_int_equal(config.problem, ESPI_SINGLE_LABEL);
@@ -278,6 +280,53 @@ static void test_labels(void **state)
     parse("{" BERT ",\"architectures\":[\"BertForQuestionAnswering\"],\"num_labels\":9,\"id2label\":7}", &config);
     assert_int_equal(config.labels, 2);
     espi_config_clear(&config);
+}
+
+/* Only id2label is needed; names may be numbers, and label2id anything. */
+static void test_loose_labels(void **state)
+{
+    (void)state;
+    struct espi_config config;
+    parse("{" BERT SEQUENCE ",\"id2label\":{\"01\":7,\"0\":true},\"num_labels\":5,\"label2id\":[1]}", &config);
+    assert_int_equal(config.labels, 2);
+    assert_string_equal(config.label_names[0], "true");
+    assert_string_equal(config.label_names[1], "7");
+    espi_config_clear(&config);
+    parse("{" BERT TOKEN ",\"id2label\":{\"0\":\"a\",\"1\":\"b\"},\"label2id\":{\"a\":\"1\",\"c\":\"0\"}}", &config);
+    assert_string_equal(config.label_names[1], "b");
+    espi_config_clear(&config);
+}
+
+static void test_scores(void **state)
+{
+    (void)state;
+#define INNER(name) ",\"sentence_transformers\":{\"activation_fn\":\"" name "\",\"version\":\"4.0.1\"}"
+#define OLD(name)   ",\"sbert_ce_default_activation_function\":\"" name "\""
+    static const struct {
+        const char *text;
+        enum espi_scores scores;
+    } cases[] = {
+        {"{" BERT SEQUENCE "}", ESPI_SCORES_UNSTATED},
+        {"{" BERT SEQUENCE ",\"sentence_transformers\":{}}", ESPI_SCORES_UNSTATED},
+        {"{" BERT SEQUENCE ",\"sentence_transformers\":{\"activation_fn\":null}}", ESPI_SCORES_UNSTATED},
+        {"{" BERT SEQUENCE INNER("torch.nn.modules.linear.Identity") "}", ESPI_SCORES_RAW},
+        {"{" BERT SEQUENCE INNER("torch.nn.modules.activation.Sigmoid") "}", ESPI_SCORES_SIGMOID},
+        {"{" BERT SEQUENCE INNER("torch.nn.Softmax") "}", ESPI_SCORES_SOFTMAX},
+        {"{" BERT SEQUENCE OLD("torch.nn.modules.linear.Identity") "}", ESPI_SCORES_RAW},
+        {"{" BERT SEQUENCE OLD("torch.nn.modules.linear.Identity") INNER("torch.nn.modules.activation.Sigmoid") "}",
+         ESPI_SCORES_SIGMOID},
+        {"{" BERT TOKEN INNER("torch.nn.modules.activation.Tanh") "}", ESPI_SCORES_UNSTATED},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
+        struct espi_config config;
+        parse(cases[i].text, &config);
+        assert_int_equal(config.scores, cases[i].scores);
+        espi_config_clear(&config);
+    }
+    refuse("{" BERT SEQUENCE INNER("torch.nn.modules.activation.Tanh") "}", ESP_ERR_UNSUPPORTED,
+           "sentence_transformers.activation_fn: \"torch.nn.modules.activation.Tanh\" is not supported; supported: "
+           "Identity, Sigmoid, Softmax of torch.nn");
+    refuse("{" BERT SEQUENCE OLD("my.Sigmoid") "}", ESP_ERR_UNSUPPORTED, "\"my.Sigmoid\" is not supported");
 }
 
 static void test_activations(void **state)
@@ -554,7 +603,16 @@ static void test_copy(void **state)
     head = (struct espi_head_options){.head = ESPI_HEAD_SEQUENCE, .labels = 1, .problem = ESPI_SINGLE_LABEL};
     test_ok(ctx, espi_config_copy(ctx, &config, &changes, &copy));
     assert_int_equal(copy.problem, ESPI_REGRESSION);
+    assert_true(copy.problem_told);
     assert_string_equal(copy.label_names[0], "LABEL_0");
+    espi_config_clear(&copy);
+
+    /* A regression says so: one label by itself would be a classifier. */
+    head = (struct espi_head_options){.head = ESPI_HEAD_SEQUENCE, .labels = 1, .problem = ESPI_REGRESSION};
+    test_ok(ctx, espi_config_copy(ctx, &config, &changes, &copy));
+    assert_int_equal(copy.problem, ESPI_REGRESSION);
+    assert_false(copy.problem_told);
+    assert_member(copy.json, "problem_type", "\"regression\"");
     espi_config_clear(&copy);
 
     head = (struct espi_head_options){.head = ESPI_HEAD_SEQUENCE, .labels = 4, .problem = ESPI_MULTI_LABEL};
@@ -660,6 +718,8 @@ int main(void)
         cmocka_unit_test(test_heads),
         cmocka_unit_test(test_pruned_heads),
         cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_loose_labels),
+        cmocka_unit_test(test_scores),
         cmocka_unit_test(test_activations),
         cmocka_unit_test(test_head_dropout),
         cmocka_unit_test(test_sentence),

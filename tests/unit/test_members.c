@@ -15,6 +15,7 @@ static esp_context *ctx;
 
 static const struct espi_member_table *const tables[] = {
     &espi_config_members,
+    &espi_cross_encoder_members,
 };
 
 /* ---- the check ---------------------------------------------------------------------------------------------------- */
