@@ -161,8 +161,10 @@ int cmd_eval(int argc, char **argv)
         parse_option,
         "[MODEL]",
         "Scores a model, or an existing prediction file, on a data set with the task's official metric."
-        "\vData sets: qa SQuAD 1.1 or 2 JSON; classify and embed TSV, CSV or JSON Lines; tag CoNLL or CoNLL-U columns; "
-        "mlm plain text, a paragraph a line, blank lines between documents.",
+        "\vData sets: qa SQuAD 1.1 or 2, or JSON Lines of questions; classify and embed TSV, CSV or JSON Lines; tag "
+        "CoNLL or "
+        "CoNLL-U columns, or JSON Lines of words and tags; mlm plain text, a paragraph a line, blank lines between "
+        "documents.",
         children,
         NULL,
         NULL};

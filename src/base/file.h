@@ -39,12 +39,16 @@ struct espi_lines {
     int fd;        // private from here on
     char *buffer;
     size_t capacity, begin, end; // of the bytes read but not yet handed out
-    bool ended;
+    bool begun, ended;
 };
 
 /* `path` NULL or "-" is standard input; it must outlive `lines`. Errors as espi_map_open, except that pipes and devices
  * are welcome. */
 int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines) ESPI_NODISCARD;
+/* Reads ahead until `wanted` bytes of what was not handed out yet are there, or the file ends. They stay to be read; *data
+ * lives until the next call. A byte order mark at the beginning is left out. */
+int espi_lines_peek(esp_context *ctx, struct espi_lines *lines, size_t wanted, const char **data,
+                    size_t *bytes) ESPI_NODISCARD;
 /* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_LIMIT (line over 1 GiB), ESP_ERR_MEMORY, ESP_ERR_CANCELLED (a
  * signal came while waiting). */
 int espi_lines_next(esp_context *ctx, struct espi_lines *lines) ESPI_NODISCARD;

@@ -134,6 +134,28 @@ static int fill(esp_context *ctx, struct espi_lines *lines)
     return got > 0;
 }
 
+/* The byte order mark of a file. */
+static void skip_mark(struct espi_lines *lines)
+{
+    if (!lines->begun && lines->end - lines->begin >= 3 && !memcmp(lines->buffer + lines->begin, "\xef\xbb\xbf", 3))
+        lines->begin += 3;
+    lines->begun = true;
+}
+
+int espi_lines_peek(esp_context *ctx, struct espi_lines *lines, size_t wanted, const char **data, size_t *bytes)
+{
+    while (!lines->ended && lines->end - lines->begin < wanted) {
+        int status = fill(ctx, lines);
+        if (status < 0)
+            return status;
+        lines->ended = status == 0;
+    }
+    skip_mark(lines);
+    *data = lines->end > lines->begin ? lines->buffer + lines->begin : "";
+    *bytes = lines->end - lines->begin;
+    return ESP_OK;
+}
+
 int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
 {
     size_t searched = 0;
@@ -153,9 +175,7 @@ int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
             break;
         }
     }
-    if (lines->number == 0 && lines->end - lines->begin >= 3 &&
-        !memcmp(lines->buffer + lines->begin, "\xef\xbb\xbf", 3))
-        lines->begin += 3; // byte order mark
+    skip_mark(lines);
     lines->text = lines->buffer + lines->begin;
     lines->length = (size_t)(newline - lines->text);
     lines->begin += espi_size_min(lines->length + 1, lines->end - lines->begin);

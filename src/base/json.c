@@ -73,6 +73,20 @@ bool espi_json_has(const struct espi_json *object, const char *key)
     return present(json_object_get(object->value, key)) != NULL;
 }
 
+const char *espi_json_member_names(const struct espi_json *object, char *text, size_t bytes)
+{
+    size_t used = 0;
+    const char *key;
+    json_t *value;
+    snprintf(text, bytes, "none");
+    json_object_foreach(object->value, key, value)
+    {
+        if (used < bytes)
+            used += (size_t)snprintf(text + used, bytes - used, "%s%.40s", used ? ", " : "", key);
+    }
+    return text;
+}
+
 /* Appends "a.b[3]" for a value inside its document; nothing for the document itself. */
 static void append_path(char *path, size_t bytes, const struct espi_json *json)
 {

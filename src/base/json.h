@@ -52,6 +52,9 @@ int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const c
  *   if (espi_json_has(&o, "stride") && (status = espi_json_get_size(ctx, &o, "stride", 0, 512, &stride))) ... */
 bool espi_json_has(const struct espi_json *object, const char *key);
 
+/* The names of an object's members, "text, id", for messages; "none" of an empty one. Cut to fit. Returns `text`. */
+const char *espi_json_member_names(const struct espi_json *object, char *text, size_t bytes);
+
 /* A complaint about this value: "source: path: text". */
 int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 

@@ -110,12 +110,64 @@ int espi_classify_parse_labels(esp_context *ctx, const struct espi_job *job, con
     return ESP_OK;
 }
 
+/* 0 or 1 for each label, as data sets for multi_label_classification have it. */
+static int take_vector(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, float *wanted)
+{
+    size_t labels = job->config->labels;
+    if (example->label_count != labels)
+        return espi_example_fail(ctx, example,
+                                 "expected a list of 0 or 1 for each of the %zu labels, as the first list of the file "
+                                 "is, found %zu places",
+                                 labels, example->label_count);
+    for (size_t i = 0; i < labels; i++) {
+        const char *value = example->labels[i];
+        if (strcmp(value, "0") != 0 && strcmp(value, "1") != 0)
+            return espi_example_fail(
+                ctx, example,
+                "expected 0 or 1 at place %zu of a list that is as long as the model's %zu labels, "
+                "found %s (labels may be listed by their names)",
+                i, labels, value);
+        wanted[i] = *value == '1' ? 1 : 0;
+    }
+    return ESP_OK;
+}
+
+/* Numbers of labels; one that comes twice tells a vector for another set of labels. */
+static int take_numbers(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, float *wanted)
+{
+    for (size_t i = 0; i < example->label_count; i++) {
+        int32_t label;
+        int status = espi_job_label(ctx, job, example, example->labels[i], &label);
+        if (status)
+            return status;
+        if (wanted[label] > 0)
+            return espi_example_fail(
+                ctx, example,
+                "expected 0 or 1 for each of the model's %zu labels, or label numbers, found %s twice "
+                "in a list of %zu",
+                job->config->labels, example->labels[i], example->label_count);
+        wanted[label] = 1;
+    }
+    return ESP_OK;
+}
+
 int espi_classify_wanted(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                          float *wanted)
 {
     for (size_t i = 0; i < job->config->labels; i++)
         wanted[i] = 0;
+    if (example->label_list)
+        return example->first_list == job->config->labels ? take_vector(ctx, job, example, wanted)
+                                                          : take_numbers(ctx, job, example, wanted);
     for (size_t i = 0; i < example->label_count; i++) {
+        if (example->label_flags) { // all names are looked at: a column that is no label must not pass for one
+            int32_t label;
+            int status = espi_job_label(ctx, job, example, example->labels[i], &label);
+            if (status)
+                return status;
+            wanted[label] = example->label_flags[i] ? 1 : 0;
+            continue;
+        }
         int status = espi_classify_parse_labels(ctx, job, example->labels[i], wanted);
         if (status)
             return espi_example_fail_prefix(ctx, example, status);
@@ -137,7 +189,10 @@ static int targets(esp_context *ctx, const struct espi_job *job, const struct es
     switch (job->config->problem) {
     case ESPI_SINGLE_LABEL:
         if (example->label_count != 1)
-            return espi_example_fail(ctx, example, "expected one label, found %zu", example->label_count);
+            return espi_example_fail(ctx, example,
+                                     "expected one label, found %zu (several need a model of the problem type "
+                                     "multi_label_classification)",
+                                     example->label_count);
         features->target_count = 1;
         return espi_job_label(ctx, job, example, example->labels[0], &features->targets[0]);
     case ESPI_MULTI_LABEL:

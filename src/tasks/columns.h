@@ -23,6 +23,16 @@ struct espi_columns {
 int espi_columns_find(esp_context *ctx, const char *path, const struct espi_task_options *options,
                       const struct espi_text *fields, size_t count, struct espi_columns *out) ESPI_NODISCARD;
 
+/* Of a header without a label column: marks in `flags` (count) the columns that say 0 or 1 for a label each. They are those
+ * the option names, separated by commas, else all whose value in the first record behind the header is 0 or 1, when these
+ * are several. *flag_count says how many. */
+int espi_columns_find_flags(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                            const struct espi_columns *columns, char *const *header, const struct espi_text *record,
+                            bool *flags, size_t *flag_count) ESPI_NODISCARD;
+
+/* Whether a member of a JSON object that has no label member says 0 or 1 for a label, by the same rule. */
+bool espi_columns_is_flag_member(const struct espi_task_options *options, const char *name, const json_t *value);
+
 /* The same for JSON objects: member names. *pair and *label are NULL when there is no such member. */
 int espi_columns_find_members(esp_context *ctx, const struct espi_task_options *options, const struct espi_json *object,
                               const char **text, const char **pair, const char **label) ESPI_NODISCARD;

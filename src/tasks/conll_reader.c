@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tagged words in columns, a word a line, a blank line behind each sentence: the formats of the CoNLL shared tasks, and
  * CoNLL-U (universaldependencies.org/format.html). */
-#include "tasks/dataset.h"
+#include "tasks/tag_reader.h"
+
 #include "tasks/pytext.h"
 
-#include "base/file.h"
 #include "base/size.h"
 
 #include <errno.h>
@@ -15,8 +15,7 @@ enum { CONLLU_COLUMNS = 10, CONLLU_WORD = 1, CONLLU_UPOS = 3 };
 
 struct conll {
     struct espi_dataset base;
-    char *path;
-    struct espi_lines lines;
+    struct espi_data_file file;
     size_t word_column, label_column; // from 1 as asked for; 0: the format's own
     bool decided, conllu;
     size_t columns; // of the last line with a word
@@ -35,13 +34,12 @@ struct conll {
 static void conll_close(struct espi_dataset *dataset)
 {
     struct conll *conll = (struct conll *)dataset;
-    espi_lines_close(&conll->lines);
+    espi_data_file_close(&conll->file);
     free(conll->fields);
     free(conll->text.data);
     free(conll->begins);
     free(conll->tag_begins);
     free(conll->tags.data);
-    free(conll->path);
     free(conll);
 }
 
@@ -50,8 +48,8 @@ static void conll_close(struct espi_dataset *dataset)
 /* Columns stand between tabs, or between runs of spaces where a line has no tab. */
 static int split(esp_context *ctx, struct conll *conll)
 {
-    const char *text = conll->lines.text, *end = text + conll->lines.length;
-    bool tabs = memchr(text, '\t', conll->lines.length) != NULL;
+    const char *text = conll->file.lines.text, *end = text + conll->file.lines.length;
+    bool tabs = memchr(text, '\t', conll->file.lines.length) != NULL;
     conll->field_count = 0;
     while (text < end || (tabs && text == end)) {
         const char *stop = memchr(text, tabs ? '\t' : ' ', (size_t)(end - text));
@@ -87,7 +85,7 @@ static bool is_conllu_id(const struct espi_text *field)
 /* "# text" between sentences. Outside CoNLL-U a word may be "#" itself: a line with the columns of the others is one. */
 static bool is_comment(const struct conll *conll)
 {
-    const char *text = conll->lines.text;
+    const char *text = conll->file.lines.text;
     if (*text != '#' || conll->words > 0)
         return false;
     if (conll->conllu || !conll->decided)
@@ -104,8 +102,8 @@ static bool is_extra(const struct conll *conll)
 
 static int line_fail(esp_context *ctx, const struct conll *conll, const char *expected, size_t found)
 {
-    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %zu: expected %s, found %zu columns", conll->path,
-                     conll->lines.number, expected, found);
+    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %zu: expected %s, found %zu columns", conll->file.path,
+                     conll->file.lines.number, expected, found);
 }
 
 /* ---- sentences --------------------------------------------------------------------------------------------------- */
@@ -113,17 +111,17 @@ static int line_fail(esp_context *ctx, const struct conll *conll, const char *ex
 static int add_word(esp_context *ctx, struct conll *conll, const struct espi_text *word, const struct espi_text *tag)
 {
     if (conll->words == 0)
-        conll->number = conll->lines.number;
+        conll->number = conll->file.lines.number;
     if (word->bytes == 0 || tag->bytes == 0 || memchr(tag->data, '\0', tag->bytes)) {
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %zu: expected a word and a tag, found an empty column",
-                         conll->path, conll->lines.number);
+                         conll->file.path, conll->file.lines.number);
     }
     int status = ESP_OK;
     if (conll->words > 0)
         status = espi_string_add(ctx, &conll->text, " ", 1);
     if (!status && conll->text.length > INT32_MAX)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: line %zu: expected a sentence of less than 2 GiB", conll->path,
-                         conll->lines.number);
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: line %zu: expected a sentence of less than 2 GiB", conll->file.path,
+                         conll->file.lines.number);
     if (!status)
         status = espi_grow(ctx, &conll->begins, &conll->begin_capacity, conll->words + 1, sizeof(*conll->begins));
     if (!status)
@@ -141,7 +139,7 @@ static int add_word(esp_context *ctx, struct conll *conll, const struct espi_tex
 static int make_example(esp_context *ctx, struct conll *conll, struct espi_example **out)
 {
     struct espi_example *example = NULL;
-    int status = espi_example_new(ctx, conll->path, conll->number, &example);
+    int status = espi_example_new(ctx, conll->file.path, conll->number, &example);
     if (status)
         return status;
     status = espi_example_text(ctx, example, conll->text.data, conll->text.length, &example->text);
@@ -175,7 +173,8 @@ static int read_word(esp_context *ctx, struct conll *conll)
     if (status || is_comment(conll))
         return status;
     if (!conll->decided) {
-        conll->conllu = conll->field_count == CONLLU_COLUMNS && memchr(conll->lines.text, '\t', conll->lines.length) &&
+        conll->conllu = conll->field_count == CONLLU_COLUMNS &&
+                        memchr(conll->file.lines.text, '\t', conll->file.lines.length) &&
                         is_conllu_id(&conll->fields[0]);
         conll->decided = true;
     }
@@ -197,9 +196,9 @@ static int conll_next(esp_context *ctx, struct espi_dataset *dataset, struct esp
 {
     struct conll *conll = (struct conll *)dataset;
     int status;
-    while ((status = espi_lines_next(ctx, &conll->lines)) > 0) {
-        bool document = !strncmp(conll->lines.text, "-DOCSTART-", 10);
-        if (!document && !is_blank(&conll->lines)) {
+    while ((status = espi_lines_next(ctx, &conll->file.lines)) > 0) {
+        bool document = !strncmp(conll->file.lines.text, "-DOCSTART-", 10);
+        if (!document && !is_blank(&conll->file.lines)) {
             if ((status = read_word(ctx, conll)))
                 return status;
         } else if (conll->words > 0) {
@@ -223,29 +222,24 @@ static int column_option(esp_context *ctx, const char *name, const char *option,
     return ESP_OK;
 }
 
-int espi_conll_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+int espi_conll_open(esp_context *ctx, struct espi_data_file *file, const struct espi_task_options *options,
                     struct espi_dataset **out)
 {
     *out = NULL;
     struct conll *conll = espi_calloc(ctx, 1, sizeof(*conll));
-    if (!conll)
+    if (!conll) {
+        espi_data_file_close(file);
         return ESP_ERR_MEMORY;
+    }
     conll->base.next = conll_next;
     conll->base.close = conll_close;
+    conll->file = *file;
     int status;
     if ((status = column_option(ctx, "word", options->word_column, &conll->word_column)) ||
-        (status = column_option(ctx, "label", options->label_column, &conll->label_column)))
-        goto fail;
-    conll->path = strdup(path);
-    if (!conll->path) {
-        status = espi_fail_memory(ctx, strlen(path));
-        goto fail;
+        (status = column_option(ctx, "label", options->label_column, &conll->label_column))) {
+        conll_close(&conll->base);
+        return status;
     }
-    if ((status = espi_lines_open(ctx, conll->path, &conll->lines)))
-        goto fail;
     *out = &conll->base;
     return ESP_OK;
-fail:
-    conll_close(&conll->base);
-    return status;
 }

@@ -13,9 +13,10 @@ struct espi_dataset {
     void (*close)(struct espi_dataset *dataset);
 };
 
-/* Opens a file in the format of the task: qa SQuAD 1.1 or 2 JSON; classify and embed TSV, CSV or JSON Lines; tag
- * CoNLL columns or CoNLL-U; mlm plain text, a paragraph a line, blank lines between documents: an example is a document,
- * a long one in parts of 64 KiB. */
+/* Opens a file of the task: qa SQuAD 1.1 or 2, or flat records of a question; classify and embed TSV, CSV or records; tag
+ * CoNLL columns, CoNLL-U or records of words and tags; mlm plain text, a paragraph a line, blank lines between documents:
+ * an example is a document, a long one in parts of 64 KiB. Records are JSON objects, a line each or in an array.
+ * docs/data.md has the forms in full. */
 int espi_dataset_open(esp_context *ctx, const struct espi_task *task, const char *path,
                       const struct espi_task_options *options, struct espi_dataset **out) ESPI_NODISCARD;
 /* 1: *out is the caller's example; 0: the end; negative: an error that names file, line or record, and what was
@@ -34,7 +35,7 @@ int espi_squad_open(esp_context *ctx, const char *path, const struct espi_task_o
                     struct espi_dataset **out) ESPI_NODISCARD;
 int espi_table_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
                     struct espi_dataset **out) ESPI_NODISCARD;
-int espi_conll_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                    struct espi_dataset **out) ESPI_NODISCARD;
+int espi_tag_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
+                  struct espi_dataset **out) ESPI_NODISCARD;
 
 #endif

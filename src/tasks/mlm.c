@@ -3,12 +3,12 @@
  * tokens masked at random (Devlin et al., 2018: 80 % [MASK], 10 % another token, 10 % left as it is). */
 #include "tasks/mlm.h"
 
+#include "tasks/data_file.h"
 #include "tasks/dataset.h"
 #include "tasks/detokenize.h"
 #include "tasks/metric.h"
 #include "tasks/stats.h"
 
-#include "base/file.h"
 #include "base/random.h"
 #include "base/size.h"
 
@@ -283,8 +283,7 @@ enum { PART_BYTES = 1 << 16 };
 
 struct plain {
     struct espi_dataset base;
-    struct espi_lines lines;
-    char *path;
+    struct espi_data_file file;
     enum espi_pack pack;
     char *part; // (part_room) lines, each with its end
     size_t part_room;
@@ -293,16 +292,15 @@ struct plain {
 static void plain_close(struct espi_dataset *dataset)
 {
     struct plain *plain = (struct plain *)dataset;
-    espi_lines_close(&plain->lines);
-    free(plain->path);
+    espi_data_file_close(&plain->file);
     free(plain->part);
     free(plain);
 }
 
 static int add_line(esp_context *ctx, struct plain *plain, size_t *bytes)
 {
-    const struct espi_lines *lines = &plain->lines;
-    const struct espi_example place = {.source = plain->path, .number = lines->number};
+    const struct espi_lines *lines = &plain->file.lines;
+    const struct espi_example place = {.source = plain->file.path, .number = lines->number};
     int status = espi_example_check_text(ctx, &place, lines->text, lines->length);
     if (!status)
         status = espi_grow(ctx, &plain->part, &plain->part_room, *bytes + lines->length + 1, 1);
@@ -319,14 +317,14 @@ static int gather(esp_context *ctx, struct plain *plain, size_t *bytes, size_t *
 {
     int found;
     *bytes = *number = 0;
-    while ((found = espi_lines_next(ctx, &plain->lines)) > 0) {
-        bool blank = strspn(plain->lines.text, " \t") == plain->lines.length;
+    while ((found = espi_lines_next(ctx, &plain->file.lines)) > 0) {
+        bool blank = strspn(plain->file.lines.text, " \t") == plain->file.lines.length;
         if (blank && *bytes > 0 && plain->pack == ESPI_PACK_DOCUMENT)
             break;
         if (blank)
             continue;
         if (*bytes == 0)
-            *number = plain->lines.number;
+            *number = plain->file.lines.number;
         int status = add_line(ctx, plain, bytes);
         if (status)
             return status;
@@ -345,7 +343,7 @@ static int plain_next(esp_context *ctx, struct espi_dataset *dataset, struct esp
     int found = gather(ctx, plain, &bytes, &number);
     if (found <= 0)
         return found;
-    int status = espi_example_new(ctx, plain->path, number, &example);
+    int status = espi_example_new(ctx, plain->file.path, number, &example);
     if (!status)
         status = espi_example_text(ctx, example, plain->part, bytes - 1, &example->text);
     if (status) {
@@ -366,8 +364,11 @@ static int open_text(esp_context *ctx, const char *path, const struct espi_task_
     plain->base.next = plain_next;
     plain->base.close = plain_close;
     plain->pack = options->pack;
-    plain->path = strdup(path);
-    int status = plain->path ? espi_lines_open(ctx, plain->path, &plain->lines) : espi_fail_memory(ctx, strlen(path));
+    static const char forms[] = "plain text";
+    int status = espi_data_file_open(ctx, path, forms, ESPI_CONTENT_TEXT, false, &plain->file);
+    if (!status && plain->file.content != ESPI_CONTENT_TEXT)
+        status = espi_fail(ctx, ESP_ERR_FORMAT,
+                           "%s: expected %s, a paragraph a line, found JSON: write out the texts alone", path, forms);
     if (status) {
         plain_close(&plain->base);
         return status;

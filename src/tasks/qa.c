@@ -137,7 +137,7 @@ static int targets(esp_context *ctx, const struct espi_job *job, const struct es
 
 const struct espi_task espi_task_qa = {
     .name = "qa",
-    .help = "question answering: SQuAD 1.1 or 2.0 JSON",
+    .help = "question answering: SQuAD 1.1 or 2.0, or JSON Lines",
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_QA,
     .default_length = MAX_LENGTH,

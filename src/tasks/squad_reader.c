@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SQuAD 1.1 and 2.0: {"version", "data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers":
- * [{"text", "answer_start"}], "is_impossible"}]}]}]}. The whole file is held as a document; examples copy their texts. */
+ * Questions on contexts, in JSON or JSON Lines of any nesting: SQuAD 1.1 and 2.0 ({"data": [{"paragraphs": [{"context",
+ * "qas": [{"id", "question", "answers": [{"text", "answer_start"}], "is_impossible"}]}]}]}), exports of annotation tools in
+ * that form, and the flat records of the library `datasets` ({"id", "question", "context", "answers": {"text": […],
+ * "answer_start": […]}}). The whole file is held; examples copy their texts. */
+#include "tasks/data_file.h"
 #include "tasks/dataset.h"
 
 #include "base/size.h"
@@ -9,21 +12,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char forms[] =
+    "SQuAD JSON, or JSON (an array, or an object a line) of {\"question\", \"context\", \"answers\"}";
+
+/* The next question: each of these may be one, or hold the one below it. */
+struct cursor {
+    struct espi_json record;     // with "paragraphs", with "qas", or itself a question
+    struct espi_json paragraphs; // of the record
+    struct espi_json paragraph;  // with "qas"
+    struct espi_json qas;
+    struct espi_json question;
+    const struct espi_json *context_in; // paragraph, or the question itself when flat
+    size_t next_paragraph, next_question;
+};
+
 struct squad {
     struct espi_dataset base;
-    struct espi_json document;
-    char *path;
+    struct espi_data_file file;
     bool version_2;
-    size_t article, paragraph, question; // of the next question
+    struct cursor cursor;
+    size_t number; // of the question, from 1
 };
 
 static void squad_close(struct espi_dataset *dataset)
 {
     struct squad *squad = (struct squad *)dataset;
-    espi_json_close(&squad->document);
-    free(squad->path);
+    espi_data_file_close(&squad->file);
     free(squad);
 }
+
+/* ---- questions --------------------------------------------------------------------------------------------------- */
 
 /* The list `key` of an object, checked. */
 static int list(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_json *out)
@@ -35,6 +53,87 @@ static int list(esp_context *ctx, const struct espi_json *object, const char *ke
     return espi_json_expect_array(ctx, out);
 }
 
+/* The next of the record's questions in its list of paragraphs: 1, 0 behind the last, or negative. */
+static int next_of_paragraphs(esp_context *ctx, struct cursor *c)
+{
+    for (;;) {
+        if (c->qas.value && c->next_question < espi_json_length(&c->qas)) {
+            c->question = espi_json_item(&c->qas, c->next_question++);
+            c->context_in = &c->paragraph;
+            return 1;
+        }
+        if (c->next_paragraph == espi_json_length(&c->paragraphs))
+            return 0;
+        c->paragraph = espi_json_item(&c->paragraphs, c->next_paragraph++);
+        c->next_question = 0;
+        int status = list(ctx, &c->paragraph, "qas", &c->qas);
+        if (status)
+            return status;
+    }
+}
+
+/* Goes to the first question of a record. */
+static int enter_record(esp_context *ctx, struct cursor *c)
+{
+    char members[128];
+    int status = espi_json_expect_object(ctx, &c->record);
+    if (status)
+        return status;
+    if (espi_json_has(&c->record, "paragraphs"))
+        return list(ctx, &c->record, "paragraphs", &c->paragraphs);
+    if (espi_json_has(&c->record, "qas")) {
+        c->paragraph = c->record;
+        return list(ctx, &c->paragraph, "qas", &c->qas);
+    }
+    if (!espi_json_has(&c->record, "question"))
+        return espi_json_fail(ctx, &c->record, "expected %s, found an object with the members %s", forms,
+                              espi_json_member_names(&c->record, members, sizeof members));
+    c->question = c->record;
+    c->context_in = &c->question;
+    return 1;
+}
+
+static int next_question(esp_context *ctx, struct squad *squad)
+{
+    struct cursor *c = &squad->cursor;
+    for (;;) {
+        int status = next_of_paragraphs(ctx, c);
+        if (status)
+            return status;
+        *c = (struct cursor){0};
+        status = espi_data_file_record(ctx, &squad->file, &c->record);
+        if (status > 0)
+            status = enter_record(ctx, c);
+        else
+            return status;
+        if (status)
+            return status;
+    }
+}
+
+/* Counts the questions, and finds out whether any of them says that it may have no answer; flat records say so by an
+ * empty list of answers. */
+static int survey(esp_context *ctx, struct squad *squad)
+{
+    int status = espi_data_file_hold(ctx, &squad->file);
+    while (!status && (status = next_question(ctx, squad)) > 0) {
+        const struct cursor *c = &squad->cursor;
+        status = espi_json_expect_object(ctx, &c->question);
+        if (status)
+            break;
+        struct espi_json answers = espi_json_at(&c->question, "answers");
+        struct espi_json texts = json_is_object(answers.value) ? espi_json_at(&answers, "text") : answers;
+        squad->base.total++;
+        squad->version_2 |= espi_json_has(&c->question, "is_impossible") ||
+                            (c->context_in == &c->question && json_is_array(texts.value) && !espi_json_length(&texts));
+    }
+    squad->cursor = (struct cursor){0};
+    squad->file.next = 0;
+    return status;
+}
+
+/* ---- examples ---------------------------------------------------------------------------------------------------- */
+
 static int read_string(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
                        struct espi_text *out)
 {
@@ -44,49 +143,111 @@ static int read_string(esp_context *ctx, const struct espi_json *object, const c
     return status ? status : espi_example_text(ctx, example, data, bytes, out);
 }
 
-static int read_answers(esp_context *ctx, const struct espi_json *qa, struct espi_example *example)
+/* An answer of the texts and places: items of a list of objects, or of two lists. */
+static int check_answer(esp_context *ctx, const struct espi_json *place, size_t context_length,
+                        const struct espi_gold_answer *answer)
 {
-    struct espi_json answers;
-    int status = list(ctx, qa, "answers", &answers);
-    if (status)
-        return status;
-    size_t count = espi_json_length(&answers);
-    size_t context_length = espi_utf8_length(example->pair.data, example->pair.bytes);
-    example->answers = espi_arena_alloc(ctx, &example->arena, count, sizeof(*example->answers));
-    if (!example->answers)
-        return ESP_ERR_MEMORY;
-    for (size_t i = 0; i < count; i++) {
-        struct espi_json item = espi_json_item(&answers, i);
+    size_t length = espi_utf8_length(answer->text.data, answer->text.bytes);
+    if (length <= context_length - answer->start)
+        return ESP_OK;
+    return espi_json_fail(ctx, place, "expected an answer inside the context of %zu code points, found %zu from %zu",
+                          context_length, length, answer->start);
+}
+
+/* [{"text", "answer_start"}] */
+static int read_answer_objects(esp_context *ctx, const struct espi_json *answers, size_t context_length,
+                               struct espi_example *example)
+{
+    for (size_t i = 0; i < espi_json_length(answers); i++) {
+        struct espi_json item = espi_json_item(answers, i);
         struct espi_gold_answer *answer = &example->answers[i];
+        int status;
         if ((status = espi_json_expect_object(ctx, &item)) ||
             (status = read_string(ctx, &item, "text", example, &answer->text)) ||
-            (status = espi_json_get_size(ctx, &item, "answer_start", 0, context_length, &answer->start)))
+            (status = espi_json_get_size(ctx, &item, "answer_start", 0, context_length, &answer->start)) ||
+            (status = check_answer(ctx, &item, context_length, answer)))
             return status;
-        size_t length = espi_utf8_length(answer->text.data, answer->text.bytes);
-        if (length > context_length - answer->start) {
-            return espi_json_fail(ctx, &item,
-                                  "expected an answer inside the context of %zu code points, found %zu from %zu",
-                                  context_length, length, answer->start);
-        }
     }
-    example->answer_count = count;
     return ESP_OK;
 }
 
-static int read_question(esp_context *ctx, const struct squad *squad, const struct espi_json *paragraph,
-                         const struct espi_json *qa, struct espi_example *example)
+/* {"text": […], "answer_start": […]} */
+static int read_answer_lists(esp_context *ctx, const struct espi_json *texts, const struct espi_json *starts,
+                             size_t context_length, struct espi_example *example)
 {
-    const char *id;
-    size_t id_bytes;
-    int status;
-    if ((status = espi_json_expect_object(ctx, qa)) || (status = espi_json_get_string(ctx, qa, "id", &id, &id_bytes)) ||
-        (status = read_string(ctx, qa, "question", example, &example->text)) ||
-        (status = read_string(ctx, paragraph, "context", example, &example->pair)))
+    for (size_t i = 0; i < espi_json_length(texts); i++) {
+        struct espi_json text = espi_json_item(texts, i), start = espi_json_item(starts, i);
+        struct espi_gold_answer *answer = &example->answers[i];
+        json_int_t at = json_integer_value(start.value);
+        if (!json_is_string(text.value))
+            return espi_json_fail(ctx, &text, "expected the text of an answer");
+        if (!json_is_integer(start.value) || at < 0 || (size_t)at > context_length)
+            return espi_json_fail(ctx, &start, "expected an integer from 0 to %zu", context_length);
+        answer->start = (size_t)at;
+        int status = espi_example_text(ctx, example, json_string_value(text.value), json_string_length(text.value),
+                                       &answer->text);
+        if (!status)
+            status = check_answer(ctx, &text, context_length, answer);
+        if (status)
+            return status;
+    }
+    return ESP_OK;
+}
+
+static int read_answers(esp_context *ctx, const struct espi_json *qa, struct espi_example *example)
+{
+    struct espi_json answers = espi_json_at(qa, "answers"), texts = answers, starts = {0};
+    bool lists = json_is_object(answers.value);
+    int status = ESP_OK;
+    if (!lists)
+        status = espi_json_expect_array(ctx, &answers);
+    else if (!(status = list(ctx, &answers, "text", &texts)))
+        status = list(ctx, &answers, "answer_start", &starts);
+    if (status)
         return status;
-    example->id = json_stringn(id, id_bytes);
-    example->source = espi_arena_format(ctx, &example->arena, "%s: question \"%s\"", squad->path, id);
-    if (!example->id || !example->source)
-        return espi_fail_memory(ctx, id_bytes);
+    size_t count = espi_json_length(&texts);
+    if (lists && espi_json_length(&starts) != count)
+        return espi_json_fail(ctx, &answers, "expected as many answer_start as text, found %zu and %zu",
+                              espi_json_length(&starts), count);
+    example->answers = espi_arena_alloc(ctx, &example->arena, count, sizeof(*example->answers));
+    if (!example->answers)
+        return ESP_ERR_MEMORY;
+    size_t context_length = espi_utf8_length(example->pair.data, example->pair.bytes);
+    status = lists ? read_answer_lists(ctx, &texts, &starts, context_length, example)
+                   : read_answer_objects(ctx, &answers, context_length, example);
+    example->answer_count = status ? 0 : count;
+    return status;
+}
+
+/* The id as predictions name it: a string; whole numbers as their digits; a question without one has its number. */
+static int read_id(esp_context *ctx, const struct squad *squad, const struct espi_json *qa,
+                   struct espi_example *example)
+{
+    struct espi_json id = espi_json_at(qa, "id");
+    const char *text = json_string_value(id.value);
+    size_t bytes = json_string_length(id.value);
+    if (!text) {
+        if (id.value && !json_is_integer(id.value))
+            return espi_json_fail(ctx, &id, "expected a string or an integer");
+        long long number = id.value ? (long long)json_integer_value(id.value) : (long long)squad->number;
+        text = espi_arena_format(ctx, &example->arena, "%lld", number);
+        if (!text)
+            return ESP_ERR_MEMORY;
+        bytes = strlen(text);
+    }
+    example->id = json_stringn(text, bytes);
+    example->source = espi_arena_format(ctx, &example->arena, "%s: question \"%s\"", squad->file.path, text);
+    return example->id && example->source ? ESP_OK : espi_fail_memory(ctx, bytes);
+}
+
+static int read_question(esp_context *ctx, const struct squad *squad, struct espi_example *example)
+{
+    const struct espi_json *qa = &squad->cursor.question;
+    int status;
+    if ((status = espi_json_expect_object(ctx, qa)) || (status = read_id(ctx, squad, qa, example)) ||
+        (status = read_string(ctx, qa, "question", example, &example->text)) ||
+        (status = read_string(ctx, squad->cursor.context_in, "context", example, &example->pair)))
+        return status;
     bool impossible = false;
     example->answerable_stated = squad->version_2;
     if (espi_json_has(qa, "is_impossible") && (status = espi_json_get_bool(ctx, qa, "is_impossible", &impossible)))
@@ -99,54 +260,19 @@ static int read_question(esp_context *ctx, const struct squad *squad, const stru
 static int squad_next(esp_context *ctx, struct espi_dataset *dataset, struct espi_example **out)
 {
     struct squad *squad = (struct squad *)dataset;
-    struct espi_json articles = espi_json_at(&squad->document, "data");
-    for (; squad->article < espi_json_length(&articles); squad->article++, squad->paragraph = 0) {
-        struct espi_json article = espi_json_item(&articles, squad->article), paragraphs;
-        int status = list(ctx, &article, "paragraphs", &paragraphs);
-        if (status)
-            return status;
-        for (; squad->paragraph < espi_json_length(&paragraphs); squad->paragraph++, squad->question = 0) {
-            struct espi_json paragraph = espi_json_item(&paragraphs, squad->paragraph), qas;
-            if ((status = list(ctx, &paragraph, "qas", &qas)))
-                return status;
-            if (squad->question == espi_json_length(&qas))
-                continue;
-            struct espi_json qa = espi_json_item(&qas, squad->question++);
-            struct espi_example *example = NULL;
-            if ((status = espi_example_new(ctx, squad->path, 0, &example)))
-                return status;
-            if ((status = read_question(ctx, squad, &paragraph, &qa, example))) {
-                espi_example_free(example);
-                return status;
-            }
-            *out = example;
-            return 1;
-        }
+    struct espi_example *example = NULL;
+    int status = next_question(ctx, squad);
+    if (status <= 0)
+        return status;
+    squad->number++;
+    if ((status = espi_example_new(ctx, squad->file.path, 0, &example)))
+        return status;
+    if ((status = read_question(ctx, squad, example))) {
+        espi_example_free(example);
+        return status;
     }
-    return 0;
-}
-
-/* Counts the questions, and finds out whether any of them says that it may have no answer. */
-static int survey(esp_context *ctx, struct squad *squad)
-{
-    struct espi_json articles;
-    int status = list(ctx, &squad->document, "data", &articles);
-    for (size_t i = 0; !status && i < espi_json_length(&articles); i++) {
-        struct espi_json article = espi_json_item(&articles, i), paragraphs;
-        if ((status = list(ctx, &article, "paragraphs", &paragraphs)))
-            return status;
-        for (size_t j = 0; j < espi_json_length(&paragraphs); j++) {
-            struct espi_json paragraph = espi_json_item(&paragraphs, j), qas;
-            if ((status = list(ctx, &paragraph, "qas", &qas)))
-                return status;
-            squad->base.total += espi_json_length(&qas);
-            for (size_t k = 0; k < espi_json_length(&qas) && !squad->version_2; k++) {
-                struct espi_json qa = espi_json_item(&qas, k);
-                squad->version_2 = json_is_object(qa.value) && espi_json_has(&qa, "is_impossible");
-            }
-        }
-    }
-    return status;
+    *out = example;
+    return 1;
 }
 
 int espi_squad_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
@@ -159,16 +285,13 @@ int espi_squad_open(esp_context *ctx, const char *path, const struct espi_task_o
         return ESP_ERR_MEMORY;
     squad->base.next = squad_next;
     squad->base.close = squad_close;
-    int status = ESP_ERR_MEMORY;
-    squad->path = espi_calloc(ctx, strlen(path) + 1, 1);
-    if (!squad->path)
-        goto fail;
-    memcpy(squad->path, path, strlen(path));
-    if ((status = espi_json_open_file(ctx, squad->path, &squad->document)) || (status = survey(ctx, squad)))
-        goto fail;
+    int status = espi_data_file_open(ctx, path, forms, ESPI_CONTENT_DOCUMENT, false, &squad->file);
+    if (!status)
+        status = survey(ctx, squad);
+    if (status) {
+        squad_close(&squad->base);
+        return status;
+    }
     *out = &squad->base;
     return ESP_OK;
-fail:
-    squad_close(&squad->base);
-    return status;
 }

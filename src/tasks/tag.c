@@ -103,7 +103,7 @@ static int targets(esp_context *ctx, const struct espi_job *job, const struct es
     size_t next_word = 0;
     struct piece piece = {.token = SIZE_MAX};
     while (!status && next_piece(example, encoding, &piece, &next_word))
-        status = espi_job_label(ctx, job, example, example->tags[piece.word], &features->targets[piece.token]);
+        status = espi_job_tag(ctx, job, example, piece.word, &features->targets[piece.token]);
     features->target_count = encoding->tokens;
     return status;
 }
@@ -209,7 +209,7 @@ static int finish(esp_context *ctx, const struct espi_job *job, const struct esp
 
 const struct espi_task espi_task_tag = {
     .name = "tag",
-    .help = "tagging of words (entities, parts of speech): CoNLL columns or CoNLL-U",
+    .help = "tagging of words (entities, parts of speech): CoNLL columns, CoNLL-U or JSON Lines",
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_TOKEN,
     .configure = configure,
@@ -218,7 +218,7 @@ const struct espi_task espi_task_tag = {
     .targets = targets,
     .consume = consume,
     .finish = finish,
-    .open = espi_conll_open,
+    .open = espi_tag_open,
     .metric_new = espi_tag_metric_new,
     .score = espi_tag_score,
 };

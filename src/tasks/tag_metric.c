@@ -156,6 +156,22 @@ static int note_tag(esp_context *ctx, struct tag_metric *m, const char *tag)
     return m->foreign_tag ? ESP_OK : ESP_ERR_MEMORY;
 }
 
+/* A tag's name; numbers are in the order of a model's labels. */
+static int gold_name(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, size_t word,
+                     const char **name)
+{
+    int32_t label;
+    *name = example->tags[word];
+    if (!example->tag_numbers)
+        return ESP_OK;
+    if (!job)
+        return espi_example_fail(ctx, example, "the tags are numbers: expected a MODEL that says what they mean");
+    int status = espi_job_tag(ctx, job, example, word, &label);
+    if (!status)
+        *name = job->config->label_names[label];
+    return status;
+}
+
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                       const json_t *prediction)
 {
@@ -168,7 +184,11 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
                                  json_array_size(tags));
     }
     for (size_t i = 0; i < example->word_count; i++) {
-        struct tag gold = parse_tag(example->tags[i]), found = outside;
+        const char *name;
+        int status = gold_name(ctx, metric->job, example, i, &name);
+        if (status)
+            return status;
+        struct tag gold = parse_tag(name), found = outside;
         if (prediction) {
             const char *text = json_string_value(json_array_get(tags, i));
             if (!text)
@@ -178,7 +198,7 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
         }
         m->chunks |= is_chunk(&gold) || is_chunk(&found);
         m->words++;
-        int status = m->base.job && strcmp(gold.text, found.text) ? note_tag(ctx, m, gold.text) : ESP_OK;
+        status = m->base.job && strcmp(gold.text, found.text) ? note_tag(ctx, m, gold.text) : ESP_OK;
         if (!status)
             status = step(ctx, m, gold, found);
         if (status)
@@ -262,6 +282,8 @@ int espi_tag_metric_new(esp_context *ctx, const struct espi_job *job, struct esp
 static int add_sentence(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                         const struct espi_example *predicted)
 {
+    if (!predicted->tags || predicted->tag_numbers)
+        return espi_example_fail(ctx, predicted, "expected predicted tags by their names");
     json_t *tags = json_array();
     for (size_t i = 0; i < predicted->word_count; i++)
         json_array_append_new(tags, json_string(predicted->tags[i]));

@@ -6,10 +6,11 @@
 #include "tasks/metric.h"
 #include "tasks/pytext.h"
 
-#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
@@ -200,6 +201,19 @@ int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task
     return task->configure(ctx, job);
 }
 
+/* The label a number means: "2", "2.0" or "LABEL_2"; "true" and "false" of two labels. -1: none. */
+static int32_t label_number(const struct espi_config *config, const char *label)
+{
+    if (config->labels == 2 && (!strcasecmp(label, "true") || !strcasecmp(label, "false")))
+        return !strcasecmp(label, "true");
+    const char *digits = !strncmp(label, "LABEL_", 6) ? label + 6 : label;
+    if (*digits < '0' || *digits > '9' || strspn(digits, "0123456789.") != strlen(digits))
+        return -1;
+    char *end;
+    double number = strtod(digits, &end);
+    return !*end && number == floor(number) && number < (double)config->labels ? (int32_t)number : -1;
+}
+
 int espi_job_find_label(esp_context *ctx, const struct espi_job *job, const char *label, int32_t *out)
 {
     const struct espi_config *config = job->config;
@@ -209,19 +223,28 @@ int espi_job_find_label(esp_context *ctx, const struct espi_job *job, const char
             return ESP_OK;
         }
     }
-    const char *digits = !strncmp(label, "LABEL_", 6) ? label + 6 : label;
-    char *end = NULL;
-    errno = 0;
-    unsigned long index = strtoul(digits, &end, 10);
-    if (*digits >= '0' && *digits <= '9' && !*end && !errno && index < config->labels) {
-        *out = (int32_t)index;
+    if ((*out = label_number(config, label)) >= 0)
         return ESP_OK;
-    }
     char known[256] = "";
     for (size_t i = 0, used = 0; i < config->labels && used < sizeof(known); i++)
         used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "", config->label_names[i]);
     return espi_fail(ctx, ESP_ERR_FORMAT, "expected one of the model's %zu labels (%s), found \"%.80s\"",
                      config->labels, known, label);
+}
+
+int espi_job_tag(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, size_t word,
+                 int32_t *out)
+{
+    if (!example->tag_numbers)
+        return espi_job_label(ctx, job, example, example->tags[word], out);
+    char *end;
+    long long number = strtoll(example->tags[word], &end, 10);
+    if (number < 0 || (unsigned long long)number >= job->config->labels)
+        return espi_example_fail(ctx, example,
+                                 "expected a tag's number from 0 to %zu, as the model has labels, found %s",
+                                 job->config->labels - 1, example->tags[word]);
+    *out = (int32_t)number;
+    return ESP_OK;
 }
 
 int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *label,

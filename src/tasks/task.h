@@ -56,9 +56,13 @@ struct espi_example {
     const char **labels; // (label_count) classify: one name; several or none when multi-label; the number as text for
     size_t label_count;  // regression and similarity
     bool labelled;       // false: the data set gives no label (a test set)
+    bool label_list;     // the labels were a list of numbers: 0 or 1 for each label of a model, or label numbers;
+    size_t first_list;   // the first such list of the file, of so many places, tells which
+    bool *label_flags; // (label_count) whether each of `labels` holds, of a file with a column for each; NULL: they do
 
     uint32_t *word_begin; // (word_count) tag: first byte of each pre-split word in text; NULL: not split
     const char **tags;    // (word_count) tag: NULL when unlabelled
+    bool tag_numbers;     // the tags are numbers in the order of a model's labels
     size_t word_count;
 };
 
@@ -156,12 +160,16 @@ struct espi_job {
 int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task *task, const esp_tokenizer *tokenizer,
                   const struct espi_config *config, const struct espi_task_options *options) ESPI_NODISCARD;
 
-/* Index of a label in the model: its name, else "LABEL_n" or plain n for a label n of the model. ESP_ERR_FORMAT that
- * names the label and the model's labels. */
+/* Index of a label in the model: its name, else "LABEL_n", "n" or "n.0" for a label n of the model, or "true" and "false"
+ * for the second and first of two. ESP_ERR_FORMAT that names the label and the model's labels. */
 int espi_job_find_label(esp_context *ctx, const struct espi_job *job, const char *label, int32_t *out) ESPI_NODISCARD;
 /* The same for a data set's label: the failure names the example too. */
 int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, const char *label,
                    int32_t *out) ESPI_NODISCARD;
+
+/* The label of a tagged word. */
+int espi_job_tag(esp_context *ctx, const struct espi_job *job, const struct espi_example *example, size_t word,
+                 int32_t *out) ESPI_NODISCARD;
 
 /* ---- features ---------------------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Columns of tags from anyone: words must lie in their text, and every file that can be read agrees with itself. */
+ * Tagged words from anyone, in columns or JSON: words must lie in their text, and every file that can be read agrees with itself. */
 #include "tasks/metric.h"
 
 #include <stdio.h>
@@ -12,11 +12,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct espi_example *example)
 {
-    if (example->word_count == 0 || strlen(example->tags[0]) == 0)
+    if (example->word_count == 0 || (example->tags && strlen(example->tags[0]) == 0))
         abort();
     for (size_t i = 0; i < example->word_count; i++) {
         size_t end = i + 1 < example->word_count ? example->word_begin[i + 1] : example->text.bytes + 1;
-        if (example->word_begin[i] + 1 >= end || end > example->text.bytes + 1)
+        if (example->word_begin[i] + 1 > end || end > example->text.bytes + 1)
             abort();
     }
 }

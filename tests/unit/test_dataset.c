@@ -128,7 +128,7 @@ static void test_jsonl(void **state)
     REFUSES("classify", "a.jsonl", "{\"body\":\"a\"}\n", "a.jsonl: line 1: expected a member such as \"text\"");
     REFUSES("classify", "a.jsonl", "{\"text\":\"a\",\"label\":{}}\n", "a.jsonl: line 1: label: expected a label");
     REFUSES("classify", "a.jsonl", "{\"text\":\n", "a.jsonl: line 1: column 8: not valid JSON");
-    REFUSES("classify", "a.jsonl", "[]\n", "a.jsonl: line 1: expected an object");
+    REFUSES("classify", "a.jsonl", "[7]\n", "a.jsonl: line 1: expected an object");
 }
 
 static void test_bad_tables(void **state)
@@ -149,6 +149,93 @@ static void test_bad_tables(void **state)
     test_fails(ctx, espi_dataset_open(ctx, espi_task_find("classify"), "/nowhere/a.tsv", NULL, &dataset),
                ESP_ERR_NOT_FOUND);
     assert_null(dataset);
+}
+
+/* What no reader takes is named. */
+static void test_foreign_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *data;
+        size_t bytes;
+        const char *error;
+    } files[] = {
+#define FOREIGN(data, error) {data, sizeof(data) - 1, error}
+        FOREIGN("PAR1\x15\x04", "found a Parquet file: write it as JSON Lines"),
+        FOREIGN("ARROW1\0\0", "found an Arrow file"),
+        FOREIGN("PK\x03\x04\x14", "found a zip archive"),
+        FOREIGN("\x1f\x8b\x08", "found a gzip file: unpack it"),
+        FOREIGN("\x28\xb5\x2f\xfd", "found a zstd file"),
+        FOREIGN("\xff\xfe{\0\"\0", "found UTF-16 text: convert it to UTF-8"),
+        FOREIGN("\xfe\xff\0{\0\"", "found UTF-16 text"),
+        FOREIGN("t\0e\0x\0t\0", "found UTF-16 text"),
+        FOREIGN("version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "found a Git LFS pointer"),
+        FOREIGN("<!doctype HTML>\n<html>", "found an HTML page"),
+#undef FOREIGN
+    };
+    static const char *const tasks[] = {"qa", "classify", "embed", "tag", "mlm"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        for (size_t j = 0; j < sizeof tasks / sizeof *tasks; j++)
+            refuses(tasks[j], "a.jsonl", files[i].data, files[i].bytes, NULL, files[i].error);
+    }
+    REFUSES("tag", "a.bin", "PAR1\x15\x04",
+            "a.bin: expected CoNLL or CoNLL-U columns, or JSON (an array, or an object a line)");
+    REFUSES("mlm", "a.txt", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n",
+            "a.txt: expected plain text, a paragraph a line, found JSON");
+    reads("mlm", "a.txt", "{\"text\" is a word\n", NULL, "{\"text\" is a word|-|none\n");
+}
+
+/* The content counts, not the name. */
+static void test_records(void **state)
+{
+    (void)state;
+    const char *array = "[\n  {\"text\": \"a\", \"label\": 1},\n  {\"text\": \"b\", \"label\": \"x\"}\n]\n";
+    const char *lines = "{\"text\": \"a\", \"label\": 1}\n{\"text\": \"b\", \"label\": \"x\"}\n";
+    static const char *const names[] = {"a.json", "a.jsonl", "a.tsv", "a.csv", "a.txt", "a"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        reads("classify", names[i], array, NULL, "a|-|1 \nb|-|x \n");
+        reads("classify", names[i], lines, NULL, "a|-|1 \nb|-|x \n");
+        reads("classify", names[i], "{\"version\": 1, \"data\": [{\"text\": \"a\", \"label\": 2.0}]}", NULL,
+              "a|-|2 \n");
+        reads("classify", names[i], "{\n\"text\": \"a\",\n\"label\": false\n}\n", NULL, "a|-|false \n");
+        reads("classify", names[i], "[]", NULL, "");
+    }
+    const struct espi_task_options tsv = {.format = ESPI_FORMAT_TSV}, jsonl = {.format = ESPI_FORMAT_JSONL};
+    reads("classify", "a.jsonl", "{\"text\": \"a\"}\tx\n", &tsv, "{\"text\": \"a\"}|-|x \n");
+    reads("classify", "a.tsv", array, &jsonl, "a|-|1 \nb|-|x \n");
+    reads(
+        "classify", "a.json",
+        "[{\"premise\": \"p\", \"hypothesis\": \"h\", \"idx\": 0, \"label\": 2}, {\"sentence1\": \"a\", \"sentence2\": "
+        "\"b\", \"label\": 0}, {\"question\": \"q\", \"sentence\": \"s\", \"label\": 1}, {\"question1\": \"q\", "
+        "\"question2\": \"r\", \"label\": -1}]",
+        NULL, "p|h|2 \na|b|0 \nq|s|1 \nq|r|-1 \n");
+    REFUSES("classify", "a.json", "[{\"text\": \"a\"}, {\"body\": \"b\"}]", "a.json: [1]: expected a member such as");
+    REFUSES("classify", "a.json", "[{\"text\": \"a\"}\n{\"text\": \"b\"}]", "a.json: line 2, column 1: not valid JSON");
+    REFUSES("classify", "a.txt", "text;label\na;b\n", "found a header with \";\" between its names");
+    REFUSES("classify", "a.csv", "text\tlabel\na\tb\n", "expected columns between tabs (--format tsv)");
+    REFUSES("classify", "a.tsv", "phrase\tlabel\na\tb\n", "line 1: a header, by its column \"label\", but no column");
+}
+
+/* Lists of numbers, columns and members for each label. */
+static void test_label_lists(void **state)
+{
+    (void)state;
+    reads("classify", "a.jsonl", "{\"text\":\"a\",\"labels\":[1.0,0.0]}\n{\"text\":\"b\",\"labels\":[true,false]}\n",
+          NULL, "a|-|1 0 \nb|-|1 0 \n");
+    reads("classify", "a.csv", "text,labels\na,\"[1, 0, 0, 1]\"\nb,[1. 0.]\nc,\"['x', \"\"y z\"\"]\"\nd,[NEG]\ne,[]\n",
+          NULL, "a|-|1 0 0 1 \nb|-|1 0 \nc|-|x y z \nd|-|[NEG] \ne|-|\n");
+    reads("classify", "a.csv", "id,comment_text,toxic,rude,date\n0,a,1,0,5\n1,b,0,1.0,x\n", NULL,
+          "a|-|toxic rude \nb|-|toxic rude \n");
+    const struct espi_task_options named = {.text_column = "b", .label_column = "x,z"};
+    reads("classify", "a.csv", "a,b,x,y,z\nq,t,1,1,0\n", &named, "t|-|x z \n");
+    reads("classify", "a.jsonl", "{\"text\":\"a\",\"id\":1,\"toxic\":1,\"rude\":0}\n", NULL, "a|-|toxic rude \n");
+    reads("classify", "a.jsonl", "{\"text\":\"a\",\"length\":1}\n", NULL, "a|-|none\n");
+    REFUSES("classify", "a.csv", "text,x,y\na,1,0\nb,1,2\n",
+            "a.csv: line 3: column \"y\": expected 0 or 1, found \"2\"");
+    REFUSES("classify", "a.jsonl", "{\"text\":\"a\",\"labels\":[1,\"x\"]}",
+            "labels: expected names or numbers, found both");
+    const struct espi_task_options absent = {.label_column = "x,q"};
+    refuses("classify", "a.csv", "text,x\na,1\n", 11, &absent, "line 1: expected a label column \"q\", found none");
 }
 
 /* ---- columns of tags --------------------------------------------------------------------------------------------- */
@@ -176,8 +263,34 @@ static void test_conll(void **state)
     refuses("tag", "a.conll", "one O\n", 6, &far, "line 1: expected the word and tag columns asked for, found 2");
     struct espi_dataset *dataset;
     const struct espi_task_options name = {.label_column = "ner"};
-    test_fails(ctx, espi_dataset_open(ctx, espi_task_find("tag"), "a", &name, &dataset), ESP_ERR_ARGUMENT);
+    test_fails(ctx, espi_dataset_open(ctx, espi_task_find("tag"), put_file("a", "a O\n"), &name, &dataset),
+               ESP_ERR_ARGUMENT);
     test_error_has(ctx, "label column: expected a number from 1, found \"ner\"");
+}
+
+/* Words and tags in lists. */
+static void test_words(void **state)
+{
+    (void)state;
+    reads("tag", "a.jsonl",
+          "{\"id\":\"0\",\"tokens\":[\"EU\",\"rejects\"],\"pos_tags\":[1,2],\"ner_tags\":[3,0]}\n{\"tokens\":[],"
+          "\"ner_tags\":[]}\n{\"tokens\":[\"a b\",\"\",\"c\"],\"ner_tags\":[\"B-X\",\"O\",\"O\"]}\n",
+          NULL, "EU/3 rejects/0 \na b/B-X /O c/O \n");
+    reads("tag", "a.conll", "[{\"words\":[\"a\"],\"tags\":[\"O\"]},\n{\"words\":[\"b\"],\"labels\":[1]}]", NULL,
+          "a/O \nb/1 \n");
+    reads("tag", "a.conll", "[ O\n{ O\n", NULL, "[/O {/O \n");
+    const struct espi_task_options pos = {.label_column = "pos_tags"};
+    reads("tag", "a.json", "{\"tokens\":[\"a\"],\"pos_tags\":[7],\"ner_tags\":[0]}", &pos, "a/7 \n");
+    REFUSES("tag", "a.jsonl", "{\"tokens\":[\"a\"],\"tags\":[0]}\n{\"tokens\":[\"a\",\"b\"],\"tags\":[0]}\n",
+            "a.jsonl: line 2: tags: expected a tag for each of the 2 tokens, found 1");
+    REFUSES("tag", "a.json", "[{\"tokens\":[\"a\",7],\"tags\":[0,0]}]", "a.json: [0].tokens[1]: expected a word");
+    REFUSES("tag", "a.json", "[{\"tokens\":[\"a\",\"b\"],\"tags\":[0,\"O\"]}]",
+            "expected names or numbers, found both");
+    REFUSES("tag", "a.json", "[{\"tokens\":[\"a\"],\"tags\":[0.5]}]", "tags[0]: expected a tag: a name, or a number");
+    REFUSES("tag", "a.json", "[{\"tokens\":\"a b\",\"tags\":[0]}]", "tokens: expected an array, found the string");
+    REFUSES("tag", "a.json", "[{\"text\":\"a b\",\"entities\":[[0,1,\"X\"]]}]",
+            "expected CoNLL or CoNLL-U columns, or JSON (an array, or an object a line) of {\"tokens\": [words], "
+            "\"ner_tags\": [tags]}, found an object with the members text, entities");
 }
 
 static void test_plain(void **state)
@@ -239,6 +352,22 @@ static void test_labels(void **state)
     assert_int_equal(count, 3);
     assert_string_equal(labels[0], "O");
     assert_string_equal(labels[1], "B-a");
+    path = put_file("a.jsonl", "{\"text\":\"a\",\"labels\":[1,0,1]}\n{\"text\":\"b\",\"labels\":[0,0,0]}\n");
+    test_ok(ctx, espi_dataset_labels(ctx, espi_task_find("classify"), path, NULL, &arena, &labels, &count));
+    assert_int_equal(count, 3); // a place for each, not the labels 0 and 1
+    assert_string_equal(labels[2], "LABEL_2");
+    path = put_file("a.jsonl", "{\"text\":\"a\",\"labels\":[3,0]}\n{\"text\":\"b\",\"labels\":[1]}\n");
+    test_ok(ctx, espi_dataset_labels(ctx, espi_task_find("classify"), path, NULL, &arena, &labels, &count));
+    assert_int_equal(count, 3);
+    assert_string_equal(labels[2], "3");
+    path = put_file("a.jsonl", "{\"tokens\":[\"a\",\"b\"],\"ner_tags\":[0,4]}\n");
+    test_ok(ctx, espi_dataset_labels(ctx, espi_task_find("tag"), path, NULL, &arena, &labels, &count));
+    assert_int_equal(count, 5);
+    assert_string_equal(labels[4], "LABEL_4");
+    path = put_file("a.jsonl", "{\"tokens\":[\"a\"],\"tags\":[0]}\n{\"tokens\":[\"a\"],\"tags\":[\"O\"]}\n");
+    test_fails(ctx, espi_dataset_labels(ctx, espi_task_find("tag"), path, NULL, &arena, &labels, &count),
+               ESP_ERR_FORMAT);
+    test_error_has(ctx, "expected tags that are names or numbers, found both");
     path = put_file("a.tsv", "a\nb\n");
     test_fails(ctx, espi_dataset_labels(ctx, espi_task_find("classify"), path, NULL, &arena, &labels, &count),
                ESP_ERR_FORMAT);
@@ -296,18 +425,85 @@ static void test_squad_2(void **state)
     espi_dataset_close(dataset);
 }
 
+#define FLAT(answers) "{\"question\":\"q\",\"context\":\"a b\"," answers "}\n"
+
+/* Reads all questions and writes them as "id context answer@start …|2 if version 2", a line each. */
+static void reads_questions(const char *name, const char *text, const char *expected)
+{
+    char out[1024] = "";
+    size_t used = 0, count = 0;
+    const char *path = test_write(directory, name, text, strlen(text));
+    struct espi_dataset *dataset;
+    struct espi_example *e;
+    int status;
+    test_ok(ctx, espi_dataset_open(ctx, espi_task_find("qa"), path, NULL, &dataset));
+    while ((status = espi_dataset_next(ctx, dataset, &e)) > 0) {
+        used += (size_t)snprintf(out + used, sizeof out - used, "%s %s", json_string_value(e->id), e->pair.data);
+        for (size_t i = 0; i < e->answer_count; i++)
+            used += (size_t)snprintf(out + used, sizeof out - used, " %s@%zu", e->answers[i].text.data,
+                                     e->answers[i].start);
+        used += (size_t)snprintf(out + used, sizeof out - used, "%s\n", e->answerable_stated ? "|2" : "");
+        espi_example_free(e);
+        count++;
+    }
+    test_ok(ctx, status);
+    assert_int_equal(dataset->total, count);
+    espi_dataset_close(dataset);
+    assert_string_equal(out, expected);
+}
+
+/* Questions come in many frames. */
+static void test_squad_forms(void **state)
+{
+    (void)state;
+    const char *line = "{\"id\":\"x\",\"title\":\"t\",\"context\":\"a b\",\"question\":\"q\",\"answers\":"
+                       "{\"text\":[\"a\",\"b\"],\"answer_start\":[0,2]}}";
+    char text[1024];
+    snprintf(text, sizeof text, "%s\n\n%s\r\n", line, line);
+    reads_questions("a.jsonl", text, "x a b a@0 b@2\nx a b a@0 b@2\n");
+    reads_questions("a.json", line, "x a b a@0 b@2\n");
+    snprintf(text, sizeof text, " [\n %s, %s]\n", line, line);
+    reads_questions("a.json", text, "x a b a@0 b@2\nx a b a@0 b@2\n");
+    snprintf(text, sizeof text, "\xef\xbb\xbf{\"version\": 1,\n\"data\": [%s]}", line);
+    reads_questions("a.json", text, "x a b a@0 b@2\n");
+    reads_questions("a.json", FLAT("\"answers\":[{\"text\":\"b\",\"answer_start\":2}]"), "1 a b b@2\n");
+    reads_questions("a.jsonl",
+                    FLAT("\"id\":7,\"answers\":{\"text\":[\"b\"],\"answer_start\":[2]}")
+                        FLAT("\"answers\":{\"text\":[],\"answer_start\":[]}"),
+                    "7 a b b@2|2\n2 a b|2\n");
+    /* a paragraph a line, and what the Haystack annotation tool writes */
+    reads_questions("a.jsonl", "{\"context\":\"a b\",\"qas\":[{\"id\":3,\"question\":\"q\",\"answers\":[]}]}\n",
+                    "3 a b\n");
+    reads_questions("a.json",
+                    "{\"data\":[{\"paragraphs\":[{\"qas\":[{\"question\":\"q\",\"id\":102,\"answers\":[{\"answer_id\":"
+                    "5,\"document_id\":6,\"question_id\":102,\"text\":\"b\",\"answer_start\":2,\"answer_end\":3,"
+                    "\"answer_category\":null}],\"is_impossible\":false}],\"context\":\"a b\",\"document_id\":6}]}]}",
+                    "102 a b b@2|2\n");
+    reads_questions("a.json", "[]", "");
+}
+
 static void test_bad_squad(void **state)
 {
     (void)state;
     REFUSES("qa", "a.json", "{", "a.json: column 1: not valid JSON");
-    REFUSES("qa", "a.json", "[]", "a.json: expected an object, found an array");
-    REFUSES("qa", "a.json", "{\"data\":7}", "a.json: data: expected an array, found 7");
-    REFUSES("qa", "a.json", "{\"data\":[{\"paragraphs\":null}]}",
-            "data[0].paragraphs: expected an array, found nothing");
+    REFUSES("qa", "a.json", "{\"data\":7}", "a.json: line 1: expected SQuAD JSON, or JSON");
+    REFUSES("qa", "a.json", "{\"data\":7}", "found an object with the members data");
+    REFUSES("qa", "a.json", "question\tcontext\n", "a.json: line 1, column 8: not valid JSON");
+    REFUSES("qa", "a.json", "{\"data\":[{\"paragraphs\":7}]}",
+            "data[0].paragraphs: expected an array, found 7");
     REFUSES("qa", "a.json", "{\"data\":[{\"paragraphs\":[{\"context\":\"a\"}]}]}",
             "data[0].paragraphs[0].qas: expected an array, found nothing");
-    REFUSES("qa", "a.json", SQUAD("{\"question\":\"q\",\"answers\":[]}"),
-            "qas[0].id: expected a string, found nothing");
+    REFUSES("qa", "a.json", SQUAD("{\"id\":[],\"question\":\"q\",\"answers\":[]}"),
+            "qas[0].id: expected a string or an integer");
+    REFUSES("qa", "a.jsonl", FLAT("\"answers\":{\"text\":[\"b\"],\"answer_start\":[]}"),
+            "a.jsonl: line 1: answers: expected as many answer_start as text, found 0 and 1");
+    REFUSES("qa", "a.jsonl", FLAT("\"answers\":{\"text\":[\"b\"],\"answer_start\":[9]}"),
+            "a.jsonl: line 1: answers.answer_start[0]: expected an integer from 0 to 3");
+    REFUSES("qa", "a.jsonl", FLAT("\"answers\":{\"text\":[7],\"answer_start\":[0]}"),
+            "answers.text[0]: expected the text");
+    REFUSES("qa", "a.jsonl", FLAT("\"answers\":{\"text\":[\"bcd\"],\"answer_start\":[2]}"),
+            "answers.text[0]: expected an answer inside the context of 3 code points, found 3 from 2");
+    REFUSES("qa", "a.jsonl", FLAT("\"answers\":[\"b\"]"), "a.jsonl: line 1: answers[0]: expected an object");
     REFUSES("qa", "a.json", SQUAD("{\"id\":\"1\",\"answers\":[]}"), "qas[0].question: expected a string");
     REFUSES("qa", "a.json", SQUAD("{\"id\":\"1\",\"question\":\"q\"}"), "qas[0].answers: expected an array");
     REFUSES("qa", "a.json", SQUAD("7"), "qas[0]: expected an object, found 7");
@@ -324,10 +520,12 @@ static void test_bad_squad(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tsv),        cmocka_unit_test(test_csv),       cmocka_unit_test(test_jsonl),
-        cmocka_unit_test(test_conll),      cmocka_unit_test(test_plain),     cmocka_unit_test(test_long_document),
-        cmocka_unit_test(test_bad_tables), cmocka_unit_test(test_squad),     cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_squad_2),    cmocka_unit_test(test_bad_squad),
+        cmocka_unit_test(test_tsv),           cmocka_unit_test(test_csv),       cmocka_unit_test(test_jsonl),
+        cmocka_unit_test(test_conll),         cmocka_unit_test(test_plain),     cmocka_unit_test(test_long_document),
+        cmocka_unit_test(test_bad_tables),    cmocka_unit_test(test_squad),     cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_squad_2),       cmocka_unit_test(test_bad_squad), cmocka_unit_test(test_squad_forms),
+        cmocka_unit_test(test_foreign_files), cmocka_unit_test(test_records),   cmocka_unit_test(test_label_lists),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
