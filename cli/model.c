@@ -21,14 +21,17 @@ static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer
 int cli_model_load(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
 {
     *out = (struct cli_model){0};
-    bool file = espi_path_exists(path) && !espi_path_is_directory(path);
-    if (file && !espi_esp_is_file(path))
+    bool file = espi_path_exists(path) && !espi_path_is_directory(path), compiled = false;
+    int status = file ? espi_esp_recognize(ctx, path, &compiled) : ESP_OK;
+    if (status)
+        return status;
+    if (file && !compiled)
         return espi_fail(
             ctx, ESP_ERR_FORMAT,
             "%s: expected a checkpoint directory (config.json, model.safetensors) or a compiled file, found "
             "another file",
             path);
-    int status = file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, need_tokenizer, out);
+    status = file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, need_tokenizer, out);
     if (status)
         cli_model_close(out);
     return status;

@@ -179,16 +179,24 @@ ESP_API void esp_encoding_clear(esp_encoding *encoding);
 
 /* A compiled file (`espalier compile`), mapped read-only: processes that load it share its memory.
  * Owner: the caller; it outlives its sessions and its tokenizer. Thread rule: immutable after loading; any number of
- * threads and sessions may use it at once. The file must not be written to while it is loaded; replacing it under its
- * name (rename) is fine. */
+ * threads and sessions may use it at once.
+ * The file must not be written to while it is loaded: a shorter one ends the process (SIGBUS), other bytes in it are used
+ * unchecked. So deploy a model by writing it beside the old one and renaming it over that (`espalier compile`, `mv` within a
+ * file system, rsync and package managers do; cp, scp and `rsync --inplace` write into the old one): who has the old one
+ * loaded keeps it, who loads from then on gets the new one whole. Where you do not decide how files are replaced, load a
+ * copy. */
 typedef struct esp_model esp_model;
 
 /* Zero everywhere is the default.
  * skip_checksums: the checksums of the sections are not verified, which saves reading the whole file (about 0.1 ms a
  * megabyte). Everything memory safety rests on is checked all the same; damaged weights then give wrong answers instead
- * of an error. */
+ * of an error.
+ * copy: the file is read into memory of this process alone instead of mapped, and may then be written to, cut short or
+ * removed. Everything is checked in the copy, which costs the memory and the time to read the file; processes share it only
+ * by fork. */
 typedef struct esp_model_options {
     bool skip_checksums;
+    bool copy;
 } esp_model_options;
 
 /* Loads the compiled file `path` with its tokenizer, and chooses the kernels for this CPU (ESPALIER_ISA caps them).

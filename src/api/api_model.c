@@ -63,8 +63,10 @@ static struct esp_model_facts facts_of(const struct esp_model *model)
 
 static int load(esp_context *ctx, const esp_model_options *options, struct esp_model *model)
 {
-    int status = options && options->skip_checksums ? espi_esp_model_open_unverified(ctx, model->path, &model->file)
-                                                    : espi_esp_model_open(ctx, model->path, &model->file);
+    struct espi_esp_opening how = {0};
+    if (options)
+        how = (struct espi_esp_opening){.skip_checksums = options->skip_checksums, .copy = options->copy};
+    int status = espi_esp_model_open_as(ctx, model->path, &how, &model->file);
     if (!status && model->file.tokenizer)
         status = espi_esp_model_tokenizer(ctx, &model->file, &model->tokenizer);
     if (!status)

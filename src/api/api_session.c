@@ -167,10 +167,8 @@ static int make_example(esp_context *ctx, const struct espi_task *task, const es
     int status = espi_example_new(ctx, source, 0, out);
     if (status)
         return status;
-    bool question = task->head == ESPI_HEAD_QA, pairs = question || task->head == ESPI_HEAD_SEQUENCE;
+    bool question = task->head == ESPI_HEAD_QA;
     status = take_text(ctx, *out, question ? "question" : "text", &input->text, &(*out)->text);
-    if (!status && input->pair.data && !pairs)
-        status = espi_example_fail(ctx, *out, "pair: expected none for the task %s", task->name);
     if (!status && (question || input->pair.data))
         status = take_text(ctx, *out, question ? "context" : "pair", &input->pair, &(*out)->pair);
     if (status) {

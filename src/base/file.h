@@ -17,6 +17,8 @@ struct espi_map {
 
 /* Errors name the path: ESP_ERR_NOT_FOUND (no such file), ESP_ERR_IO (unreadable; a directory or device). */
 int espi_map_open(esp_context *ctx, const char *path, struct espi_map *map) ESPI_NODISCARD;
+/* The same as pages of this process's own, read once: what becomes of the file later is not seen. */
+int espi_map_copy(esp_context *ctx, const char *path, struct espi_map *map) ESPI_NODISCARD;
 void espi_map_close(struct espi_map *map);
 
 bool espi_path_exists(const char *path);

@@ -313,12 +313,16 @@ int espi_config_expect(esp_context *ctx, const char *directory)
 {
     if (espi_path_is_directory(directory))
         return ESP_OK;
-    if (!*directory || !espi_path_exists(directory))
-        return espi_fail_errno(ctx, ESP_ERR_NOT_FOUND, ENOENT, "%s: expected a checkpoint directory",
+    bool compiled;
+    int status = espi_esp_recognize(ctx, directory, &compiled);
+    if (status == ESP_ERR_NOT_FOUND)
+        return espi_fail_errno(ctx, status, ENOENT, "%s: expected a checkpoint directory",
                                *directory ? directory : "\"\"");
+    if (status)
+        return status;
     return espi_fail(ctx, ESP_ERR_FORMAT,
                      "%s: expected a checkpoint directory (config.json, model.safetensors), found %s", directory,
-                     espi_esp_is_file(directory) ? "a compiled file" : "another file");
+                     compiled ? "a compiled file" : "another file");
 }
 
 int espi_config_read(esp_context *ctx, const char *directory, struct espi_config *out)

@@ -23,11 +23,20 @@ struct espi_esp_file {
  * Errors name the section and what was expected: ESP_ERR_FORMAT; ESP_ERR_UNSUPPORTED for another version. */
 int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes, bool checksums,
                         struct espi_esp_file *out) ESPI_NODISCARD;
-/* The same from a mapped file; `path` outlives the result. */
-int espi_esp_file_open(esp_context *ctx, const char *path, bool checksums, struct espi_esp_file *out) ESPI_NODISCARD;
+/* How a file is opened; zero everywhere is the usual way. */
+struct espi_esp_opening {
+    bool skip_checksums; // of the sections
+    bool copy;           // read into memory instead of mapped
+};
+
+/* The same from a file; `path` outlives the result. What is checked is what is used: the checks see the copy. */
+int espi_esp_file_open(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
+                       struct espi_esp_file *out) ESPI_NODISCARD;
 void espi_esp_file_close(struct espi_esp_file *file);
 
-/* True when the file starts with the magic bytes. */
+/* Whether the file starts with the magic bytes; the errors of espi_map_open where that cannot be told. */
+int espi_esp_recognize(esp_context *ctx, const char *path, bool *compiled) ESPI_NODISCARD;
+/* The same where one that cannot be read is none. */
 bool espi_esp_is_file(const char *path);
 
 /* "layer 3: query/key/value weights"; "section of kind 99" when it is none. Returns `text`. */

@@ -173,7 +173,8 @@ int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned cha
     return ESP_OK;
 }
 
-int espi_esp_file_open(esp_context *ctx, const char *path, bool checksums, struct espi_esp_file *out)
+int espi_esp_file_open(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
+                       struct espi_esp_file *out)
 {
     struct espi_map map;
     *out = (struct espi_esp_file){0};
@@ -181,10 +182,10 @@ int espi_esp_file_open(esp_context *ctx, const char *path, bool checksums, struc
         return espi_fail(
             ctx, ESP_ERR_FORMAT,
             "%s: expected a compiled file, found a directory; `espalier compile` makes a file of a checkpoint", path);
-    int status = espi_map_open(ctx, path, &map);
+    int status = how->copy ? espi_map_copy(ctx, path, &map) : espi_map_open(ctx, path, &map);
     if (status)
         return status;
-    status = espi_esp_file_parse(ctx, path, map.data, map.bytes, checksums, out);
+    status = espi_esp_file_parse(ctx, path, map.data, map.bytes, !how->skip_checksums, out);
     if (status)
         espi_map_close(&map);
     else
@@ -199,13 +200,21 @@ void espi_esp_file_close(struct espi_esp_file *file)
     *file = (struct espi_esp_file){0};
 }
 
-bool espi_esp_is_file(const char *path)
+int espi_esp_recognize(esp_context *ctx, const char *path, bool *compiled)
 {
     const size_t length = sizeof ESPI_ESP_MAGIC - 1;
     struct espi_map map;
-    if (espi_map_open(NULL, path, &map)) // neither waits for a pipe nor takes anything out of it
-        return false;
-    bool same = map.bytes >= length && !memcmp(map.data, ESPI_ESP_MAGIC, length);
+    *compiled = false;
+    int status = espi_map_open(ctx, path, &map); // neither waits for a pipe nor takes anything out of it
+    if (status)
+        return status;
+    *compiled = map.bytes >= length && !memcmp(map.data, ESPI_ESP_MAGIC, length);
     espi_map_close(&map);
-    return same;
+    return ESP_OK;
+}
+
+bool espi_esp_is_file(const char *path)
+{
+    bool compiled;
+    return !espi_esp_recognize(NULL, path, &compiled) && compiled;
 }

@@ -275,15 +275,14 @@ int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned ch
 
 int espi_esp_model_open(esp_context *ctx, const char *path, struct espi_esp_model *out)
 {
-    *out = (struct espi_esp_model){0};
-    int status = espi_esp_file_open(ctx, path, true, &out->file);
-    return status ? status : read_model(ctx, out);
+    return espi_esp_model_open_as(ctx, path, &(struct espi_esp_opening){0}, out);
 }
 
-int espi_esp_model_open_unverified(esp_context *ctx, const char *path, struct espi_esp_model *out)
+int espi_esp_model_open_as(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
+                           struct espi_esp_model *out)
 {
     *out = (struct espi_esp_model){0};
-    int status = espi_esp_file_open(ctx, path, false, &out->file);
+    int status = espi_esp_file_open(ctx, path, how, &out->file);
     return status ? status : read_model(ctx, out);
 }
 

@@ -106,8 +106,10 @@ struct espi_esp_model {
  * of the weights. `path` outlives the model. The file must not be written to while it is open (replacing it under its
  * name is fine). */
 int espi_esp_model_open(esp_context *ctx, const char *path, struct espi_esp_model *out) ESPI_NODISCARD;
-/* The same without the checksums of the sections: what memory safety needs is checked all the same. */
-int espi_esp_model_open_unverified(esp_context *ctx, const char *path, struct espi_esp_model *out) ESPI_NODISCARD;
+/* The same in another way: what memory safety needs is checked without the checksums of the sections, too; a copy may be
+ * open while the file is written to. */
+int espi_esp_model_open_as(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
+                           struct espi_esp_model *out) ESPI_NODISCARD;
 /* The same from memory, 64-byte aligned, which outlives the model. */
 int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
                          struct espi_esp_model *out) ESPI_NODISCARD;

@@ -52,15 +52,6 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
-static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
-{
-    int status = espi_example_member(ctx, object, "text", example, &example->text);
-    const char *pair = espi_json_has(object, "pair") ? "pair" : "text_pair";
-    if (!status && espi_json_has(object, pair))
-        status = espi_example_member(ctx, object, pair, example, &example->pair);
-    return status;
-}
-
 static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features)
 {
@@ -302,7 +293,7 @@ const struct espi_task espi_task_classify = {
     .result = ESPI_RESULT_SEQUENCE_LOGITS,
     .head = ESPI_HEAD_SEQUENCE,
     .configure = configure,
-    .parse = parse,
+    .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,
     .consume = consume,

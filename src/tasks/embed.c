@@ -15,14 +15,6 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
-static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
-{
-    int status = espi_example_member(ctx, object, "text", example, &example->text);
-    if (!status && espi_json_has(object, "pair"))
-        status = espi_example_member(ctx, object, "pair", example, &example->pair);
-    return status;
-}
-
 /* To evaluate, each side is a window of its own. */
 static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features)
@@ -205,7 +197,7 @@ const struct espi_task espi_task_embed = {
     .result = ESPI_RESULT_EMBEDDING,
     .head = ESPI_HEAD_NONE,
     .configure = configure,
-    .parse = parse,
+    .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,
     .consume = consume,

@@ -36,11 +36,6 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
-static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
-{
-    return espi_example_member(ctx, object, "text", example, &example->text);
-}
-
 /* ---- features ---------------------------------------------------------------------------------------------------- */
 
 static int add_position(esp_context *ctx, struct espi_features *features, size_t token)
@@ -435,7 +430,7 @@ const struct espi_task espi_task_mlm = {
     .result = ESPI_RESULT_VOCAB_LOGITS,
     .head = ESPI_HEAD_MLM,
     .configure = configure,
-    .parse = parse,
+    .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,
     .consume = consume,

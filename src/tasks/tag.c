@@ -28,11 +28,6 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
-static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
-{
-    return espi_example_member(ctx, object, "text", example, &example->text);
-}
-
 static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features)
 {
@@ -213,7 +208,7 @@ const struct espi_task espi_task_tag = {
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_TOKEN,
     .configure = configure,
-    .parse = parse,
+    .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,
     .consume = consume,

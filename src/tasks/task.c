@@ -133,6 +133,15 @@ int espi_example_member(esp_context *ctx, const struct espi_json *object, const 
     return espi_example_text(ctx, example, data, bytes, out);
 }
 
+int espi_example_text_members(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
+{
+    int status = espi_example_member(ctx, object, "text", example, &example->text);
+    const char *pair = espi_json_has(object, "pair") ? "pair" : "text_pair";
+    if (!status && espi_json_has(object, pair))
+        status = espi_example_member(ctx, object, pair, example, &example->pair);
+    return status;
+}
+
 int espi_task_example_from_json(esp_context *ctx, const struct espi_task *task, const struct espi_json *object,
                                 struct espi_example **out)
 {
@@ -263,6 +272,10 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
     features->second.windows = features->second.tokens = 0;
     features->position_count = features->target_count = features->value_count = 0;
     features->vector = NULL;
+    enum espi_head head = job->task->head;
+    if (example->pair.data && head != ESPI_HEAD_QA && head != ESPI_HEAD_SEQUENCE && !job->options.evaluate)
+        return espi_example_fail(ctx, example, "pair: expected none for the task %s, which takes one text",
+                                 job->task->name);
     return job->task->encode(ctx, job, example, features);
 }
 

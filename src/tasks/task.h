@@ -81,6 +81,10 @@ int espi_example_encode(esp_context *ctx, const struct espi_example *example, co
 /* Takes a required member that is a string; an empty one is refused too. */
 int espi_example_member(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
                         struct espi_text *out) ESPI_NODISCARD;
+/* The members of every task but qa: "text", and "pair" or "text_pair" where they are there. A pair that the task has no use
+ * for is refused when it is encoded: only an evaluation of embeddings has one. */
+int espi_example_text_members(esp_context *ctx, const struct espi_json *object,
+                              struct espi_example *example) ESPI_NODISCARD;
 /* Keeps "source: line N: text" (or without the line when number is 0) and returns ESP_ERR_FORMAT. */
 int espi_example_fail(esp_context *ctx, const struct espi_example *example, const char *format, ...) ESPI_PRINTF(3, 4);
 /* Puts the same "source: line N: " before the text of a failure that does not know the example; returns `status`. */
@@ -237,7 +241,7 @@ struct espi_task {
 
     /* Fills defaults of options and checks them against the model. */
     int (*configure)(esp_context *ctx, struct espi_job *job);
-    /* An example from a JSON object: {"question","context"}, {"text"}, {"text","pair"}. */
+    /* An example from a JSON object: {"question","context"}, else espi_example_text_members. */
     int (*parse)(esp_context *ctx, const struct espi_json *object, struct espi_example *example);
     int (*encode)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features);

@@ -239,6 +239,9 @@ COMMAND_ROWS = [
      "none: expected a checkpoint directory: No such file"),
     ("an empty file for a checkpoint", ["info", "{d}/empty.json"], 1,
      "empty.json: expected a checkpoint directory (config.json, model.safetensors), found another file"),
+    ("a FIFO for a model", ["run", "{d}/fifo"], 1, "fifo: expected a regular file, found a device, pipe or socket"),
+    ("a FIFO for a checkpoint", ["prune", "{d}/fifo", "--sparsity", "0.5", "-o", "{d}/o"], 1,
+     "fifo: expected a regular file, found a device, pipe or socket"),
     ("compile a compiled file", ["compile", "{d}/m.esp", "-o", "{d}/o"], 1, "found a compiled file"),
     ("prune a compiled file", ["prune", "{d}/m.esp", "--sparsity", "0.5", "-o", "{d}/o"], 1, "found a compiled file"),
     ("train a compiled file", ["train", "{d}/m.esp", "--task", "qa", "--train", "{d}/x", "-o", "{d}/o"], 1,
@@ -335,6 +338,7 @@ class BadInputs(support.Scratch):
         self.good = self.model()
         os.mkdir(self.path("empty"))
         self.write("empty.json", "")
+        os.mkfifo(self.path("fifo"))
         self.write("list.json", "[]")
         self.write("nodata.json", "{}")
         self.ok("compile", self.good, "-o", self.path("m.esp"))
@@ -377,6 +381,23 @@ class BadInputs(support.Scratch):
                 self.assertEqual(strict.returncode, 1)
                 self.assertEqual(len(strict.stdout.splitlines()), 1, "strict stops at the line")
                 self.assertIn(message, strict.stderr)
+
+    def test_pair_for_a_task_of_one_text(self):
+        """A second text is never dropped."""
+        for task, head in (("embed", "qa"), ("tag", "token"), ("mlm", "mlm")):
+            labels = {"labels": "O,B-X"} if head == "token" else {}
+            model = self.good if head == "qa" else self.model(task, head=head, **labels)
+            for member in ("pair", "text_pair"):
+                with self.subTest(task=task, member=member):
+                    text = json.dumps({"text": "Ada [MASK] it."})
+                    both = json.dumps({"text": "Ada [MASK] it.", member: "Babbage did."})
+                    done = run("run", model, "-t", task, stdin=f"{text}\n{both}\n{text}\n")
+                    self.assertEqual(done.returncode, 1, done.stderr)
+                    answers = support.lines(done)
+                    self.assertEqual(answers[1], {"line": 2, "error": f"line 2: pair: expected none for the task {task}, "
+                                                                      "which takes one text"})
+                    self.assertEqual(answers[0], answers[2])
+                    self.assertNotIn("error", answers[0])
 
     def test_raw_lines(self):
         rows = [("{}", "input_ids: expected an array, found nothing"), ('{"input_ids": []}', "expected 1 to 64 ids"),
@@ -429,15 +450,29 @@ class BadInputs(support.Scratch):
             os.chmod(directory, 0o755)
             for name in files:
                 os.chmod(os.path.join(directory, name), 0o644)
-        os.chmod(os.path.join(self.good, "model.safetensors"), 0)
         as_nobody = (lambda: os.setuid(65534)) if os.geteuid() == 0 else None  # root reads every file
-        try:
-            done = subprocess.run([support.PROGRAM, "info", self.good], capture_output=True, timeout=60,
-                                  preexec_fn=as_nobody)
-        except PermissionError:
-            self.skipTest("the program is out of reach for another user")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn(b"model.safetensors: Permission denied", done.stderr)
+        compiled, away = self.write("unreadable.esp", "secret"), self.path("away", "m.esp")
+        self.write("away/m.esp", "secret")
+        for path, mode in ((os.path.join(self.good, "model.safetensors"), 0), (compiled, 0), (self.path("away"), 0o600)):
+            os.chmod(path, mode)
+        self.addCleanup(os.chmod, self.path("away"), 0o755)
+        os.mkdir(self.path("open"))
+        os.chmod(self.path("open"), 0o777)
+        output = ["-o", self.path("open", "o")]
+        rows = [(["info", self.good], "model.safetensors: Permission denied")]
+        rows += [([command, path, *more], f"{os.path.basename(path)}: Permission denied") for path in (compiled, away)
+                 for command, *more in (["info"], ["run"], ["tokenize"], ["bench"], ["eval", "--data", "none"],
+                                        ["compile", *output], ["prune", "--sparsity", "0.5", *output])]
+        for arguments, message in rows:
+            with self.subTest(arguments=arguments):
+                try:
+                    done = subprocess.run([support.PROGRAM, *arguments], capture_output=True, timeout=60, input=b"",
+                                          preexec_fn=as_nobody)
+                except PermissionError:
+                    self.skipTest("the program is out of reach for another user")
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn(message, done.stderr.decode())
+                self.assertNotIn("another file", done.stderr.decode())
 
     def test_there_are_enough_rows(self):
         self.assertGreaterEqual(len(MODEL_ROWS) + len(COMMAND_ROWS) + len(LINE_ROWS), 100)

@@ -466,7 +466,7 @@ static void test_inputs_that_do_not_fit(void **state)
     const esp_answer *found;
     esp_input input = {esp_text_of("the day"), esp_text_of("was cold")};
     test_ok(t.ctx, esp_session_answer(NULL, t.sessions[TAG], &input, 1, NULL, &found));
-    assert_string_equal(found->error, "input 0: pair: expected none for the task tag");
+    assert_string_equal(found->error, "input 0: pair: expected none for the task tag, which takes one text");
     input.pair.data = NULL;
     test_ok(t.ctx, esp_session_answer(NULL, t.sessions[MLM], &input, 1, NULL, &found));
     assert_int_equal(found->status, ESP_ERR_FORMAT);

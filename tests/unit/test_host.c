@@ -517,6 +517,87 @@ static void test_sizes_do_not_wrap(void **state)
     esp_session_free(session);
 }
 
+/* ---- files -------------------------------------------------------------------------------------------------------------- */
+
+static void put_file(const char *path, const void *data, size_t bytes)
+{
+    FILE *stream = fopen(path, "r+"); // into the file that is there, as cp does
+    stream = stream ? stream : fopen(path, "w");
+    assert_non_null(stream);
+    assert_int_equal(ftruncate(fileno(stream), (off_t)bytes), 0);
+    assert_int_equal(fwrite(data, 1, bytes, stream), bytes);
+    assert_int_equal(fclose(stream), 0);
+}
+
+/* A copy works on when its file is overwritten, emptied and removed; it is checked as a mapped one is. */
+static void test_copied_model(void **state)
+{
+    (void)state;
+    struct espi_map good;
+    char path[ESPI_PATH_BYTES];
+    esp_model *usual = t.model, *model;
+    snprintf(path, sizeof path, "%.200s/copied.esp", t.scratch);
+    test_ok(t.ctx, espi_map_open(t.ctx, t.path, &good));
+    unsigned char *damaged = malloc(good.bytes);
+    assert_non_null(damaged);
+    memcpy(damaged, good.data, good.bytes);
+    damaged[good.bytes - 100] ^= 1;
+
+    put_file(path, good.data, good.bytes);
+    test_ok(t.ctx, esp_model_load(t.ctx, path, &(esp_model_options){.copy = true}, &model));
+    t.model = model;
+    esp_session *session = new_session(2);
+    assert_true(works(session));
+    put_file(path, damaged, good.bytes);
+    assert_true(works(session));
+    put_file(path, "", 0);
+    assert_true(works(session));
+    assert_int_equal(unlink(path), 0);
+    assert_true(works(session));
+    assert_true(in_child(use, session));
+    esp_session_free(session);
+    esp_model_free(model);
+    t.model = usual;
+
+    put_file(path, damaged, good.bytes);
+    test_fails(t.ctx, esp_model_load(t.ctx, path, &(esp_model_options){.copy = true}, &model), ESP_ERR_FORMAT);
+    test_error_has(t.ctx, "damaged");
+    put_file(path, good.data, good.bytes / 2);
+    test_fails(t.ctx, esp_model_load(t.ctx, path, &(esp_model_options){.copy = true}, &model), ESP_ERR_FORMAT);
+    test_error_has(t.ctx, "cut short");
+    put_file(path, "", 0);
+    test_fails(t.ctx, esp_model_load(t.ctx, path, &(esp_model_options){.copy = true}, &model), ESP_ERR_FORMAT);
+    assert_int_equal(unlink(path), 0);
+    test_fails(t.ctx, esp_model_load(t.ctx, path, &(esp_model_options){.copy = true}, &model), ESP_ERR_NOT_FOUND);
+    test_fails(t.ctx, esp_model_load(t.ctx, t.scratch, &(esp_model_options){.copy = true}, &model), ESP_ERR_FORMAT);
+    free(damaged);
+    espi_map_close(&good);
+}
+
+/* What espalier.h advises: the one who has the old file keeps it, the next one gets the new one. */
+static void test_file_replaced_by_rename(void **state)
+{
+    (void)state;
+    struct espi_map good;
+    char path[ESPI_PATH_BYTES], beside[ESPI_PATH_BYTES];
+    esp_model *usual = t.model, *model, *next;
+    snprintf(path, sizeof path, "%.200s/deployed.esp", t.scratch);
+    snprintf(beside, sizeof beside, "%.200s/deployed.esp.new", t.scratch);
+    test_ok(t.ctx, espi_map_open(t.ctx, t.path, &good));
+    put_file(path, good.data, good.bytes);
+    test_ok(t.ctx, esp_model_load(t.ctx, path, NULL, &model));
+    t.model = model;
+    esp_session *session = new_session(1);
+    put_file(beside, "another", 7);
+    assert_int_equal(rename(beside, path), 0);
+    assert_true(works(session));
+    test_fails(t.ctx, esp_model_load(t.ctx, path, NULL, &next), ESP_ERR_FORMAT);
+    esp_session_free(session);
+    esp_model_free(model);
+    t.model = usual;
+    espi_map_close(&good);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------------------------ */
 
 static bool load_without_address_space(void *argument)
@@ -547,6 +628,8 @@ int main(void)
         cmocka_unit_test(test_null_getters),
         cmocka_unit_test(test_null_arguments),
         cmocka_unit_test(test_sizes_do_not_wrap),
+        cmocka_unit_test(test_copied_model),
+        cmocka_unit_test(test_file_replaced_by_rename),
         cmocka_unit_test(test_no_memory_to_map_a_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
