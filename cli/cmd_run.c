@@ -9,6 +9,7 @@
 #include "tasks/pipeline.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 struct options {
     const char *model, *input;
@@ -61,7 +62,7 @@ struct running {
 /* What must be known of a line when its answer comes. */
 struct line {
     size_t number;
-    json_t *id;
+    struct espi_text id; // behind the struct
 };
 
 static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *answer)
@@ -71,7 +72,6 @@ static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *ans
     int status = answer->status
                      ? cli_jsonl_error(ctx, &running->in, line->number, line->id, answer->status, answer->error)
                      : cli_jsonl_answer(ctx, line->id, answer->result);
-    json_decref(line->id);
     free(line);
     return status;
 }
@@ -79,11 +79,13 @@ static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *ans
 static int push_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status)
 {
     struct running *running = cookie;
-    struct line *line = espi_calloc(ctx, 1, sizeof *line);
+    struct espi_text id = cli_jsonl_id(&running->in, object);
+    struct line *line = espi_calloc(ctx, 1, sizeof *line + id.bytes);
     if (!line)
         return ESP_ERR_MEMORY;
     line->number = number;
-    line->id = object ? json_incref(json_object_get(object->value, "id")) : NULL;
+    if (id.data)
+        line->id = (struct espi_text){memcpy(line + 1, id.data, id.bytes), id.bytes};
 
     struct espi_example *example = NULL;
     if (!status)

@@ -71,30 +71,67 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
-/* {"ids","type_ids","tokens","offsets","special_tokens_mask"} of one window. */
-static json_t *window_to_json(const esp_tokenizer *tokenizer, const esp_encoding *encoding, size_t window)
+static void put_integers(struct espi_json_writer *w, const char *key, const struct esp_encoding *encoding,
+                         size_t window, int32_t (*of)(const esp_encoding *, size_t token))
 {
-    json_t *ids = json_array(), *types = json_array(), *tokens = json_array(), *offsets = json_array(),
-           *special = json_array();
-    for (size_t t = encoding->starts[window]; t < encoding->starts[window + 1]; t++) {
-        json_array_append_new(ids, json_integer(encoding->ids[t]));
-        json_array_append_new(types, json_integer(encoding->type_ids[t]));
-        json_array_append_new(tokens, json_string(esp_tokenizer_token(tokenizer, encoding->ids[t])));
-        json_array_append_new(
-            offsets, json_pack("[I,I]", (json_int_t)encoding->char_begin[t], (json_int_t)encoding->char_end[t]));
-        json_array_append_new(special, json_integer(encoding->special[t]));
-    }
-    return json_pack("{s:o,s:o,s:o,s:o,s:o}", "ids", ids, "type_ids", types, "tokens", tokens, "offsets", offsets,
-                     "special_tokens_mask", special);
+    espi_put_array(w, key);
+    for (size_t t = encoding->starts[window]; t < encoding->starts[window + 1]; t++)
+        espi_put_integer(w, NULL, of(encoding, t));
+    espi_put_array_end(w);
 }
 
-static json_t *encoding_to_json(const esp_tokenizer *tokenizer, const esp_encoding *encoding)
+static int32_t id_of(const esp_encoding *encoding, size_t token)
 {
-    json_t *first = window_to_json(tokenizer, encoding, 0), *overflow = json_array();
-    for (size_t window = 1; window < encoding->windows; window++)
-        json_array_append_new(overflow, window_to_json(tokenizer, encoding, window));
-    json_object_set_new(first, "overflow", overflow);
-    return first;
+    return encoding->ids[token];
+}
+
+static int32_t type_of(const esp_encoding *encoding, size_t token)
+{
+    return encoding->type_ids[token];
+}
+
+static int32_t special_of(const esp_encoding *encoding, size_t token)
+{
+    return encoding->special[token];
+}
+
+/* The members "ids", "type_ids", "tokens", "offsets", "special_tokens_mask" of one window. */
+static void put_window(struct espi_json_writer *w, const esp_tokenizer *tokenizer, const esp_encoding *encoding,
+                       size_t window)
+{
+    size_t begin = encoding->starts[window], end = encoding->starts[window + 1];
+    put_integers(w, "ids", encoding, window, id_of);
+    put_integers(w, "type_ids", encoding, window, type_of);
+    espi_put_array(w, "tokens");
+    for (size_t t = begin; t < end; t++)
+        espi_put_string(w, NULL, esp_tokenizer_token(tokenizer, encoding->ids[t]));
+    espi_put_array_end(w);
+    espi_put_array(w, "offsets");
+    for (size_t t = begin; t < end; t++) {
+        espi_put_array(w, NULL);
+        espi_put_integer(w, NULL, encoding->char_begin[t]);
+        espi_put_integer(w, NULL, encoding->char_end[t]);
+        espi_put_array_end(w);
+    }
+    espi_put_array_end(w);
+    put_integers(w, "special_tokens_mask", encoding, window, special_of);
+}
+
+static int print_encoding(esp_context *ctx, struct espi_text id, const esp_tokenizer *tokenizer,
+                          const esp_encoding *encoding)
+{
+    struct espi_json_writer w = {.stream = stdout};
+    cli_jsonl_begin(&w, id);
+    put_window(&w, tokenizer, encoding, 0);
+    espi_put_array(&w, "overflow");
+    for (size_t window = 1; window < encoding->windows; window++) {
+        espi_put_object(&w, NULL);
+        put_window(&w, tokenizer, encoding, window);
+        espi_put_object_end(&w);
+    }
+    espi_put_array_end(&w);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 struct tokenizing {
@@ -121,15 +158,12 @@ static int encode_line(esp_context *ctx, struct tokenizing *work, const struct e
 static int tokenize_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *line, int status)
 {
     struct tokenizing *work = cookie;
-    const json_t *id = line ? json_object_get(line->value, "id") : NULL;
+    struct espi_text id = cli_jsonl_id(&work->in, line);
     if (!status)
         status = encode_line(ctx, work, line);
     if (status)
         return cli_jsonl_error(ctx, &work->in, number, id, status, esp_last_error(ctx));
-    json_t *answer = encoding_to_json(work->tokenizer, &work->encoding);
-    status = answer ? cli_jsonl_answer(ctx, id, answer) : espi_fail_memory(ctx, work->encoding.tokens);
-    json_decref(answer);
-    return status;
+    return print_encoding(ctx, id, work->tokenizer, &work->encoding);
 }
 
 int cmd_tokenize(int argc, char **argv)

@@ -3,6 +3,8 @@
 
 #include "cli.h"
 
+#include "base/json_scan.h"
+
 #include <string.h>
 
 static int parse_line(esp_context *ctx, const struct espi_lines *lines, const char *source, struct espi_json *out)
@@ -38,34 +40,51 @@ int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, vo
     }
 }
 
-int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, const json_t *id, int status,
+struct espi_text cli_jsonl_id(const struct cli_jsonl *in, const struct espi_json *object)
+{
+    struct espi_text id = {0};
+    if (object && json_object_get(object->value, "id"))
+        id.data = espi_json_member_text(in->lines.text, in->lines.length, "id", &id.bytes);
+    return id;
+}
+
+void cli_jsonl_begin(struct espi_json_writer *w, struct espi_text id)
+{
+    espi_put_object(w, NULL);
+    if (id.data)
+        espi_put_raw(w, "id", id.data, id.bytes);
+}
+
+int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, struct espi_text id, int status,
                     const char *error)
 {
     in->failed++;
     if (in->strict) // what is wrong is in the data, not in how the command was called
         return espi_fail(ctx, status == ESP_ERR_ARGUMENT ? ESP_ERR_FORMAT : (esp_status)status, "%s", error);
     espi_log(ctx, ESP_LOG_ERROR, "%s", error);
-    json_t *answer = json_pack("{s:I,s:s}", "line", (json_int_t)number, "error", error);
-    if (!answer)
-        return espi_fail_memory(ctx, strlen(error));
-    int printed = cli_jsonl_answer(ctx, id, answer);
-    json_decref(answer);
-    return printed;
+    struct espi_json_writer w = {.stream = stdout};
+    cli_jsonl_begin(&w, id);
+    espi_put_size(&w, "line", number);
+    espi_put_string(&w, "error", error);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
-int cli_jsonl_answer(esp_context *ctx, const json_t *id, json_t *answer)
+int cli_jsonl_answer(esp_context *ctx, struct espi_text id, const json_t *answer)
 {
-    if (!id)
-        return espi_json_print(ctx, answer, false, stdout);
-    json_t *with_id = json_object();
-    int failed = json_object_set(with_id, "id", (json_t *)(uintptr_t)id);
-    if (json_is_object(answer))
-        failed |= json_object_update(with_id, answer);
-    else
-        failed |= json_object_set(with_id, "result", answer);
-    int status = failed ? espi_fail_memory(ctx, sizeof *answer) : espi_json_print(ctx, with_id, false, stdout);
-    json_decref(with_id);
-    return status;
+    struct espi_json_writer w = {.stream = stdout};
+    if (!id.data) {
+        espi_put_value(&w, NULL, answer);
+        return espi_json_writer_end(ctx, &w);
+    }
+    cli_jsonl_begin(&w, id);
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)answer, key, value) espi_put_value(&w, key, value);
+    if (!json_is_object(answer))
+        espi_put_value(&w, "result", answer);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 int cli_jsonl_exit_code(const esp_context *ctx, const struct cli_jsonl *in, int status)

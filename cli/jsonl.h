@@ -5,6 +5,8 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "base/json_writer.h"
+#include "tasks/task.h"
 
 /* A line that cannot be used is answered by
  * {"id":…,"line":N,"error":"…"} in its place and noted on stderr; with `strict` it ends the command. */
@@ -22,15 +24,22 @@ typedef int cli_line_fn(void *cookie, esp_context *ctx, size_t number, const str
 /* Calls `line` for every line that is not blank, until the end, a failure or an interruption. */
 int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, void *cookie);
 
-/* Answers a line with an error; `id` may be NULL. Returns `status` when strict, else ESP_OK. */
-int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, const json_t *id, int status,
+/* The line's "id" as it was written, of whatever type and size; its data is NULL when there is none (or no object).
+ * Valid as long as the line. */
+struct espi_text cli_jsonl_id(const struct cli_jsonl *in, const struct espi_json *object);
+
+/* Answers a line with an error. Returns `status` when strict, else ESP_OK. */
+int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, struct espi_text id, int status,
                     const char *error);
 
 /* The command's exit code: CLI_FAILED also when lines were answered by errors or the command was interrupted. */
 int cli_jsonl_exit_code(const esp_context *ctx, const struct cli_jsonl *in, int status);
 
+/* Opens the object of an answer, with the id in front. */
+void cli_jsonl_begin(struct espi_json_writer *w, struct espi_text id);
+
 /* Prints an answer with the id in front: {"id":…, members of the object} or {"id":…,"result":[…]} for a list. Without
  * an id the answer stands alone. */
-int cli_jsonl_answer(esp_context *ctx, const json_t *id, json_t *answer);
+int cli_jsonl_answer(esp_context *ctx, struct espi_text id, const json_t *answer);
 
 #endif

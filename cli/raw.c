@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/size.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,9 +13,9 @@ enum { DEFAULT_BATCH_TOKENS = 4096, MAX_BATCH_FLOATS = 8 << 20 };
 /* A line that waits for its batch. */
 struct raw_line {
     size_t number;
-    json_t *id;
+    struct espi_text id;
     int status; // not ESP_OK: `error` is its answer, and it has no tokens in the batch
-    char *error;
+    const char *error;
 };
 
 struct raw {
@@ -25,6 +26,7 @@ struct raw {
 
     struct raw_line *lines; // (line_count)
     size_t line_count, line_capacity;
+    struct espi_arena arena; // of the lines
     size_t sequences, starts_capacity;
     uint32_t *starts; // (sequences + 1)
     int32_t *ids;     // (tokens)
@@ -59,9 +61,10 @@ static int read_integers(esp_context *ctx, const struct espi_json *array, int64_
 {
     for (size_t i = 0; i < espi_json_length(array); i++) {
         struct espi_json item = espi_json_item(array, i);
-        json_int_t value = json_integer_value(item.value);
-        if (!json_is_integer(item.value) || value < 0 || value > high)
-            return espi_json_fail(ctx, &item, "expected an integer from 0 to %lld", (long long)high);
+        int64_t value;
+        int status = espi_json_integer(ctx, &item, 0, high, &value);
+        if (status)
+            return status;
         if (ids)
             ids[i] = (int32_t)value;
         else
@@ -92,7 +95,8 @@ static int check_mask(esp_context *ctx, const struct espi_json *line, size_t cou
                               espi_json_length(&mask));
     for (size_t i = 0; i < count; i++) {
         struct espi_json item = espi_json_item(&mask, i);
-        if (!json_is_integer(item.value) || json_integer_value(item.value) != 1)
+        int64_t value;
+        if (!espi_json_is_integer(item.value, &value) || value != 1)
             return espi_json_fail(ctx, &item, "expected 1: padding is to be left out of input_ids");
     }
     return ESP_OK;
@@ -134,34 +138,60 @@ static int append_sequence(esp_context *ctx, struct raw *raw, const struct espi_
 
 /* ---- answering a batch ------------------------------------------------------------------------------------------- */
 
-/* (rows, cols) as nested lists; every stride-th value from `data`. A vector when cols is 0. */
-static json_t *numbers(const float *data, size_t rows, size_t cols, size_t stride)
-{
-    json_t *array = json_array();
-    for (size_t i = 0; i < rows; i++)
-        json_array_append_new(array, cols ? numbers(data + i * cols * stride, cols, 0, 1)
-                                          : json_real((double)data[i * stride]));
-    return array;
-}
+/* The floats of one sequence: (rows, cols), or a vector when cols is 0; with `pairs` start and end of each token. */
+struct floats {
+    const char *name;
+    const float *data;
+    size_t rows, cols;
+    bool pairs;
+};
 
-static json_t *answer_of_sequence(const struct raw *raw, size_t sequence)
+static struct floats floats_of_sequence(const struct raw *raw, size_t sequence)
 {
     const struct espi_config *config = raw->engine->config;
     size_t first = raw->starts[sequence], tokens = raw->starts[sequence + 1] - first, labels = config->labels;
     switch (raw->result) {
     case ESPI_RESULT_SEQUENCE_LOGITS:
-        return json_pack("{s:o}", "logits", numbers(raw->out + sequence * labels, labels, 0, 1));
+        return (struct floats){"logits", raw->out + sequence * labels, labels, 0, false};
     case ESPI_RESULT_VOCAB_LOGITS:
-        return json_pack("{s:o}", "logits",
-                         numbers(raw->out + first * config->vocab_size, tokens, config->vocab_size, 1));
+        return (struct floats){"logits", raw->out + first * config->vocab_size, tokens, config->vocab_size, false};
     case ESPI_RESULT_TOKEN_LOGITS:
-        if (config->head != ESPI_HEAD_QA)
-            return json_pack("{s:o}", "logits", numbers(raw->out + first * labels, tokens, labels, 1));
-        return json_pack("{s:o,s:o}", "start_logits", numbers(raw->out + first * 2, tokens, 0, 2), "end_logits",
-                         numbers(raw->out + first * 2 + 1, tokens, 0, 2));
+        return (struct floats){"logits", raw->out + first * labels, tokens, labels, config->head == ESPI_HEAD_QA};
     default:
-        return json_pack("{s:o}", "hidden", numbers(raw->out + first * config->hidden, tokens, config->hidden, 1));
+        return (struct floats){"hidden", raw->out + first * config->hidden, tokens, config->hidden, false};
     }
+}
+
+/* As in the pipeline: NaN and infinity mean a broken model, and no answer is made of them. */
+static int check_finite(esp_context *ctx, const struct floats *floats, size_t number)
+{
+    size_t count = floats->rows * (floats->cols ? floats->cols : 1);
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(floats->data[i]))
+            return espi_fail(ctx, ESP_ERR_FORMAT,
+                             "line %zu: %s: value %zu of %zu is %s: the model gives no finite result", number,
+                             floats->name, i + 1, count, isnan(floats->data[i]) ? "not a number" : "infinite");
+    }
+    return ESP_OK;
+}
+
+static int print_floats(esp_context *ctx, struct espi_text id, const struct floats *floats)
+{
+    struct espi_json_writer w = {.stream = stdout};
+    cli_jsonl_begin(&w, id);
+    if (floats->pairs) {
+        espi_put_floats(&w, "start_logits", floats->data, floats->rows, 2);
+        espi_put_floats(&w, "end_logits", floats->data + 1, floats->rows, 2);
+    } else if (!floats->cols) {
+        espi_put_floats(&w, floats->name, floats->data, floats->rows, 1);
+    } else {
+        espi_put_array(&w, floats->name);
+        for (size_t row = 0; row < floats->rows; row++)
+            espi_put_floats(&w, NULL, floats->data + row * floats->cols, floats->cols, 1);
+        espi_put_array_end(&w);
+    }
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 static int run_batch(esp_context *ctx, struct raw *raw)
@@ -191,18 +221,16 @@ static int print_line(esp_context *ctx, struct raw *raw, const struct raw_line *
 {
     if (line->status)
         return cli_jsonl_error(ctx, raw->in, line->number, line->id, line->status, line->error);
-    json_t *answer = answer_of_sequence(raw, (*sequence)++);
-    int status = answer ? cli_jsonl_answer(ctx, line->id, answer) : espi_fail_memory(ctx, raw->tokens);
-    json_decref(answer);
-    return status;
+    struct floats floats = floats_of_sequence(raw, (*sequence)++);
+    int status = check_finite(ctx, &floats, line->number);
+    if (status)
+        return cli_jsonl_error(ctx, raw->in, line->number, line->id, status, esp_last_error(ctx));
+    return print_floats(ctx, line->id, &floats);
 }
 
 static void forget_lines(struct raw *raw)
 {
-    for (size_t i = 0; i < raw->line_count; i++) {
-        json_decref(raw->lines[i].id);
-        free(raw->lines[i].error);
-    }
+    espi_arena_clear(&raw->arena);
     raw->line_count = raw->sequences = raw->tokens = 0;
 }
 
@@ -232,6 +260,21 @@ static size_t floats_of_batch(const struct raw *raw)
     }
 }
 
+/* Keeps a line for its batch; `status` says whether it has a sequence there. */
+static int keep_line(esp_context *ctx, struct raw *raw, size_t number, struct espi_text id, int status)
+{
+    struct raw_line line = {.number = number, .status = status, .id = id, .error = ""};
+    const char *error = esp_last_error(ctx);
+    if (id.data && !(line.id.data = espi_arena_copy(ctx, &raw->arena, id.data, id.bytes)))
+        return ESP_ERR_MEMORY;
+    if (status && !(line.error = espi_arena_copy(ctx, &raw->arena, error, strlen(error))))
+        return ESP_ERR_MEMORY;
+    int grown = espi_grow(ctx, &raw->lines, &raw->line_capacity, raw->line_count + 1, sizeof line);
+    if (!grown)
+        raw->lines[raw->line_count++] = line;
+    return grown;
+}
+
 static int add_line(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status)
 {
     struct raw *raw = cookie;
@@ -240,15 +283,9 @@ static int add_line(void *cookie, esp_context *ctx, size_t number, const struct 
         status = append_sequence(ctx, raw, object);
     if (status == ESP_ERR_MEMORY)
         return status;
-    struct raw_line line = {.number = number, .status = status};
-    if (object)
-        line.id = json_incref(json_object_get(object->value, "id"));
-    if (status && !(line.error = strdup(esp_last_error(ctx))))
-        return espi_fail_memory(ctx, strlen(esp_last_error(ctx)));
-    int grown = espi_grow(ctx, &raw->lines, &raw->line_capacity, raw->line_count + 1, sizeof line);
-    if (grown)
-        return grown;
-    raw->lines[raw->line_count++] = line;
+    status = keep_line(ctx, raw, number, cli_jsonl_id(raw->in, object), status);
+    if (status)
+        return status;
     bool full = raw->tokens + (raw->tokens - before) > raw->batch_tokens || raw->tokens >= raw->batch_tokens ||
                 raw->line_count >= raw->batch_tokens || floats_of_batch(raw) >= MAX_BATCH_FLOATS;
     return full || raw->in->strict || espi_lines_would_wait(&raw->in->lines) ? flush(ctx, raw) : ESP_OK;

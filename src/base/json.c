@@ -2,6 +2,8 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/json_scan.h"
+#include "base/json_writer.h"
 #include "base/memory.h"
 
 #include <inttypes.h>
@@ -12,17 +14,20 @@
 int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes, struct espi_json *out)
 {
     *out = (struct espi_json){.source = source};
+    char *copy;
+    int status = espi_json_scan(ctx, source, text, bytes, &copy);
+    if (status)
+        return status;
     json_error_t error;
-    out->value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    out->value =
+        json_loadb(copy ? copy : text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    free(copy);
     if (out->value)
         return ESP_OK;
-    if (json_error_code(&error) == json_error_out_of_memory)
-        return espi_fail_memory(ctx, bytes);
-    char line[32] = ""; // of a text of several lines; one line stands in a file whose lines the source counts
-    if (memchr(text, '\n', bytes))
-        snprintf(line, sizeof line, "line %d, ", error.line);
-    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %scolumn %d: not valid JSON: %s", source, line, error.column,
-                     error.text);
+    enum json_error_code code = json_error_code(&error);
+    if (code != json_error_duplicate_key && code != json_error_null_byte_in_key)
+        return espi_fail_memory(ctx, bytes); // whatever jansson says: the text itself was found good
+    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %d, column %d: %s", source, error.line, error.column, error.text);
 }
 
 int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out)
@@ -139,7 +144,9 @@ static const char *describe(const json_t *value, char text[64])
         snprintf(text, 64, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
         return text;
     case JSON_REAL:
-        snprintf(text, 64, "%.9g", json_real_value(value));
+        if (fabs(json_real_value(value)) >= 1e308) // what a larger one is read as
+            return json_real_value(value) > 0 ? "a number of 1e308 or more" : "a number of -1e308 or less";
+        snprintf(text, 64, "%.15g", json_real_value(value));
         return text;
     case JSON_TRUE:
         return "true";
@@ -181,17 +188,35 @@ int espi_json_get_string(esp_context *ctx, const struct espi_json *object, const
     return ESP_OK;
 }
 
+bool espi_json_is_integer(const json_t *value, int64_t *out)
+{
+    double real = json_real_value(value);
+    if (json_is_integer(value))
+        *out = json_integer_value(value);
+    else if (json_is_real(value) && fabs(real) <= 0x1p53 && real == floor(real))
+        *out = (int64_t)real;
+    else
+        return false;
+    return true;
+}
+
+int espi_json_integer(esp_context *ctx, const struct espi_json *json, int64_t low, int64_t high, int64_t *out)
+{
+    int64_t value;
+    if (espi_json_is_integer(json->value, &value) && value >= low && value <= high) {
+        *out = value;
+        return ESP_OK;
+    }
+    char what[96];
+    snprintf(what, sizeof what, "an integer from %" PRId64 " to %" PRId64, low, high);
+    return expected(ctx, json, what);
+}
+
 int espi_json_get_integer(esp_context *ctx, const struct espi_json *object, const char *key, int64_t low, int64_t high,
                           int64_t *out)
 {
     struct espi_json member = espi_json_at(object, key);
-    char what[96];
-    snprintf(what, sizeof what, "an integer from %" PRId64 " to %" PRId64, low, high);
-    if (!json_is_integer(member.value) || json_integer_value(member.value) < low ||
-        json_integer_value(member.value) > high)
-        return expected(ctx, &member, what);
-    *out = json_integer_value(member.value);
-    return ESP_OK;
+    return espi_json_integer(ctx, &member, low, high, out);
 }
 
 int espi_json_get_size(esp_context *ctx, const struct espi_json *object, const char *key, size_t low, size_t high,
@@ -202,6 +227,17 @@ int espi_json_get_size(esp_context *ctx, const struct espi_json *object, const c
         espi_json_get_integer(ctx, object, key, (int64_t)low, high > INT64_MAX ? INT64_MAX : (int64_t)high, &value);
     if (!status)
         *out = (size_t)value;
+    return status;
+}
+
+int espi_json_get_limit(esp_context *ctx, const struct espi_json *object, const char *key, size_t low, size_t *out)
+{
+    struct espi_json member = espi_json_at(object, key);
+    int64_t value = 0;
+    bool none = json_real_value(member.value) > 0x1p53;
+    int status = none ? ESP_OK : espi_json_integer(ctx, &member, (int64_t)low, INT64_MAX, &value);
+    if (!status)
+        *out = none ? SIZE_MAX : (size_t)value;
     return status;
 }
 
@@ -229,12 +265,9 @@ int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const c
 
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream)
 {
-    /* 9 digits are exact for the fp32 values of results; 15 give back what a person wrote in a file. */
-    size_t flags = JSON_ENCODE_ANY;
-    flags |= indent ? JSON_INDENT(2) | JSON_REAL_PRECISION(15) : JSON_COMPACT | JSON_REAL_PRECISION(9);
-    if (json_dumpf(value, stream, flags) != 0 || putc('\n', stream) == EOF)
-        return espi_fail(ctx, ESP_ERR_IO, "cannot write JSON");
-    return ESP_OK;
+    struct espi_json_writer writer = {.stream = stream, .indent = indent};
+    espi_put_value(&writer, NULL, value);
+    return espi_json_writer_end(ctx, &writer);
 }
 
 int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path)

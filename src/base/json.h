@@ -19,9 +19,10 @@ struct espi_json {
     size_t index;                   // within parent, when an array element
 };
 
-/* Parses a document; `source` must outlive it. Release with espi_json_close. Numbers that overflow, invalid UTF-8,
- * duplicate keys and trailing text are ESP_ERR_FORMAT with line and column. \u0000 in strings is allowed, and so is a
- * byte order mark at the beginning of a file. */
+/* Parses a document; `source` must outlive it. Release with espi_json_close. Invalid UTF-8, duplicate keys, trailing text
+ * and more than ESPI_JSON_DEPTH levels are ESP_ERR_FORMAT with line and column. \u0000 in strings is allowed, and so is a
+ * byte order mark at the beginning of a file. Numbers may have any size: an integer beyond 64 bits is a real, and what is
+ * 1e308 or more is that. */
 int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out) ESPI_NODISCARD;
 int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
                         struct espi_json *out) ESPI_NODISCARD;
@@ -36,7 +37,7 @@ size_t espi_json_length(const struct espi_json *array_or_object);
 int espi_json_expect_object(esp_context *ctx, const struct espi_json *json) ESPI_NODISCARD;
 int espi_json_expect_array(esp_context *ctx, const struct espi_json *json) ESPI_NODISCARD;
 
-/* Required members. Integers must lie in [low, high], numbers must be finite. The string stays owned by the document;
+/* Required members. Integers must lie in [low, high] and may be written with a fraction of zero (512.0). The string stays owned by the document;
  * length may be NULL, in which case a string with a zero byte is refused. */
 int espi_json_get_string(esp_context *ctx, const struct espi_json *object, const char *key, const char **out,
                          size_t *length) ESPI_NODISCARD;
@@ -44,6 +45,9 @@ int espi_json_get_integer(esp_context *ctx, const struct espi_json *object, cons
                           int64_t *out) ESPI_NODISCARD;
 int espi_json_get_size(esp_context *ctx, const struct espi_json *object, const char *key, size_t low, size_t high,
                        size_t *out) ESPI_NODISCARD;
+/* A limit: an integer of at least `low`; one beyond 64 bits, as transformers writes it, is none: SIZE_MAX. */
+int espi_json_get_limit(esp_context *ctx, const struct espi_json *object, const char *key, size_t low,
+                        size_t *out) ESPI_NODISCARD;
 int espi_json_get_number(esp_context *ctx, const struct espi_json *object, const char *key, double low, double high,
                          double *out) ESPI_NODISCARD;
 int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const char *key, bool *out) ESPI_NODISCARD;
@@ -51,6 +55,12 @@ int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const c
 /* True when the member is there and not null; the getters above then fetch it:
  *   if (espi_json_has(&o, "stride") && (status = espi_json_get_size(ctx, &o, "stride", 0, 512, &stride))) ... */
 bool espi_json_has(const struct espi_json *object, const char *key);
+
+/* The value itself (an item of an array) as an integer in [low, high]. */
+int espi_json_integer(esp_context *ctx, const struct espi_json *json, int64_t low, int64_t high,
+                      int64_t *out) ESPI_NODISCARD;
+/* Whether a value is an integer of 64 bits; 512.0 is one. */
+bool espi_json_is_integer(const json_t *value, int64_t *out);
 
 /* The names of an object's members, "text, id", for messages; "none" of an empty one. Cut to fit. Returns `text`. */
 const char *espi_json_member_names(const struct espi_json *object, char *text, size_t bytes);
@@ -61,8 +71,7 @@ int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *f
 /* The same as a warning in the log. */
 void espi_json_warn(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 
-/* Writes a value as one compact line with a line end (or indented, for files): 9 digits
- * in lines (exact for fp32), 15 in files. */
+/* Writes a value that was read, as one compact line with a line end (or indented, for files). */
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream) ESPI_NODISCARD;
 /* The same as a file that appears complete or not at all. Takes the value over; NULL is out of memory. */
 int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path) ESPI_NODISCARD;

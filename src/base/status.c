@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/status.h"
 
+#include "base/utf8.h"
 #include "base/warnings.h"
 
 #include <errno.h>
@@ -52,13 +53,38 @@ const char *esp_last_error(const esp_context *context)
     return context ? context->error : "";
 }
 
-/* Formats into a scratch buffer first: the arguments may point into the context's old text. */
-ESPI_PRINTF(2, 0)
-static void set_error(esp_context *ctx, const char *format, va_list arguments)
+/* Copies what has room, as UTF-8 whatever it is: names and contents of files may be any bytes, and may have been cut. */
+static void copy_text(char out[ESPI_ERROR_BYTES], const char *text)
 {
-    char text[ESPI_ERROR_BYTES];
-    vsnprintf(text, sizeof text, format, arguments);
-    memcpy(ctx->error, text, sizeof text);
+    const size_t mark = strlen(ESPI_REPLACEMENT_UTF8);
+    size_t left = strlen(text), room = ESPI_ERROR_BYTES - 1;
+    for (;;) {
+        struct espi_utf8_part part = espi_utf8_part(text, left);
+        size_t taken = part.valid <= room ? part.valid : espi_utf8_valid(text, room);
+        memcpy(out, text, taken);
+        out += taken;
+        room -= taken;
+        if (taken < part.valid || !part.invalid || room < mark)
+            break;
+        memcpy(out, ESPI_REPLACEMENT_UTF8, mark);
+        out += mark;
+        room -= mark;
+        text += part.valid + part.invalid;
+        left -= part.valid + part.invalid;
+    }
+    *out = '\0';
+}
+
+/* "text: behind" or just the text. The parts may stand in the context. */
+ESPI_PRINTF(3, 0)
+static void set_error(esp_context *ctx, const char *behind, const char *format, va_list arguments)
+{
+    char text[2 * ESPI_ERROR_BYTES];
+    vsnprintf(text, ESPI_ERROR_BYTES, format, arguments);
+    size_t length = strlen(text);
+    if (behind)
+        snprintf(text + length, ESPI_ERROR_BYTES, ": %s", behind);
+    copy_text(ctx->error, text);
 }
 
 int espi_fail(esp_context *ctx, esp_status status, const char *format, ...)
@@ -66,7 +92,7 @@ int espi_fail(esp_context *ctx, esp_status status, const char *format, ...)
     if (ctx) {
         va_list arguments;
         va_start(arguments, format);
-        set_error(ctx, format, arguments);
+        set_error(ctx, NULL, format, arguments);
         va_end(arguments);
     }
     return status;
@@ -75,13 +101,11 @@ int espi_fail(esp_context *ctx, esp_status status, const char *format, ...)
 int espi_fail_errno(esp_context *ctx, esp_status status, int errnum, const char *format, ...)
 {
     if (ctx) {
+        char reason[128];
         va_list arguments;
         va_start(arguments, format);
-        set_error(ctx, format, arguments);
+        set_error(ctx, strerror_r(errnum, reason, sizeof reason), format, arguments);
         va_end(arguments);
-        char reason[128];
-        size_t length = strlen(ctx->error);
-        snprintf(ctx->error + length, sizeof ctx->error - length, ": %s", strerror_r(errnum, reason, sizeof reason));
     }
     return errnum == ENOMEM ? ESP_ERR_MEMORY : status;
 }
@@ -89,14 +113,10 @@ int espi_fail_errno(esp_context *ctx, esp_status status, int errnum, const char 
 int espi_fail_prefix(esp_context *ctx, int status, const char *format, ...)
 {
     if (ctx) {
-        char old[ESPI_ERROR_BYTES];
-        memcpy(old, ctx->error, sizeof old);
         va_list arguments;
         va_start(arguments, format);
-        set_error(ctx, format, arguments);
+        set_error(ctx, ctx->error, format, arguments);
         va_end(arguments);
-        size_t length = strlen(ctx->error);
-        snprintf(ctx->error + length, sizeof ctx->error - length, ": %s", old);
     }
     return status;
 }
@@ -111,11 +131,12 @@ void espi_log(esp_context *ctx, esp_log_level level, const char *format, ...)
     bool kept = ctx && ctx->warnings && level == ESP_LOG_WARNING;
     if (!ctx || (!ctx->log && !kept))
         return;
-    char text[ESPI_ERROR_BYTES];
+    char raw[ESPI_ERROR_BYTES], text[ESPI_ERROR_BYTES];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    vsnprintf(raw, sizeof raw, format, arguments);
     va_end(arguments);
+    copy_text(text, raw);
     if (kept)
         espi_warnings_note(ctx, text);
     if (ctx->log)

@@ -120,7 +120,8 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
     if (keys->type_vocab && espi_json_has(json, keys->type_vocab))
         status = espi_json_get_size(ctx, json, keys->type_vocab, 1, MAX_TYPES, &out->type_vocab);
     /* Nothing is padded here: an id outside the vocabulary is no reason to refuse the model. */
-    json_int_t pad = json_integer_value(espi_json_at(json, "pad_token_id").value);
+    int64_t pad = 0;
+    espi_json_is_integer(espi_json_at(json, "pad_token_id").value, &pad);
     out->pad_token_id = pad > 0 && (size_t)pad < out->vocab_size ? (int32_t)pad : 0;
     return status;
 }
@@ -137,10 +138,9 @@ static int read_removed_heads(esp_context *ctx, const struct espi_json *map, con
     int status = espi_json_expect_array(ctx, &list);
     for (size_t i = 0; !status && i < espi_json_length(&list); i++) {
         struct espi_json item = espi_json_item(&list, i);
-        json_int_t head = json_is_integer(item.value) ? json_integer_value(item.value) : -1;
-        if (head < 0 || (size_t)head >= config->heads)
-            status = espi_json_fail(ctx, &item, "expected a head from 0 to %zu", config->heads - 1);
-        else
+        int64_t head = 0;
+        status = espi_json_integer(ctx, &item, 0, (int64_t)config->heads - 1, &head);
+        if (!status)
             removed[layer * config->heads + (size_t)head] = 1;
     }
     if (!status && !memchr(removed + layer * config->heads, 0, config->heads))
@@ -264,9 +264,10 @@ static void warn_numbers(esp_context *ctx, const struct espi_json *json, const s
 {
     struct espi_json labels = espi_json_at(json, "num_labels"), pad = espi_json_at(json, "pad_token_id");
     bool labelled = config->head == ESPI_HEAD_SEQUENCE || config->head == ESPI_HEAD_TOKEN;
-    if (labelled && labels.value && json_integer_value(labels.value) != (json_int_t)config->labels)
+    int64_t value;
+    if (labelled && labels.value && !(espi_json_is_integer(labels.value, &value) && value == (int64_t)config->labels))
         espi_json_warn(ctx, &labels, "is not applied: id2label has %zu labels", config->labels);
-    if (pad.value && json_integer_value(pad.value) != config->pad_token_id)
+    if (pad.value && !(espi_json_is_integer(pad.value, &value) && value == config->pad_token_id))
         espi_json_warn(ctx, &pad, "is not applied: expected a token id from 0 to %zu", config->vocab_size - 1);
 }
 

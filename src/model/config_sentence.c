@@ -130,7 +130,7 @@ static int read_length_limit(esp_context *ctx, const char *directory, struct esp
     size_t length = config->max_sequence;
     status = espi_json_expect_object(ctx, &json);
     if (!status && espi_json_has(&json, "max_seq_length"))
-        status = espi_json_get_size(ctx, &json, "max_seq_length", 3, INT32_MAX, &length);
+        status = espi_json_get_limit(ctx, &json, "max_seq_length", 3, &length);
     if (!status)
         config->max_sequence = espi_size_min(config->max_sequence, length);
     espi_json_close(&json);

@@ -132,12 +132,12 @@ static int read_point(esp_context *ctx, const struct espi_json *layer, const cha
     if (status)
         return status;
     const json_t *step = json_array_get(pair.value, 0), *zero = json_array_get(pair.value, 1);
-    if (espi_json_length(&pair) != 2 || !json_is_number(step) || !json_is_integer(zero))
+    int64_t zero_point, low = symmetric ? 128 : 0, high = symmetric ? 128 : 255;
+    if (espi_json_length(&pair) != 2 || !json_is_number(step) || !espi_json_is_integer(zero, &zero_point))
         return espi_json_fail(ctx, &pair, "expected [step, zero point]");
     double value = json_number_value(step);
     if (!(value >= 0x1p-100 && value <= 0x1p100))
         return espi_json_fail(ctx, &pair, "expected a step from 2^-100 to 2^100, found %g", value);
-    json_int_t zero_point = json_integer_value(zero), low = symmetric ? 128 : 0, high = symmetric ? 128 : 255;
     if (zero_point < low || zero_point > high)
         return espi_json_fail(ctx, &pair, "expected a zero point from %lld to %lld, found %lld", (long long)low,
                               (long long)high, (long long)zero_point);

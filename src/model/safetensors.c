@@ -55,9 +55,10 @@ static int parse_shape(esp_context *ctx, const struct espi_json *entry, struct e
     bool fits = true;
     for (size_t i = 0; i < tensor->dims; i++) {
         struct espi_json extent = espi_json_item(&shape, i);
-        if (!json_is_integer(extent.value) || json_integer_value(extent.value) < 0)
-            return espi_json_fail(ctx, &extent, "expected a size, an integer of 0 or more");
-        tensor->shape[i] = (size_t)json_integer_value(extent.value);
+        int64_t size;
+        if ((status = espi_json_integer(ctx, &extent, 0, INT64_MAX, &size)))
+            return status;
+        tensor->shape[i] = (size_t)size;
         fits = espi_size_mul(tensor->count, tensor->shape[i], &tensor->count) && fits;
     }
     if (!fits || !espi_size_mul(tensor->count, dtypes[tensor->dtype].bytes, &tensor->bytes))
@@ -73,9 +74,10 @@ static int parse_offsets(esp_context *ctx, const struct espi_json *entry, size_t
     if (status)
         return status;
     struct espi_json begin = espi_json_item(&offsets, 0), end = espi_json_item(&offsets, 1);
-    if (espi_json_length(&offsets) != 2 || !json_is_integer(begin.value) || !json_is_integer(end.value))
+    int64_t low, high;
+    if (espi_json_length(&offsets) != 2 || !espi_json_is_integer(begin.value, &low) ||
+        !espi_json_is_integer(end.value, &high))
         return espi_json_fail(ctx, &offsets, "expected two integers, begin and end");
-    json_int_t low = json_integer_value(begin.value), high = json_integer_value(end.value);
     if (low < 0 || high < low || (size_t)high > available)
         return espi_json_fail(ctx, &offsets, "expected offsets within the %zu bytes of data, found [%lld, %lld]",
                               available, (long long)low, (long long)high);

@@ -9,44 +9,6 @@
 
 /* ---- UTF-8 ------------------------------------------------------------------------------------------------------- */
 
-size_t espi_utf8_valid(const char *text, size_t bytes)
-{
-    size_t at = 0;
-    while (at < bytes) {
-        if ((unsigned char)text[at] < 0x80) {
-            at++;
-            continue;
-        }
-        utf8proc_int32_t code_point;
-        utf8proc_ssize_t step =
-            utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(bytes - at), &code_point);
-        if (step <= 0)
-            break;
-        at += (size_t)step;
-    }
-    return at;
-}
-
-size_t espi_utf8_length(const char *text, size_t bytes)
-{
-    size_t length = 0;
-    for (size_t i = 0; i < bytes; i++)
-        length += ((unsigned char)text[i] & 0xc0) != 0x80;
-    return length;
-}
-
-size_t espi_utf8_offset(const char *text, size_t bytes, size_t code_points)
-{
-    size_t at = 0;
-    while (at < bytes && code_points > 0) {
-        at++;
-        while (at < bytes && ((unsigned char)text[at] & 0xc0) == 0x80)
-            at++;
-        code_points--;
-    }
-    return at;
-}
-
 /* The code point at `at`, which moves behind it. An invalid byte counts as U+FFFD. */
 static int32_t next(const char *text, size_t bytes, size_t *at)
 {

@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * UTF-8 helpers, and text functions that give what Python's str gives: the official metrics are defined by it. */
+ * Text functions that give what Python's str gives: the official metrics are defined by it. */
 #ifndef ESPI_TASKS_PYTEXT_H
 #define ESPI_TASKS_PYTEXT_H
 
 #include "base/status.h"
-
-/* Bytes of the longest valid UTF-8 prefix. */
-size_t espi_utf8_valid(const char *text, size_t bytes);
-/* Code points of valid UTF-8. */
-size_t espi_utf8_length(const char *text, size_t bytes);
-/* Byte offset of a code point; `bytes` when there are not so many. */
-size_t espi_utf8_offset(const char *text, size_t bytes, size_t code_points);
+#include "base/utf8.h"
 
 /* A growing text. Zero-initialise; free(data). */
 struct espi_string {

@@ -178,14 +178,15 @@ static int read_answer_lists(esp_context *ctx, const struct espi_json *texts, co
     for (size_t i = 0; i < espi_json_length(texts); i++) {
         struct espi_json text = espi_json_item(texts, i), start = espi_json_item(starts, i);
         struct espi_gold_answer *answer = &example->answers[i];
-        json_int_t at = json_integer_value(start.value);
+        int64_t at;
         if (!json_is_string(text.value))
             return espi_json_fail(ctx, &text, "expected the text of an answer");
-        if (!json_is_integer(start.value) || at < 0 || (size_t)at > context_length)
-            return espi_json_fail(ctx, &start, "expected an integer from 0 to %zu", context_length);
+        int status = espi_json_integer(ctx, &start, 0, (int64_t)context_length, &at);
+        if (status)
+            return status;
         answer->start = (size_t)at;
-        int status = espi_example_text(ctx, example, json_string_value(text.value), json_string_length(text.value),
-                                       &answer->text);
+        status = espi_example_text(ctx, example, json_string_value(text.value), json_string_length(text.value),
+                                   &answer->text);
         if (!status)
             status = check_answer(ctx, &text, context_length, answer);
         if (status)
@@ -227,10 +228,10 @@ static int read_id(esp_context *ctx, const struct squad *squad, const struct esp
     const char *text = json_string_value(id.value);
     size_t bytes = json_string_length(id.value);
     if (!text) {
-        if (id.value && !json_is_integer(id.value))
-            return espi_json_fail(ctx, &id, "expected a string or an integer");
-        long long number = id.value ? (long long)json_integer_value(id.value) : (long long)squad->number;
-        text = espi_arena_format(ctx, &example->arena, "%lld", number);
+        int64_t number = (int64_t)squad->number;
+        if (id.value && !espi_json_is_integer(id.value, &number))
+            return espi_json_fail(ctx, &id, "expected a string or an integer of 64 bits");
+        text = espi_arena_format(ctx, &example->arena, "%lld", (long long)number);
         if (!text)
             return ESP_ERR_MEMORY;
         bytes = strlen(text);

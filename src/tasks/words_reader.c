@@ -102,13 +102,14 @@ static int read_tags(esp_context *ctx, const struct espi_json *tags, struct espi
         return ESP_ERR_MEMORY;
     for (size_t i = 0; i < count; i++) {
         struct espi_json tag = espi_json_item(tags, i);
-        bool number = json_is_integer(tag.value);
+        int64_t value;
+        bool number = espi_json_is_integer(tag.value, &value);
         numbers += number;
         if (!number && (!json_is_string(tag.value) || strlen(json_string_value(tag.value)) == 0 ||
                         strlen(json_string_value(tag.value)) != json_string_length(tag.value)))
             return espi_json_fail(ctx, &tag, "expected a tag: a name, or a number in the order of the model's labels");
         example->tags[i] =
-            number ? espi_arena_format(ctx, &example->arena, "%lld", (long long)json_integer_value(tag.value))
+            number ? espi_arena_format(ctx, &example->arena, "%lld", (long long)value)
                    : espi_arena_copy(ctx, &example->arena, json_string_value(tag.value), json_string_length(tag.value));
         if (!example->tags[i])
             return ESP_ERR_MEMORY;

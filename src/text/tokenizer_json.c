@@ -121,9 +121,10 @@ static int read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const str
     json_t *id;
     json_object_foreach(vocab.value, text, id)
     {
-        if (!json_is_integer(id))
+        int64_t number;
+        if (!espi_json_is_integer(id, &number))
             return espi_json_fail(ctx, &vocab, "token \"%s\": the id is not an integer", text);
-        status = espi_tokenizer_add_token(ctx, tokenizer, model->source, text, strlen(text), json_integer_value(id));
+        status = espi_tokenizer_add_token(ctx, tokenizer, model->source, text, strlen(text), number);
         if (status)
             return status;
     }
@@ -205,13 +206,11 @@ static int read_named_id(esp_context *ctx, const esp_tokenizer *tokenizer, const
 {
     struct espi_json both = espi_json_at(processor, key);
     const char *text = NULL;
-    json_int_t id;
+    int64_t id;
     if (json_array_size(both.value) == 2)
         text = json_string_value(json_array_get(both.value, 0));
-    json_t *number = json_array_get(both.value, 1);
-    if (!text || !json_is_integer(number))
+    if (!text || !espi_json_is_integer(json_array_get(both.value, 1), &id))
         return espi_json_fail(ctx, processor, "\"%s\": expected a token and its id", key);
-    id = json_integer_value(number);
     if (id < 0 || id >= ESPI_MAX_TOKENS)
         return espi_json_fail(ctx, processor, "\"%s\": expected an id from 0 to %d, found %lld", key,
                               ESPI_MAX_TOKENS - 1, (long long)id);
@@ -255,10 +254,10 @@ static int add_special_pieces(esp_context *ctx, const esp_tokenizer *tokenizer, 
     status = espi_json_expect_array(ctx, &ids);
     for (size_t i = 0; !status && i < espi_json_length(&ids); i++) {
         struct espi_json item = espi_json_item(&ids, i);
-        json_int_t id = json_is_integer(item.value) ? json_integer_value(item.value) : -1;
-        if (id < 0 || id >= ESPI_MAX_TOKENS)
-            return espi_json_fail(ctx, &item, "expected an id from 0 to %d", ESPI_MAX_TOKENS - 1);
-        status = check_id(ctx, tokenizer, &item, name, id);
+        int64_t id = 0;
+        status = espi_json_integer(ctx, &item, 0, ESPI_MAX_TOKENS - 1, &id);
+        if (!status)
+            status = check_id(ctx, tokenizer, &item, name, id);
         if (!status)
             status = add_piece(ctx, &item, template, (struct espi_piece){ESPI_PIECE_SPECIAL, (int32_t)id, type_id});
     }

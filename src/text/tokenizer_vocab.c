@@ -45,14 +45,8 @@ static void close_side_files(struct side_files *files)
 
 int espi_tokenizer_read_max_length(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *config)
 {
-    struct espi_json value = espi_json_at(config, "model_max_length");
-    if (!value.value)
-        return ESP_OK;
-    if (json_is_integer(value.value) && json_integer_value(value.value) > 0)
-        tokenizer->max_length = (size_t)json_integer_value(value.value);
-    else if (!json_is_real(value.value) || json_real_value(value.value) < 1e18) // 1e30 stands for "not limited"
-        return espi_json_fail(ctx, &value, "expected a positive integer");
-    return ESP_OK;
+    const char *key = "model_max_length";
+    return espi_json_has(config, key) ? espi_json_get_limit(ctx, config, key, 1, &tokenizer->max_length) : ESP_OK;
 }
 
 static int read_config(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *config)
@@ -180,11 +174,11 @@ static int read_added_file(esp_context *ctx, esp_tokenizer *tokenizer, const str
         int64_t next_id = ESPI_MAX_TOKENS;
         json_object_foreach(added->value, key, value)
         {
-            if (!json_is_integer(value) || json_integer_value(value) < 0 ||
-                json_integer_value(value) >= ESPI_MAX_TOKENS)
+            int64_t id;
+            if (!espi_json_is_integer(value, &id) || id < 0 || id >= ESPI_MAX_TOKENS)
                 return espi_json_fail(ctx, added, "\"%s\": expected an id from 0 to %d", key, ESPI_MAX_TOKENS - 1);
-            if (json_integer_value(value) > last && json_integer_value(value) < next_id) {
-                next_id = json_integer_value(value);
+            if (id > last && id < next_id) {
+                next_id = id;
                 next = key;
             }
         }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Code points: UTF-8, the character classes Hugging Face tokenizers know, canonical decomposition, lower case.
+ * Code points: the character classes Hugging Face tokenizers know, canonical decomposition, lower case.
  * docs/unicode.md says which versions of Unicode these follow and why. */
 #ifndef ESPI_TEXT_UNICODE_H
 #define ESPI_TEXT_UNICODE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "base/utf8.h"
 
-enum { ESPI_CODE_POINTS = 0x110000, ESPI_REPLACEMENT = 0xfffd };
+#include <stdbool.h>
+
+enum { ESPI_CODE_POINTS = 0x110000 };
 
 enum espi_char_class {
     ESPI_CHAR_REMOVED,     // clean_text drops it: control, format, private use, U+FFFD
@@ -38,13 +38,5 @@ uint8_t espi_char_combining(uint32_t code);
 /* Lower case without context (a final sigma is σ); returns the length, 1 or 2. */
 enum { ESPI_LOWERED = 2 };
 size_t espi_char_lower(uint32_t code, uint32_t out[ESPI_LOWERED]);
-
-/* Decodes one code point of text[0 .. bytes), bytes > 0. A maximal invalid part (the longest prefix of a well-formed
- * sequence, at least one byte) counts as one U+FFFD. Returns the bytes taken, 1 to 4. */
-size_t espi_utf8_decode(const unsigned char *text, size_t bytes, uint32_t *code);
-/* The same of the code point that ends at text + end, end > 0. */
-size_t espi_utf8_decode_before(const unsigned char *text, size_t end, uint32_t *code);
-/* Writes a code point (not a surrogate); returns the bytes written, 1 to 4. */
-size_t espi_utf8_encode(uint32_t code, unsigned char out[4]);
 
 #endif

@@ -121,11 +121,17 @@ static int trim_log(esp_context *ctx, const struct espi_train_record *record, co
     }
     int found;
     while ((found = espi_lines_next(ctx, &lines)) > 0) {
-        json_t *line = json_loadb(lines.text, lines.length, 0, NULL);
-        json_int_t step = json_integer_value(json_object_get(line, "step"));
-        if (line && record->saved && (uint64_t)step <= record->step)
+        struct espi_json line;
+        int64_t step = 0;
+        status = espi_json_open_text(ctx, path, lines.text, lines.length, &line);
+        if (status == ESP_ERR_MEMORY) {
+            found = status;
+            break;
+        }
+        if (!status && espi_json_is_integer(json_object_get(line.value, "step"), &step) && record->saved &&
+            (uint64_t)step <= record->step)
             fprintf(output.stream, "%s\n", lines.text);
-        json_decref(line);
+        espi_json_close(&line);
     }
     espi_lines_close(&lines);
     if (found == 0)
