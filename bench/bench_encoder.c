@@ -221,11 +221,11 @@ static int run_attention(void *argument, size_t index, size_t thread)
     struct parts *p = argument;
     const struct espi_config *c = &p->bench->model.config;
     size_t length = p->bench->options.length;
-    struct espi_attention shape = {.tokens = length,
-                                   .heads = c->heads,
-                                   .width = c->hidden / c->heads,
-                                   .qkv = p->x + index * length * 3 * c->hidden,
-                                   .out = p->y + index * length * c->hidden};
+    struct espi_attention_shape shape = {.tokens = length,
+                                         .heads = c->heads,
+                                         .width = c->hidden / c->heads,
+                                         .qkv = p->x + index * length * 3 * c->hidden,
+                                         .out = p->y + index * length * c->hidden};
     int status = ESP_OK;
     for (size_t head = 0; head < c->heads; head++)
         for (size_t first = 0; first < length && !status; first += ESPI_ATTENTION_ROWS) {

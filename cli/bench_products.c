@@ -70,8 +70,11 @@ static void make_int8(struct cli_kernels *bench, struct layer *layer)
         return;
     espi_pack(&packing, weights, block);
     bench->status = espi_quads_view(bench->ctx, &packing, block, packing.bytes, &layer->quads);
-    if (!bench->status)
-        layer->quads.seen = cli_kernels_alloc(bench, espi_quads_segments(&layer->quads), sizeof *layer->quads.seen);
+    size_t memo_bytes = bench->status ? 0 : espi_kernel_memo(layer->kernel, &layer->quads, NULL);
+    void *memo = memo_bytes ? cli_kernels_alloc(bench, memo_bytes, 1) : NULL;
+    if (memo)
+        espi_kernel_memo(layer->kernel, &layer->quads, memo);
+    layer->quads.memo = memo;
     layer->x = cli_kernels_alloc(bench, layer->panels * columns, layer->width);
     for (size_t i = 0; layer->x && i < layer->panels * columns * layer->width; i++)
         layer->x[i] = (uint8_t)(scatter(i) >> 24);

@@ -133,11 +133,11 @@ static int attend(void *argument, size_t index, size_t thread)
     size_t heads = espi_config_layer_heads(config, f->layer), context = espi_config_context(config, f->layer);
     struct espi_query_block block = w->queries[index / heads];
     size_t start = f->batch->starts[block.sequence], tokens = f->batch->starts[block.sequence + 1] - start;
-    struct espi_attention shape = {.tokens = tokens,
-                                   .heads = heads,
-                                   .width = espi_config_head_size(config),
-                                   .qkv = w->widest + start * 3 * context,
-                                   .out = w->context + start * context};
+    struct espi_attention_shape shape = {.tokens = tokens,
+                                         .heads = heads,
+                                         .width = espi_config_head_size(config),
+                                         .qkv = w->widest + start * 3 * context,
+                                         .out = w->context + start * context};
     float *scores = f->encoder->scores + thread * ESPI_ATTENTION_ROWS * config->max_positions;
     return espi_attention_forward(&shape, index % heads, block.first,
                                   espi_size_min(ESPI_ATTENTION_ROWS, tokens - block.first), scores);

@@ -15,7 +15,6 @@ struct trial {
     struct espi_kernel_set kernels;
     struct espi_quads dense, sparse;
     uint8_t *blocks[2];   // packed weights
-    uint16_t *seen[2];    // dense.seen, sparse.seen
     uint8_t *panel;       // (columns, 64)
     uint8_t *interleaved; // (columns rounded up to 4, 64)
     float *rows;          // (3, rows rounded up to 4): start, scale, bias, all zero
@@ -46,17 +45,11 @@ static int prepare(esp_context *ctx, const int8_t *weights, size_t rows, size_t 
         status = pack(ctx, weights, &sparse, &trial->blocks[1], &trial->sparse);
     if (status)
         return status;
-    trial->seen[0] = espi_calloc(ctx, espi_quads_segments(&trial->dense), sizeof **trial->seen);
-    trial->seen[1] = espi_calloc(ctx, espi_quads_segments(&trial->sparse), sizeof **trial->seen);
-    trial->dense.seen = (_Atomic uint16_t *)trial->seen[0];
-    trial->sparse.seen = (_Atomic uint16_t *)trial->seen[1];
     trial->panel = espi_calloc_aligned(ctx, columns, ESPI_PANEL_TOKENS);
     trial->interleaved = espi_calloc_aligned(ctx, espi_round_up(columns, 4), ESPI_PANEL_TOKENS);
     trial->rows = espi_calloc_aligned(ctx, espi_round_up(rows, ESPI_QUAD), 3 * sizeof *trial->rows);
     trial->out = espi_calloc_aligned(ctx, rows, ESPI_PANEL_TOKENS);
-    return trial->seen[0] && trial->seen[1] && trial->panel && trial->interleaved && trial->rows && trial->out
-               ? ESP_OK
-               : ESP_ERR_MEMORY;
+    return trial->panel && trial->interleaved && trial->rows && trial->out ? ESP_OK : ESP_ERR_MEMORY;
 }
 
 /* Seconds of one product with bytes as its result. */
@@ -90,8 +83,6 @@ int espi_measure_sparse(esp_context *ctx, const int8_t *weights, size_t rows, si
     *gain = best[0] / best[1];
     free(trial.blocks[0]);
     free(trial.blocks[1]);
-    free(trial.seen[0]);
-    free(trial.seen[1]);
     free(trial.panel);
     free(trial.interleaved);
     free(trial.rows);

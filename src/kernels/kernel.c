@@ -12,6 +12,16 @@ const struct espi_kernel espi_kernels[] = {
 };
 const size_t espi_kernel_count = sizeof(espi_kernels) / sizeof(espi_kernels[0]);
 
+static const struct {
+    enum espi_op op;
+    enum espi_isa isa;
+    espi_memo_fn *find;
+} memos[] = {
+#define ESPI_MEMO(op, isa) {ESPI_OP_##op, ESPI_ISA_##isa, espi_##op##_##isa##_memo},
+#include "kernels/kernel_rows.inc"
+    {ESPI_OP_COUNT, ESPI_ISA_COUNT, NULL}, // there may be no row
+};
+
 static const char *const ops[] = {
 #define ESPI_OP(op, text) #op,
 #include "kernels/kernel_rows.inc"
@@ -33,6 +43,14 @@ const char *espi_op_name(enum espi_op op)
 const char *espi_isa_name(enum espi_isa isa)
 {
     return isas[isa].name;
+}
+
+size_t espi_kernel_memo(const struct espi_kernel *kernel, const struct espi_quads *weights, void *memo)
+{
+    for (size_t i = 0; memos[i].find; i++)
+        if (memos[i].op == kernel->op && memos[i].isa == kernel->isa)
+            return memos[i].find(weights, memo);
+    return 0;
 }
 
 bool espi_isa_available(enum espi_isa isa, uint32_t features)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The kernel contract: the signature and the meaning of every op stand here once; its versions are rows of kernels.inc.
  *
- * A kernel is a plain function without allocation, without global state and without failure: its caller has checked the
- * shapes. It handles every tail itself and touches nothing outside the buffers it is given. Pointers need the alignment
- * of their element type; 64 bytes is faster. All versions of an op give the same bytes (docs/kernels.md says how).
+ * A kernel is a plain function without allocation, without state and without failure: its caller has checked the shapes. It
+ * handles every tail itself and touches nothing outside the buffers it is given. Pointers need the alignment of their
+ * element type; 64 bytes is faster. All versions of an op give the same bytes, but for bf16 products (docs/kernels.md says
+ * how).
  * Thread rule: any number of calls at once on disjoint outputs. */
 #ifndef ESPI_KERNELS_KERNEL_H
 #define ESPI_KERNELS_KERNEL_H
 
 #include "base/cpu.h"
+#include "kernels/activate.h"
 
 /* ---- what the ops work on ------------------------------------------------------------------------------------------ */
 
@@ -27,10 +29,11 @@ struct espi_quads {
     const int8_t *weights;   // (groups, 4 rows, 4 columns)
     const uint32_t *starts;  // (quads + 1) quad q owns the groups starts[q] .. starts[q + 1] - 1; NULL: dense
     const uint16_t *indices; // (groups, 4) the columns of a group; NULL: dense
-    /* for AVX2; not checked: */
-    const uint8_t *order; // (groups) dense: of each segment of a quad its groups by pairs (kernels/pairs.h); NULL: none
+    /* proposals that may be wrong, for versions without a dot product: */
+    const uint8_t
+        *order; // (groups) dense: of each segment of a quad its groups by pairs (kernels/pairs.h); NULL: sparse
     const uint8_t *pairs; // (quads, segments, 5) dense: pairs of each kind
-    _Atomic uint16_t *seen; // (quads, segments) what kernels have found out about them, 0 at first; NULL: not kept
+    const void *memo;     // espi_kernel_memo of the version that is called; NULL: it finds out anew in every call
 };
 
 /* Packed weights of the float products. */
@@ -229,6 +232,41 @@ typedef void espi_attention_fn(const struct espi_packed_head *head, size_t first
                                void *scratch // espi_attention_scratch(count, size) bytes, 64-byte aligned
 );
 
+/* ---- heads and training ---------------------------------------------------------------------------------------------- */
+
+/* x[i] = f(x[i]), in the operations of base/vector_math.h. */
+typedef void espi_activate_fn(enum espi_activation activation, float *x, size_t count);
+
+/* out[row][lane] = Σ_column weight[row][column] * x[column][lane] + bias[row], summed from 0 in the order of the columns,
+ * products and sums rounded. */
+struct espi_lanes {
+    const float *weights; // (rows, columns), or
+    const uint16_t *bf16; // the same as upper halves of floats
+    const float *bias;    // (rows)
+    size_t rows, columns;
+    const float *x; // (columns, stride): the first ESPI_VECTOR_TOKENS of each row
+    size_t stride;
+    size_t lanes; // of them that are written
+    float *out;   // element (row, lane) at row * out_row + lane * out_lane
+    size_t out_row, out_lane;
+};
+
+typedef void espi_gemm_lanes_fn(const struct espi_lanes *lanes, size_t first, size_t end); // the rows first .. end - 1
+
+/* target = or += source · right. Each element is one chain of fused multiply-adds in the order of the inner index, from 0
+ * or from what stands there. */
+enum { ESPI_STRIP = 16 };
+struct espi_strips {
+    size_t rows, columns, inner; // columns: a multiple of ESPI_STRIP
+    const float *source;         // (rows, inner)
+    const float *right;          // (columns / ESPI_STRIP, pitch): strips, each (inner, ESPI_STRIP)
+    size_t pitch;                // at least inner * ESPI_STRIP
+    bool add;
+    float *target; // (rows, columns)
+};
+
+typedef void espi_gemm_strips_fn(const struct espi_strips *strips);
+
 /* ---- the table ------------------------------------------------------------------------------------------------------- */
 
 enum espi_isa {
@@ -246,6 +284,12 @@ enum espi_op {
 #define ESPI_KERNEL(op, isa) espi_##op##_fn espi_##op##_##isa;
 #include "kernels/kernel_rows.inc"
 
+/* What a version finds out about weights once, so that its calls need not: fills `memo` unless it is NULL, and returns how
+ * many bytes it takes. */
+typedef size_t espi_memo_fn(const struct espi_quads *weights, void *memo);
+#define ESPI_MEMO(op, isa) espi_memo_fn espi_##op##_##isa##_memo;
+#include "kernels/kernel_rows.inc"
+
 typedef void espi_kernel_fn(void); // cast to the op's own type before a call
 
 struct espi_kernel {
@@ -258,6 +302,9 @@ struct espi_kernel {
 /* Every row of kernels.inc in its order. */
 extern const struct espi_kernel espi_kernels[];
 extern const size_t espi_kernel_count;
+
+/* The memo of a version, for espi_quads.memo; 0: it keeps none. */
+size_t espi_kernel_memo(const struct espi_kernel *kernel, const struct espi_quads *weights, void *memo);
 
 const char *espi_op_name(enum espi_op op); // "gemm_u8s8"
 const char *espi_isa_name(enum espi_isa isa);

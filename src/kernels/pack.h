@@ -66,18 +66,6 @@ void espi_unpack(const struct espi_quads *quads, int8_t *weights); // (rows, col
 int espi_quads_view(esp_context *ctx, const struct espi_packing *packing, const uint8_t *block, size_t bytes,
                     struct espi_quads *quads) ESPI_NODISCARD;
 
-/* Segments of a quad: of a sparse one as many as there can be. */
-static inline size_t espi_quad_segments(const struct espi_quads *quads)
-{
-    return quads->starts ? espi_sparse_segments(quads->columns) : espi_segments(quads->columns);
-}
-
-/* Elements of quads->seen, for whoever lets the kernels keep what they find. */
-static inline size_t espi_quads_segments(const struct espi_quads *quads)
-{
-    return espi_quad_count(quads->rows) * espi_quad_segments(quads);
-}
-
 /* start[row] = -zero_point * Σ weights of the row: an epilogue's start. */
 void espi_pack_start(const int8_t *weights, // (rows, columns)
                      size_t rows, size_t columns, int32_t zero_point,

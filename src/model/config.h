@@ -5,16 +5,9 @@
 
 #include "base/json.h"
 #include "base/memory.h"
+#include "kernels/activate.h"
 
 struct espi_arch; // a model family: one row of archs.inc
-
-enum espi_activation {
-    ESPI_GELU,      // exact: 0.5 x (1 + erf(x / sqrt 2))
-    ESPI_GELU_TANH, // gelu_new, gelu_pytorch_tanh, gelu_fast
-    ESPI_RELU,
-    ESPI_SILU, // silu, swish
-    ESPI_TANH,
-};
 
 enum espi_head {
     ESPI_HEAD_NONE, // bare encoder (perhaps with a pooler and sentence-transformers pooling)

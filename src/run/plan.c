@@ -90,6 +90,22 @@ static void add_norm(struct maker *maker, size_t layer, const struct espi_esp_no
         step->quantize = quantizer(maker, config->hidden, number, point, norm->factor);
 }
 
+/* What the version of a product that the plan calls wants to know about the weights. */
+static const void *memo_of(struct maker *maker, const struct espi_quads *quads)
+{
+    const struct espi_kernel_set *kernels = &maker->plan->kernels;
+    const struct espi_kernel *kernel = kernels->chosen[quads->starts ? ESPI_OP_sparse_u8s8 : ESPI_OP_gemm_u8s8];
+    size_t bytes = espi_kernel_memo(kernel, quads, NULL);
+    if (!bytes)
+        return NULL;
+    void *memo = espi_arena_alloc(maker->ctx, &maker->plan->arena, bytes, 1);
+    if (memo)
+        espi_kernel_memo(kernel, quads, memo);
+    else
+        maker->status = ESP_ERR_MEMORY;
+    return memo;
+}
+
 static struct espi_step *add_linear(struct maker *maker, size_t layer, const struct espi_esp_linear *linear,
                                     enum espi_buffer in, enum espi_buffer out, enum espi_epilogue_kind kind)
 {
@@ -97,12 +113,8 @@ static struct espi_step *add_linear(struct maker *maker, size_t layer, const str
     size_t size = linear->precision == ESPI_BF16 ? sizeof(uint16_t) : 1;
     step->linear = linear;
     step->quads = linear->quads;
-    if (filling(maker) && linear->quads.weights) {
-        step->quads.seen = espi_arena_alloc(maker->ctx, &maker->plan->arena, espi_quads_segments(&linear->quads),
-                                            sizeof *step->quads.seen);
-        if (!step->quads.seen)
-            maker->status = ESP_ERR_MEMORY;
-    }
+    if (filling(maker) && linear->quads.weights)
+        step->quads.memo = memo_of(maker, &linear->quads);
     if (linear->precision != ESPI_FP32 && !linear->quads.starts)
         maker->plan->interleaved =
             espi_size_max(maker->plan->interleaved, espi_round_up(linear->columns, 4) * ESPI_PANEL_TOKENS * size);

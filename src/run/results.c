@@ -1,60 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From the last hidden state to what was asked for: heads in fp32, ESPI_HEAD_LANES tokens or sequences side by side. */
-#include "base/simd.h"
 #include "base/size.h"
 #include "run/session_private.h"
 
 #include <math.h>
 #include <string.h>
 
-_Static_assert((int)ESPI_HEAD_LANES == (int)ESPI_LANES, "a block of lanes is a vector");
+_Static_assert((int)ESPI_HEAD_LANES == (int)ESPI_VECTOR_TOKENS, "a block of lanes is a vector");
 
 /* ---- products over lanes ------------------------------------------------------------------------------------------------ */
 
-/* out[row][lane] = bias[row] + Σ_column weight[row][column] * x[column][lane], summed in the order of the columns. */
-struct product {
-    const float *weights; // (rows, columns), or
-    const uint16_t *bf16; // the same as upper halves of floats
-    const float *bias;    // (rows)
-    size_t rows, columns;
-    const float *x; // (columns, stride): the first ESPI_LANES of each row
-    size_t stride;
-    size_t lanes; // of them that matter
-    float *out;   // element (row, lane) at row * out_row + lane * out_lane
-    size_t out_row, out_lane;
-};
-
-static inline float weight_at(const struct product *p, size_t i)
+static void product(const struct espi_session *session, const struct espi_lanes *lanes)
 {
-    return p->bf16 ? espi_float_of_bits((uint32_t)p->bf16[i] << 16) : p->weights[i];
-}
-
-enum { PRODUCT_ROWS = 4 }; // at a time, so that sums do not wait for each other
-
-ESPI_SIMD static void result_rows(const struct product *p, size_t first, size_t end)
-{
-    for (size_t begin = first; begin < end; begin += PRODUCT_ROWS) {
-        float sum[PRODUCT_ROWS][ESPI_LANES] = {{0}};
-        size_t at[PRODUCT_ROWS]; // behind the last row, that row again
-        for (size_t r = 0; r < PRODUCT_ROWS; r++)
-            at[r] = (begin + r < end ? begin + r : end - 1) * p->columns;
-        for (size_t column = 0; column < p->columns; column++) {
-            const float *x = p->x + column * p->stride;
-            for (size_t r = 0; r < PRODUCT_ROWS; r++) {
-                float weight = weight_at(p, at[r] + column);
-                for (size_t lane = 0; lane < ESPI_LANES; lane++)
-                    sum[r][lane] += weight * x[lane];
-            }
-        }
-        for (size_t r = 0; r < PRODUCT_ROWS && begin + r < end; r++)
-            for (size_t lane = 0; lane < p->lanes; lane++)
-                p->out[(begin + r) * p->out_row + lane * p->out_lane] = sum[r][lane] + p->bias[begin + r];
-    }
-}
-
-static void product(const struct product *p)
-{
-    result_rows(p, 0, p->rows);
+    session->plan->kernels.gemm_lanes(lanes, 0, lanes->rows);
 }
 
 /* What stands before the classifier or decoder, by the model's recipe: from lanes[0] of the thread's scratch; returns where the
@@ -66,23 +24,23 @@ static float *head_layers(const struct espi_session *session, const struct espi_
     size_t hidden = model->config.hidden;
     float *x = scratch->lanes[0];
     if (recipe->dense) {
-        product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_W),
-                                  .bias = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_B),
-                                  .rows = hidden,
-                                  .columns = hidden,
-                                  .x = x,
-                                  .stride = ESPI_LANES,
-                                  .lanes = ESPI_LANES,
-                                  .out = scratch->lanes[1],
-                                  .out_row = ESPI_LANES,
-                                  .out_lane = 1});
+        product(session, &(struct espi_lanes){.weights = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_W),
+                                              .bias = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_B),
+                                              .rows = hidden,
+                                              .columns = hidden,
+                                              .x = x,
+                                              .stride = ESPI_HEAD_LANES,
+                                              .lanes = ESPI_HEAD_LANES,
+                                              .out = scratch->lanes[1],
+                                              .out_row = ESPI_HEAD_LANES,
+                                              .out_lane = 1});
         x = scratch->lanes[1];
-        espi_activate(recipe->activation, x, hidden * ESPI_LANES);
+        session->plan->kernels.activate(recipe->activation, x, hidden * ESPI_HEAD_LANES);
     }
     const float *norm = espi_esp_head(model, ESPI_ESP_HEAD_NORM);
     if (recipe->norm)
         session->plan->kernels.layer_norm(
-            x, hidden, ESPI_LANES,
+            x, hidden, ESPI_HEAD_LANES,
             &(struct espi_layer_norm){.gain = norm, .bias = norm + hidden, .epsilon = model->config.layer_norm_eps}, x,
             NULL);
     return x;
@@ -105,7 +63,7 @@ static void gather(const struct espi_session *session, const struct espi_part *p
     size_t width, hidden = session->engine.config->hidden;
     const float *x = stream_at(session, part, token, &width);
     for (size_t i = 0; i < hidden; i++)
-        block[i * ESPI_LANES + lane] = x[i * width];
+        block[i * ESPI_HEAD_LANES + lane] = x[i * width];
 }
 
 /* ---- results by panel, by block of sequences, by sequence -------------------------------------------------------------------- */
@@ -131,16 +89,16 @@ static void hidden_panel(void *argument, size_t panel, size_t thread)
 static void classify(const struct finish *f, const float *x, size_t stride, size_t lanes, float *out)
 {
     const struct espi_esp_model *model = f->session->plan->model;
-    product(&(struct product){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
-                              .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
-                              .rows = model->config.labels,
-                              .columns = model->config.hidden,
-                              .x = x,
-                              .stride = stride,
-                              .lanes = lanes,
-                              .out = out,
-                              .out_row = 1,
-                              .out_lane = model->config.labels});
+    product(f->session, &(struct espi_lanes){.weights = espi_esp_head(model, ESPI_ESP_CLASSIFIER_W),
+                                             .bias = espi_esp_head(model, ESPI_ESP_CLASSIFIER_B),
+                                             .rows = model->config.labels,
+                                             .columns = model->config.hidden,
+                                             .x = x,
+                                             .stride = stride,
+                                             .lanes = lanes,
+                                             .out = out,
+                                             .out_row = 1,
+                                             .out_lane = model->config.labels});
 }
 
 static void token_logits_panel(void *argument, size_t panel, size_t thread)
@@ -151,14 +109,14 @@ static void token_logits_panel(void *argument, size_t panel, size_t thread)
     size_t labels = f->session->engine.config->labels;
     const float *x = espi_session_panel(f->session, NULL, ESPI_BUFFER_STREAM, panel);
     float *out = f->wanted->out + (f->part->token + panel * ESPI_PANEL_TOKENS) * labels;
-    for (size_t lane = 0; lane < tokens; lane += ESPI_LANES)
-        classify(f, x + lane, width, espi_size_min(tokens - lane, ESPI_LANES), out + lane * labels);
+    for (size_t lane = 0; lane < tokens; lane += ESPI_HEAD_LANES)
+        classify(f, x + lane, width, espi_size_min(tokens - lane, ESPI_HEAD_LANES), out + lane * labels);
 }
 
 /* A block of first tokens through the head's layers; returns its lanes. */
 static size_t first_block(const struct finish *f, size_t block, const struct espi_scratch *scratch, float **x)
 {
-    size_t first = block * ESPI_LANES, lanes = espi_size_min(f->part->sequences - first, ESPI_LANES);
+    size_t first = block * ESPI_HEAD_LANES, lanes = espi_size_min(f->part->sequences - first, ESPI_HEAD_LANES);
     for (size_t i = 0; i < lanes; i++) {
         size_t token = f->part->batch->starts[f->part->sequence + first + i] - f->part->token;
         gather(f->session, f->part, token, scratch->lanes[0], i);
@@ -172,8 +130,8 @@ static void pooled_block(void *argument, size_t block, size_t thread)
     const struct finish *f = argument;
     float *x;
     size_t hidden = f->session->engine.config->hidden, lanes = first_block(f, block, &f->session->scratch[thread], &x);
-    float *out = f->wanted->out + (f->part->sequence + block * ESPI_LANES) * hidden;
-    f->session->plan->kernels.panel_to_rows(x, hidden, ESPI_LANES, 0, lanes, out, hidden);
+    float *out = f->wanted->out + (f->part->sequence + block * ESPI_HEAD_LANES) * hidden;
+    f->session->plan->kernels.panel_to_rows(x, hidden, ESPI_HEAD_LANES, 0, lanes, out, hidden);
 }
 
 static void sequence_logits_block(void *argument, size_t block, size_t thread)
@@ -182,7 +140,7 @@ static void sequence_logits_block(void *argument, size_t block, size_t thread)
     float *x;
     size_t lanes = first_block(f, block, &f->session->scratch[thread], &x);
     size_t labels = f->session->engine.config->labels;
-    classify(f, x, ESPI_LANES, lanes, f->wanted->out + (f->part->sequence + block * ESPI_LANES) * labels);
+    classify(f, x, ESPI_HEAD_LANES, lanes, f->wanted->out + (f->part->sequence + block * ESPI_HEAD_LANES) * labels);
 }
 
 static void scale_to_one(size_t hidden, float *x)
@@ -228,11 +186,16 @@ static void embedding_of(void *argument, size_t index, size_t thread)
 
 enum { VOCAB_ROWS = 512 }; // of the decoder that a thread takes at a time
 
+struct decode {
+    espi_gemm_lanes_fn *function;
+    struct espi_lanes lanes;
+};
+
 static void decode_rows(void *argument, size_t index, size_t thread)
 {
     (void)thread;
-    const struct product *p = argument;
-    result_rows(p, index * VOCAB_ROWS, espi_size_min((index + 1) * VOCAB_ROWS, p->rows));
+    const struct decode *d = argument;
+    d->function(&d->lanes, index * VOCAB_ROWS, espi_size_min((index + 1) * VOCAB_ROWS, d->lanes.rows));
 }
 
 /* `lanes` wanted positions from number `first` of the caller's list on. */
@@ -243,16 +206,17 @@ static void decode_block(const struct finish *f, size_t first, size_t lanes)
     const struct espi_scratch *scratch = &f->session->scratch[0];
     for (size_t i = 0; i < lanes; i++)
         gather(f->session, f->part, f->wanted->positions[first + i] - f->part->token, scratch->lanes[0], i);
-    struct product decoder = {.bf16 = model->word,
+    struct decode decoder = {f->session->plan->kernels.gemm_lanes,
+                             {.bf16 = model->word,
                               .bias = espi_esp_head(model, ESPI_ESP_DECODER_B),
                               .rows = config->vocab_size,
                               .columns = config->hidden,
                               .x = head_layers(f->session, scratch),
-                              .stride = ESPI_LANES,
+                              .stride = ESPI_HEAD_LANES,
                               .lanes = lanes,
                               .out = f->wanted->out + first * config->vocab_size,
                               .out_row = 1,
-                              .out_lane = config->vocab_size};
+                              .out_lane = config->vocab_size}};
     espi_team_run(f->session->team, (config->vocab_size + VOCAB_ROWS - 1) / VOCAB_ROWS, decode_rows, &decoder);
 }
 
@@ -267,7 +231,8 @@ static void decode(const struct finish *f)
     const struct espi_wanted *wanted = f->wanted;
     for (size_t first = 0, end; first < wanted->position_count; first = end) {
         end = first;
-        while (end < wanted->position_count && end - first < ESPI_LANES && in_part(f->part, wanted->positions[end]))
+        while (end < wanted->position_count && end - first < ESPI_HEAD_LANES &&
+               in_part(f->part, wanted->positions[end]))
             end++;
         if (end > first)
             decode_block(f, first, end - first);
@@ -316,7 +281,7 @@ int espi_session_check_wanted(esp_context *ctx, const struct espi_session *sessi
 void espi_session_finish(struct espi_session *session, const struct espi_part *part, const struct espi_wanted *wanted)
 {
     struct finish f = {.session = session, .part = part, .wanted = wanted};
-    size_t panels = espi_panels(part->tokens), blocks = (part->sequences + ESPI_LANES - 1) / ESPI_LANES;
+    size_t panels = espi_panels(part->tokens), blocks = (part->sequences + ESPI_HEAD_LANES - 1) / ESPI_HEAD_LANES;
     switch (wanted->result) {
     case ESPI_RESULT_HIDDEN:
         espi_team_run(session->team, panels, hidden_panel, &f);

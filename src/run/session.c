@@ -179,7 +179,7 @@ static void run_step(const struct work *work, const struct espi_scratch *scratch
         linear(work, scratch, step, panel, width, shared);
         break;
     case ESPI_STEP_ACTIVATE:
-        espi_activate(plan->model->config.activation, in, plan->rows[step->in] * width);
+        plan->kernels.activate(plan->model->config.activation, in, plan->rows[step->in] * width);
         break;
     case ESPI_STEP_QUANTIZE:
         plan->kernels.quantize_u8(in, step->rows, width, &quantize);

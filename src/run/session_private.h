@@ -60,7 +60,4 @@ int espi_session_check_wanted(esp_context *ctx, const struct espi_session *sessi
 /* The results of a part, from the stream. */
 void espi_session_finish(struct espi_session *session, const struct espi_part *part, const struct espi_wanted *wanted);
 
-/* x = activation(x), (rows, width) */
-void espi_activate(enum espi_activation activation, float *x, size_t count);
-
 #endif

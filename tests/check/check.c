@@ -23,7 +23,7 @@ static check_fn *const checks[] = {
 };
 
 static const struct version mutants[] = {
-#define CHECK_MUTANT(op, name, text) {ESPI_OP_##op, #name, (espi_kernel_fn *)mutant_##name},
+#define CHECK_MUTANT(op, name, text) {ESPI_OP_##op, #name, (espi_kernel_fn *)mutant_##name, NULL},
 #include "mutants/mutants.inc"
 #undef CHECK_MUTANT
 };
@@ -58,7 +58,7 @@ static int check_all(const struct options *options)
             skipped++;
             continue;
         }
-        const struct version version = {kernel->op, kernel->name, kernel->function};
+        const struct version version = {kernel->op, kernel->name, kernel->function, kernel};
         failures += check_version(&version, options);
         versions++;
     }

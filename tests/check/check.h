@@ -63,6 +63,7 @@ struct version {
     enum espi_op op;
     const char *name;
     espi_kernel_fn *function;
+    const struct espi_kernel *kernel; // its row; NULL: a mutant
 };
 
 enum { FAILURE_BYTES = 512 };

@@ -26,20 +26,22 @@ static void run(const struct product *p, espi_gemm_u8s8_fn *function, float *out
     function(&p->quads, p->x, WIDTH, 0, espi_quad_count(p->quads.rows), &epilogue);
 }
 
-/* A version, first without keeping what it finds, then finding it, then reading it. */
-static void compare(struct product *p, espi_gemm_u8s8_fn *function, const float *expected, float *out)
+/* A version, without a memo and with one of exactly the right size. */
+static void compare(struct product *p, const struct espi_kernel *kernel, const float *expected, float *out)
 {
-    size_t bytes = p->quads.rows * WIDTH * sizeof(*out);
-    _Atomic uint16_t *seen = calloc(espi_quads_segments(&p->quads), sizeof(*seen));
-    for (int i = 0; i < 3; i++) {
-        p->quads.seen = i ? seen : NULL;
+    size_t bytes = p->quads.rows * WIDTH * sizeof(*out), memo_bytes = espi_kernel_memo(kernel, &p->quads, NULL);
+    void *memo = malloc(memo_bytes);
+    if (memo_bytes)
+        espi_kernel_memo(kernel, &p->quads, memo);
+    for (int i = 0; i < (memo_bytes ? 2 : 1); i++) {
+        p->quads.memo = i ? memo : NULL;
         memset(out, 0, bytes);
-        run(p, function, out);
+        run(p, (espi_gemm_u8s8_fn *)kernel->function, out);
         if (memcmp(out, expected, bytes))
             abort();
     }
-    p->quads.seen = NULL;
-    free((void *)seen);
+    p->quads.memo = NULL;
+    free(memo);
 }
 
 /* Every version this CPU has against the C reference, on inputs of exactly the right size. */
@@ -59,7 +61,7 @@ static void run_all(const struct espi_quads *quads)
     run(&p, quads->starts ? espi_sparse_u8s8_c : espi_gemm_u8s8_c, expected);
     for (size_t i = 0; i < espi_kernel_count; i++)
         if (espi_kernels[i].op == op && espi_isa_available(espi_kernels[i].isa, espi_cpu_features()))
-            compare(&p, (espi_gemm_u8s8_fn *)espi_kernels[i].function, expected, out);
+            compare(&p, &espi_kernels[i], expected, out);
     free(p.x);
     free(p.start);
     free(p.scale);

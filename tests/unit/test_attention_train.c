@@ -209,8 +209,7 @@ static void test_f32(void **state)
 {
     (void)state;
     check_all(ESPI_COMPUTE_F32, false, 2e-5);
-    if (espi_cpu_features() & ESPI_CPU_AVX2)
-        check_all(ESPI_COMPUTE_F32, true, 2e-5);
+    check_all(ESPI_COMPUTE_F32, true, 2e-5);
 }
 
 static void test_bf16(void **state)

@@ -251,7 +251,7 @@ static void reference_attention(const float *qkv, size_t tokens, size_t heads, s
 }
 
 struct attend {
-    struct espi_attention shape;
+    struct espi_attention_shape shape;
     float *scratch; // (heads, ESPI_ATTENTION_ROWS, tokens)
 };
 

@@ -168,11 +168,6 @@ static struct espi_matmuls *new_matmuls(enum espi_compute compute, bool strips, 
     return matmuls;
 }
 
-static bool can_strips(void)
-{
-    return (espi_cpu_features() & ESPI_CPU_AVX2) != 0;
-}
-
 static void check_shapes(enum espi_compute compute, bool strips)
 {
     for (size_t threads = 1; threads <= 3; threads++) {
@@ -192,8 +187,7 @@ static void test_f32(void **state)
 {
     (void)state;
     check_shapes(ESPI_COMPUTE_F32, false);
-    if (can_strips())
-        check_shapes(ESPI_COMPUTE_F32, true);
+    check_shapes(ESPI_COMPUTE_F32, true);
 }
 
 static bool skip_bf16(void)
@@ -245,8 +239,7 @@ static void test_threads(void **state)
 {
     (void)state;
     check_threads(ESPI_COMPUTE_F32, false);
-    if (can_strips())
-        check_threads(ESPI_COMPUTE_F32, true);
+    check_threads(ESPI_COMPUTE_F32, true);
     if (!skip_bf16())
         check_threads(ESPI_COMPUTE_BF16, false);
 }

@@ -299,11 +299,14 @@ static void test_isas(void **state)
         struct espi_engine *best, *capped;
         test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &best));
         for (size_t isa = 0; isa < ESPI_ISA_COUNT; isa++) {
-            struct espi_plan plan = f.plan; // only looked at: the arena stays the fixture's
-            espi_kernels_choose(espi_cpu_features(), (enum espi_isa)isa, &plan.kernels);
+            struct espi_plan plan = {0};
+            setenv("ESPALIER_ISA", espi_isa_name((enum espi_isa)isa), 1);
+            test_ok(f.ctx, espi_plan_make(f.ctx, &f.model, &plan));
+            unsetenv("ESPALIER_ISA");
             test_ok(f.ctx, espi_session_new(f.ctx, &plan, NULL, 0, &capped));
             compare_engines(&f, best, capped, espi_isa_name((enum espi_isa)isa));
             capped->free(capped);
+            espi_plan_clear(&plan);
         }
         best->free(best);
         close_fixture(&f);

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-int espi_attention_forward(const struct espi_attention *shape, size_t head, size_t first, size_t rows, float *scratch)
+int espi_attention_forward(const struct espi_attention_shape *shape, size_t head, size_t first, size_t rows,
+                           float *scratch)
 {
     size_t hidden = shape->heads * shape->width, width = shape->width, tokens = shape->tokens;
     const float *query = shape->qkv + first * 3 * hidden + head * width; // (rows, width), stride 3 hidden

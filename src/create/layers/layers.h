@@ -77,7 +77,7 @@ void espi_softmax_forward(size_t rows, size_t cols, float *x);
 /* Scaled dot-product attention of one sequence and one head, for the queries [first, first + rows):
  *   out = softmax(q k' / sqrt(width)) v          (Vaswani et al., "Attention is all you need", 2017, equation 1)
  * Matrix products by oneDNN: call it inside espi_products_run. ESP_ERR_INTERNAL when oneDNN fails. */
-struct espi_attention {
+struct espi_attention_shape {
     size_t tokens; // of the sequence
     size_t heads, width;
     const float *qkv; // (tokens, 3 * heads * width): queries, keys, values; of the sequence's first token
@@ -86,7 +86,7 @@ struct espi_attention {
 
 enum { ESPI_ATTENTION_ROWS = 128 }; // queries of one call at most, so that scratch is (ESPI_ATTENTION_ROWS, tokens)
 
-int espi_attention_forward(const struct espi_attention *shape, size_t head, size_t first, size_t rows,
+int espi_attention_forward(const struct espi_attention_shape *shape, size_t head, size_t first, size_t rows,
                            float *scratch) ESPI_NODISCARD;
 
 /* One vector for a sequence: its first token, the mean or the largest of its tokens; scaled to length 1 when

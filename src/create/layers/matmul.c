@@ -41,6 +41,28 @@ int espi_room_reserve(esp_context *ctx, struct espi_room *room, size_t count, si
     return ESP_OK;
 }
 
+/* ---- strips --------------------------------------------------------------------------------------------------------- */
+
+/* oneDNN is faster with AVX-512, and than C. */
+static bool strips_win(const struct espi_kernel_set *kernels)
+{
+    return !(kernels->features & ESPI_CPU_AVX512) && kernels->chosen[ESPI_OP_gemm_strips]->isa != ESPI_ISA_c;
+}
+
+void espi_matmul_strips(const struct espi_matmuls *matmuls, size_t rows, size_t columns, size_t inner,
+                        const float *source, const float *right, bool add, float *target)
+{
+    matmuls->gemm_strips(
+        &(struct espi_strips){.rows = rows,
+                              .columns = columns,
+                              .inner = inner,
+                              .source = source,
+                              .right = right,
+                              .pitch = espi_right_bytes(ESPI_COMPUTE_F32, inner, ESPI_STRIP) / sizeof *right,
+                              .add = add,
+                              .target = target});
+}
+
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
 
 int espi_matmuls_new(esp_context *ctx, enum espi_compute compute, struct espi_team *team, struct espi_matmuls **out)
@@ -53,14 +75,18 @@ int espi_matmuls_new(esp_context *ctx, enum espi_compute compute, struct espi_te
     if (!matmuls)
         return ESP_ERR_MEMORY;
     matmuls->compute = compute;
-    matmuls->strips = compute == ESPI_COMPUTE_F32 && espi_strips_supported();
-    int status = espi_products_new(ctx, team, false, &matmuls->products);
+    struct espi_kernel_set kernels;
+    int status = espi_kernels_choose_default(ctx, &kernels);
+    if (!status)
+        status = espi_products_new(ctx, team, false, &matmuls->products);
     if (status)
         goto fail;
     status = ESP_ERR_MEMORY;
     matmuls->tiles = espi_calloc_aligned(ctx, espi_team_size(team) * ESPI_MATMUL_TILE, sizeof *matmuls->tiles);
     if (!matmuls->tiles)
         goto fail;
+    matmuls->gemm_strips = kernels.gemm_strips;
+    matmuls->strips = compute == ESPI_COMPUTE_F32 && strips_win(&kernels);
     *out = matmuls;
     return ESP_OK;
 
@@ -235,7 +261,7 @@ int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_
                          const void *right, float *target, size_t thread)
 {
     if (shape->layout == ESPI_LAYOUT_STRIPS) {
-        espi_strips_multiply(shape->rows, shape->columns, shape->inner, source, right, shape->add, target);
+        espi_matmul_strips(matmuls, shape->rows, shape->columns, shape->inner, source, right, shape->add, target);
         return ESP_OK;
     }
     if (espi_dnnl.memory_set_data_handle_v2(shape->weight[thread], (void *)(uintptr_t)right,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Matrix products for training: a linear layer forward and both its gradients, in fp32 or bf16, by oneDNN or, in fp32 on
- * CPUs that have AVX2 but not AVX-512, by a kernel of its own (matmul_strips.c).
+ * CPUs that have AVX2 but not AVX-512, by a kernel of its own (gemm_strips).
  *
  * Activations are tokens × features. "Operands" are what a product reads: float in fp32, the upper half of a float
  * (bf16, rounded to nearest even) in bf16; sums and results are always fp32. Rows come in blocks of ESPI_MATMUL_ROWS:

@@ -185,8 +185,8 @@ static int multiply_block(void *argument, size_t index, size_t thread)
     size_t rows = espi_size_min(ESPI_MATMUL_ROWS, m->rows - row);
     int status = ESP_OK;
     if (shape->layout == ESPI_LAYOUT_STRIPS)
-        espi_strips_multiply(rows, shape->columns, shape->inner, x,
-                             range_right(m->matmuls->compute, direction, range).data, false, tile);
+        espi_matmul_strips(m->matmuls, rows, shape->columns, shape->inner, x,
+                           range_right(m->matmuls->compute, direction, range).data, false, tile);
     else
         status = espi_matmul_multiply_packed(m->matmuls, shape, x, direction->weights[range], tile, thread);
     if (status)

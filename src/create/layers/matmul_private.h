@@ -5,17 +5,17 @@
 
 #include "create/layers/matmul.h"
 #include "create/layers/products_private.h"
+#include "kernels/kernel.h"
 
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
 enum { ESPI_PANEL = 64 }; // columns of a panel, and rows and columns of what is packed at once
-enum { ESPI_STRIP = 16 }; // columns of a strip
 
 /* How a right-hand operand, (inner, columns), stands; columns are a multiple of ESPI_PANEL, in strips of ESPI_STRIP. */
 enum espi_layout {
     ESPI_LAYOUT_ROWS,
     ESPI_LAYOUT_PANELS, // as oneDNN likes it: each (padded inner / v, ESPI_PANEL, v) with v = 2 for bf16, 1 for fp32
-    ESPI_LAYOUT_STRIPS, // fp32, for espi_strips_multiply: each (padded inner, ESPI_STRIP)
+    ESPI_LAYOUT_STRIPS, // fp32, for gemm_strips: each (padded inner, ESPI_STRIP)
 };
 
 struct espi_right {
@@ -61,7 +61,8 @@ struct espi_room {
 struct espi_matmuls {
     struct espi_products *products;
     enum espi_compute compute;
-    bool strips; // products of its own, not oneDNN's; tests change it before anything is made
+    bool strips; // multiplies by gemm_strips, not oneDNN; tests change it before anything is made
+    espi_gemm_strips_fn *gemm_strips;
     struct espi_matmul_shape *shapes;
     float *tiles;               // (threads, ESPI_MATMUL_TILE)
     struct espi_room turned;    // left-hand operands of weight gradients
@@ -79,12 +80,10 @@ int espi_room_reserve(esp_context *ctx, struct espi_room *room, size_t count, si
 int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows, size_t columns, size_t inner, bool add,
                     const struct espi_matmul_shape **out) ESPI_NODISCARD;
 
-/* True for fp32 on CPUs where espi_strips_multiply is faster than oneDNN. */
-bool espi_strips_supported(void);
-/* target = or += source right, on the calling thread. columns: a multiple of ESPI_STRIP
- * source: (rows, inner); right: strips, 32-byte aligned; target: (rows, columns) */
-void espi_strips_multiply(size_t rows, size_t columns, size_t inner, const float *source, const float *right, bool add,
-                          float *target);
+/* target = or += source right by gemm_strips, on the calling thread. columns: a multiple of ESPI_STRIP
+ * source: (rows, inner); right: strips; target: (rows, columns) */
+void espi_matmul_strips(const struct espi_matmuls *matmuls, size_t rows, size_t columns, size_t inner,
+                        const float *source, const float *right, bool add, float *target);
 
 /* Inside espi_matmuls_run only. right: operand packed as the shape wants it; inner is a multiple of 32 where oneDNN
  * multiplies.

@@ -170,7 +170,7 @@ static int sum_tile(void *argument, size_t index, size_t thread)
         const void *right = tile_right(g, row, depth, column, tile_layout(g, level, column)).data;
         int status = ESP_OK;
         if (g->matmuls->strips)
-            espi_strips_multiply(lines, stride, depth, left, right, true, tile);
+            espi_matmul_strips(g->matmuls, lines, stride, depth, left, right, true, tile);
         else
             status = espi_matmul_multiply(g->matmuls, tile_shape(g, level, line, column), left, right, tile, thread);
         if (status)

@@ -28,10 +28,10 @@ ESPI_INLINE void dot_dword(__m256 acc[2], const __m256 x[2], const float *w, boo
             acc[v] = _mm256_fmadd_ps(x[v], weight, acc[v]);
 }
 
-/* `weights` (quads, groups, 4) and `x` (groups, width) as dwords. */
-ESPI_INLINE void dense_product(const float *weights, size_t rows, size_t groups, const float *x, size_t width,
-                               size_t first, size_t end, const struct espi_epilogue *epilogue, bool bf16)
+ESPI_INLINE void dense_product(const struct dense *dense, size_t width, size_t first, size_t end, enum dot dot)
 {
+    const float *weights = (const float *)(const void *)dense->weights, *x = (const float *)(const void *)dense->x;
+    const size_t groups = dense->groups;
     for (size_t quad = first; quad < end; quad++)
         for (size_t token = 0; token < width; token += CHUNK) {
             __m256 acc[4][2];
@@ -43,12 +43,12 @@ ESPI_INLINE void dense_product(const float *weights, size_t rows, size_t groups,
                 __m256 values[2] = {_mm256_loadu_ps(columns), _mm256_loadu_ps(columns + 8)};
 #pragma GCC unroll 4
                 for (size_t r = 0; r < 4; r++)
-                    dot_dword(acc[r], values, weights + (quad * groups + group) * 4 + r, bf16);
+                    dot_dword(acc[r], values, weights + (quad * groups + group) * 4 + r, dot == DOT_BF16);
             }
 #pragma GCC unroll 4
             for (size_t r = 0; r < 4; r++)
-                if (quad * 4 + r < rows)
-                    finish_floats(epilogue, quad * 4 + r, (quad * 4 + r) * width + token, acc[r], 0);
+                if (quad * 4 + r < dense->rows)
+                    finish_floats(dense->epilogue, quad * 4 + r, (quad * 4 + r) * width + token, acc[r], 0);
         }
 }
 

@@ -10,14 +10,6 @@
 
 #include "kernels/x86/product_zmm.h"
 
-/* A product: weights as groups of 4 rows x a dword, x as dwords of a token. */
-struct dense {
-    const int8_t *weights; // (quads, groups, 16)
-    const uint8_t *x;      // (groups, width, 4)
-    size_t rows, groups;
-    const struct espi_epilogue *epilogue;
-};
-
 /* Volatile for the reason start_sum is. */
 ESPI_INLINE __m512i zero_sum(void)
 {

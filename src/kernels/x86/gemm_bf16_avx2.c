@@ -4,6 +4,6 @@
 void espi_gemm_bf16_avx2(const struct espi_float_quads *weights, const uint16_t *x, size_t width, size_t first,
                          size_t end, const struct espi_epilogue *epilogue)
 {
-    dense_product(weights->weights, weights->rows, (weights->columns + 1) / 2, (const float *)(const void *)x, width,
-                  first, end, epilogue, true);
+    const struct dense dense = dense_floats(weights, 2, x, epilogue);
+    dense_product(&dense, width, first, end, DOT_BF16);
 }

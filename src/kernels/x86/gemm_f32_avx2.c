@@ -4,5 +4,6 @@
 void espi_gemm_f32_avx2(const struct espi_float_quads *weights, const float *x, size_t width, size_t first, size_t end,
                         const struct espi_epilogue *epilogue)
 {
-    dense_product(weights->weights, weights->rows, weights->columns, x, width, first, end, epilogue, false);
+    const struct dense dense = dense_floats(weights, 1, x, epilogue);
+    dense_product(&dense, width, first, end, DOT_F32);
 }

@@ -3,11 +3,8 @@
 #include "kernels/pairs.h"
 #include "kernels/x86/int8_avx2.h"
 
-#include <stdatomic.h>
-
 enum { BLOCK = 16 };              // quads that read a copy of the input
 enum { CHUNK_BYTES = 4 * CHUNK }; // of a group
-enum { UNSEEN, HOLDS, FAILS };    // what stands in espi_quads.seen
 
 /* A segment of a quad. */
 struct segment {
@@ -96,18 +93,37 @@ static bool order_holds(const struct segment *segment)
     return count_named(named) == segment->groups;
 }
 
-/* Finds it out once, where that can be kept. Threads may do so at the same time, with the same result. */
-static bool trusted(const struct segment *segment, _Atomic uint16_t *seen)
+static size_t segment_number(const struct espi_quads *weights, size_t quad, size_t group)
 {
-    uint16_t found = seen ? atomic_load_explicit(seen, memory_order_relaxed) : UNSEEN;
-    if (found == UNSEEN) {
-        found = order_holds(segment) ? HOLDS : FAILS;
-        if (seen)
-            atomic_store_explicit(seen, found, memory_order_relaxed);
-    }
-    return found == HOLDS;
+    return quad * espi_segments(weights->columns) + group / ESPI_SEGMENT_GROUPS;
 }
 
+/* The segment that begins with a group of a quad, in the order of the file, which there has to be. */
+static struct segment proposed(const struct espi_quads *weights, size_t quad, size_t group)
+{
+    size_t groups = (weights->columns + 3) / 4, at = quad * groups + group, left = groups - group;
+    const int8_t *first = weights->weights + at * GROUP;
+    return (struct segment){.weights = first,
+                            .next = quad + 1 < espi_quad_count(weights->rows) ? first + groups * GROUP : first,
+                            .groups = left < ESPI_SEGMENT_GROUPS ? left : ESPI_SEGMENT_GROUPS,
+                            .order = weights->order + at,
+                            .pairs = weights->pairs + segment_number(weights, quad, group) * ESPI_PAIR_KINDS};
+}
+
+/* Of each segment whether its order holds: (quads, segments). */
+size_t espi_gemm_u8s8_avx2_memo(const struct espi_quads *weights, void *memo)
+{
+    const size_t quads = espi_quad_count(weights->rows), groups = (weights->columns + 3) / 4;
+    uint8_t *holds = memo;
+    for (size_t quad = 0; holds && quad < quads; quad++)
+        for (size_t group = 0; group < groups; group += ESPI_SEGMENT_GROUPS) {
+            struct segment segment = proposed(weights, quad, group);
+            holds[segment_number(weights, quad, group)] = order_holds(&segment);
+        }
+    return quads * espi_segments(weights->columns);
+}
+
+/* The same in an order that holds. */
 static struct segment segment_of(const struct espi_quads *weights, size_t quad, size_t group)
 {
     static const uint8_t none[ESPI_PAIR_KINDS];
@@ -115,18 +131,10 @@ static struct segment segment_of(const struct espi_quads *weights, size_t quad, 
 #define SIXTEEN(i)    FOUR(i), FOUR((i) + 4), FOUR((i) + 8), FOUR((i) + 12)
 #define SIXTY_FOUR(i) SIXTEEN(i), SIXTEEN((i) + 16), SIXTEEN((i) + 32), SIXTEEN((i) + 48)
     static const uint8_t natural[] = {SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192)};
-    size_t groups = (weights->columns + 3) / 4, at = quad * groups + group, left = groups - group;
-    size_t number = quad * espi_segments(weights->columns) + group / ESPI_SEGMENT_GROUPS;
-    struct segment segment = {.weights = weights->weights + at * GROUP,
-                              .next = weights->weights +
-                                      (quad + 1 < espi_quad_count(weights->rows) ? at + groups : at) * GROUP,
-                              .groups = left < ESPI_SEGMENT_GROUPS ? left : ESPI_SEGMENT_GROUPS};
-    if (weights->order) {
-        segment.order = weights->order + at;
-        segment.pairs = weights->pairs + number * ESPI_PAIR_KINDS;
-        if (trusted(&segment, weights->seen ? weights->seen + number : NULL))
-            return segment;
-    }
+    const uint8_t *holds = weights->memo;
+    struct segment segment = proposed(weights, quad, group);
+    if (holds ? holds[segment_number(weights, quad, group)] : order_holds(&segment))
+        return segment;
     segment.order = natural;
     segment.pairs = none;
     return segment;

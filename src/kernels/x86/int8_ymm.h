@@ -7,7 +7,7 @@
 
 /* ---- the dot product --------------------------------------------------------------------------------------------------- */
 
-enum { DENSE_ROWS = 6 }; // of a block: 12 accumulators hide the latency
+enum { DENSE_ROWS = 6 }; // of a block, two blocks to three quads: 12 accumulators hide the latency
 
 struct columns {
     __m256i bytes[2]; // dwords of 4 columns of a token
@@ -40,17 +40,16 @@ ESPI_INLINE void dot_row(__m256i acc[2], const struct columns *x, const int8_t *
 /* ---- dense ------------------------------------------------------------------------------------------------------------- */
 
 /* Output rows `row` .. `row + rows - 1` (those that exist) of every chunk; `phase`: row % 4. */
-ESPI_INLINE void dense_block(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t row, int phase,
-                             int rows, const struct espi_epilogue *epilogue)
+ESPI_INLINE void dense_block(const struct dense *dense, size_t width, size_t row, int phase, int rows)
 {
-    const size_t groups = (weights->columns + 3) / 4;
+    const size_t groups = dense->groups;
     for (size_t token = 0; token < width; token += CHUNK) {
         __m256i acc[DENSE_ROWS][2];
 #pragma GCC unroll 6
         for (int r = 0; r < rows; r++)
-            acc[r][0] = acc[r][1] = _mm256_set1_epi32(epilogue->start[row + (size_t)r]);
-        const int8_t *w = weights->weights + row / 4 * groups * 16;
-        const uint8_t *dwords = x + token * 4;
+            acc[r][0] = acc[r][1] = _mm256_set1_epi32(dense->epilogue->start[row + (size_t)r]);
+        const int8_t *w = dense->weights + row / 4 * groups * 16;
+        const uint8_t *dwords = dense->x + token * 4;
         for (size_t group = 0; group < groups; group++, w += 16, dwords += width * 4) {
             struct columns columns = from_dwords(load_32(dwords), load_32(dwords + 32));
 #pragma GCC unroll 6
@@ -59,22 +58,21 @@ ESPI_INLINE void dense_block(const struct espi_quads *weights, const uint8_t *x,
         }
 #pragma GCC unroll 6
         for (size_t r = 0; r < (size_t)rows; r++)
-            if (row + r < weights->rows)
-                finish_row(epilogue, row + r, (row + r) * width + token, token, acc[r], 0);
+            if (row + r < dense->rows)
+                finish_row(dense->epilogue, row + r, (row + r) * width + token, token, acc[r], 0);
     }
 }
 
-ESPI_INLINE void dense_product(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first,
-                               size_t end, const struct espi_epilogue *epilogue)
+ESPI_INLINE void dense_product(const struct dense *dense, size_t width, size_t first, size_t end, enum dot dot)
 {
+    (void)dot; // DOT_U8S8
     size_t quad = first;
-    if (DENSE_ROWS == 6)
-        for (; quad + 3 <= end; quad += 3) {
-            dense_block(weights, x, width, quad * 4, 0, DENSE_ROWS, epilogue);
-            dense_block(weights, x, width, quad * 4 + 6, 2, DENSE_ROWS, epilogue);
-        }
+    for (; quad + 3 <= end; quad += 3) {
+        dense_block(dense, width, quad * 4, 0, DENSE_ROWS);
+        dense_block(dense, width, quad * 4 + 6, 2, DENSE_ROWS);
+    }
     for (; quad < end; quad++)
-        dense_block(weights, x, width, quad * 4, 0, 4, epilogue);
+        dense_block(dense, width, quad * 4, 0, 4);
 }
 
 /* ---- sparse ------------------------------------------------------------------------------------------------------------ */

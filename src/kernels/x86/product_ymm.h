@@ -6,11 +6,9 @@
 #ifndef ESPI_KERNELS_PRODUCT_YMM_H
 #define ESPI_KERNELS_PRODUCT_YMM_H
 
-#include "kernels/kernel.h"
+#include "kernels/x86/dense.h"
 
 #include <immintrin.h>
-
-#define ESPI_INLINE static inline __attribute__((always_inline))
 
 enum { CHUNK = 16 }; // tokens
 

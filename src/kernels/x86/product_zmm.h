@@ -7,11 +7,9 @@
 #ifndef ESPI_KERNELS_PRODUCT_ZMM_H
 #define ESPI_KERNELS_PRODUCT_ZMM_H
 
-#include "kernels/kernel.h"
+#include "kernels/x86/dense.h"
 
 #include <immintrin.h>
-
-#define ESPI_INLINE static inline __attribute__((always_inline))
 
 /* One row's dword of weights times `vectors` vectors of tokens. */
 #define DOT_ROW(instruction)                                                                                           \
@@ -32,8 +30,6 @@
         __asm__("vpbroadcastd %[w], %[weight]\n\t" instruction " %[weight], %[x0], %[a0]"                              \
                 : [a0] "+v"(acc[0]), [weight] "=&v"(weight)                                                            \
                 : [x0] "v"(x[0]), [w] "m"(*(const int32_t(*)[1])(const void *)w))
-
-enum dot { DOT_U8S8, DOT_F32, DOT_BF16 };
 
 /* acc[v] += dot(x[v], w): 4 columns u8 x s8, 1 of floats or 2 of bf16 in a dword. Written in assembly because gcc 12 copies
  * and spills accumulators around the intrinsics. The broadcast is a load of its own: as an operand of the dot product it

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sparse int8 products. The columns of a segment are brought side by side once for the whole panel, behind one another, as
  * dense products find them; then pairs of groups are multiplied, narrow groups, and the others as words
- * (kernels/columns.h). How many of each stand there is looked at, once where that can be kept. */
+ * (kernels/columns.h). How many of each stand there is looked at, once where there is a memo. */
 #include "kernels/x86/int8_avx2.h"
-
-#include <stdatomic.h>
-
-enum { SEEN = 0x8000, NARROW_BITS = 7 }; // in espi_quads.seen: SEEN | pairs << NARROW_BITS | narrow groups
 
 struct segment {
     const int8_t *weights;   // (groups, 4, 4)
     const uint16_t *indices; // (groups, 4)
-    size_t groups, pairs, narrow;
+    size_t groups;
+};
+
+/* Of a segment. The memo has it of all: (quads, segments). */
+struct found {
+    uint8_t pairs, narrow; // groups
 };
 
 /* ---- what a segment holds -------------------------------------------------------------------------------------------- */
@@ -22,7 +23,7 @@ ESPI_INLINE bool within_limit(__m256i sums)
     return _mm256_testz_si256(beyond, beyond);
 }
 
-static uint16_t look(const struct segment *segment)
+static struct found look(const struct segment *segment)
 {
     size_t pairs = 0, at = 0;
     for (; at + 2 <= segment->groups; at += 2, pairs++) {
@@ -36,20 +37,29 @@ static uint16_t look(const struct segment *segment)
         if (!within_limit(_mm256_maddubs_epi16(_mm256_set1_epi8(1), weights)))
             break;
     }
-    return (uint16_t)(SEEN | pairs << NARROW_BITS | narrow);
+    return (struct found){(uint8_t)pairs, (uint8_t)narrow};
 }
 
-/* Threads may look at the same time, with the same result. */
-ESPI_INLINE void find(struct segment *segment, _Atomic uint16_t *seen)
+static struct segment segment_of(const struct espi_quads *weights, size_t quad, size_t group, size_t part)
 {
-    uint16_t found = seen ? atomic_load_explicit(seen, memory_order_relaxed) : 0;
-    if (!found) {
-        found = look(segment);
-        if (seen)
-            atomic_store_explicit(seen, found, memory_order_relaxed);
+    size_t at = weights->starts[quad] + group, left = weights->starts[quad + 1] - at;
+    return (struct segment){.weights = weights->weights + at * GROUP,
+                            .indices = weights->indices + at * 4,
+                            .groups = left < part ? left : part};
+}
+
+size_t espi_sparse_u8s8_avx2_memo(const struct espi_quads *weights, void *memo)
+{
+    const size_t quads = espi_quad_count(weights->rows), segments = espi_sparse_segments(weights->columns);
+    for (size_t quad = 0; memo && quad < quads; quad++) {
+        struct found *found = (struct found *)memo + quad * segments;
+        size_t groups = weights->starts[quad + 1] - weights->starts[quad], part = espi_sparse_segment(groups);
+        for (size_t group = 0; group < groups; group += part) {
+            struct segment segment = segment_of(weights, quad, group, part);
+            *found++ = look(&segment);
+        }
     }
-    segment->pairs = (size_t)(found & ~SEEN) >> NARROW_BITS;
-    segment->narrow = found & ((1 << NARROW_BITS) - 1);
+    return quads * segments * sizeof(struct found);
 }
 
 /* ---- columns side by side -------------------------------------------------------------------------------------------- */
@@ -95,24 +105,25 @@ ESPI_INLINE void gather(const struct segment *segment, const uint8_t *x, size_t 
 
 /* acc += a segment times a chunk; x: the chunk of the first group, `stride` bytes before that of the next. Rows are written
  * out, since gcc 12 keeps arrays in registers only when their indices are constants from the first. */
-ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, const uint8_t *x, size_t stride)
+ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, struct found found, const uint8_t *x,
+                             size_t stride)
 {
     const int8_t *w = segment->weights;
-    for (size_t i = 0; i < segment->pairs; i++, w += 2 * GROUP, x += 2 * stride) {
+    for (size_t i = 0; i < found.pairs; i++, w += 2 * GROUP, x += 2 * stride) {
         __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(x + stride), load_32(x + stride + 32)};
         dot_pair_u8(acc[0], x0, x1, w, w + GROUP);
         dot_pair_u8(acc[1], x0, x1, w + 4, w + GROUP + 4);
         dot_pair_u8(acc[2], x0, x1, w + 8, w + GROUP + 8);
         dot_pair_u8(acc[3], x0, x1, w + 12, w + GROUP + 12);
     }
-    for (size_t i = 0; i < segment->narrow; i++, w += GROUP, x += stride) {
+    for (size_t i = 0; i < found.narrow; i++, w += GROUP, x += stride) {
         __m256i dwords[2] = {load_32(x), load_32(x + 32)};
         dot_single_u8(acc[0], dwords, w);
         dot_single_u8(acc[1], dwords, w + 4);
         dot_single_u8(acc[2], dwords, w + 8);
         dot_single_u8(acc[3], dwords, w + 12);
     }
-    for (size_t i = segment->pairs * 2 + segment->narrow; i < segment->groups; i++, w += GROUP, x += stride) {
+    for (size_t i = found.pairs * 2UL + found.narrow; i < segment->groups; i++, w += GROUP, x += stride) {
         __m256i dwords[2] = {load_32(x), load_32(x + 32)};
         dot_words(acc[0], dwords, w);
         dot_words(acc[1], dwords, w + 4);
@@ -121,11 +132,12 @@ ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, c
     }
 }
 
-ESPI_INLINE void add_segment(__m256i sums[4][2], const struct segment *segment, const uint8_t *x, size_t stride)
+ESPI_INLINE void add_segment(__m256i sums[4][2], const struct segment *segment, struct found found, const uint8_t *x,
+                             size_t stride)
 {
     __m256i acc[4][2] = {
         {sums[0][0], sums[0][1]}, {sums[1][0], sums[1][1]}, {sums[2][0], sums[2][1]}, {sums[3][0], sums[3][1]}};
-    dot_segment(acc, segment, x, stride);
+    dot_segment(acc, segment, found, x, stride);
     sums[0][0] = acc[0][0], sums[0][1] = acc[0][1];
     sums[1][0] = acc[1][0], sums[1][1] = acc[1][1];
     sums[2][0] = acc[2][0], sums[2][1] = acc[2][1];
@@ -144,25 +156,23 @@ ESPI_INLINE void finish(const struct espi_epilogue *epilogue, size_t quad, size_
                 finish_row_32(epilogue, row, row * width + token, token, sums[token / 16][r], sums[token / 16 + 1][r]);
 }
 
-/* A quad; `seen`: of its first segment. */
-ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, _Atomic uint16_t *seen, const uint8_t *x,
-                         size_t width, const struct espi_epilogue *epilogue)
+ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, const uint8_t *x, size_t width,
+                         const struct espi_epilogue *epilogue)
 {
     uint8_t columns[ESPI_SPARSE_SEGMENT_GROUPS * ESPI_PANEL_TOKENS * 4] __attribute__((aligned(64)));
     __m256i sums[ESPI_PANEL_TOKENS / CHUNK][4][2];
-    const size_t first = weights->starts[quad], groups = weights->starts[quad + 1] - first;
-    const size_t part = espi_sparse_segment(groups);
+    const size_t groups = weights->starts[quad + 1] - weights->starts[quad], part = espi_sparse_segment(groups);
+    const struct found *memo = weights->memo;
+    if (memo)
+        memo += quad * espi_sparse_segments(weights->columns);
     for (size_t chunk = 0; chunk < width / CHUNK; chunk++)
         begin_sums(epilogue, quad, sums[chunk]);
     for (size_t group = 0; group < groups; group += part) {
-        struct segment segment = {.weights = weights->weights + (first + group) * GROUP,
-                                  .indices = weights->indices + (first + group) * 4,
-                                  .groups = groups - group < part ? groups - group : part};
-        find(&segment, seen);
-        seen += seen != NULL;
+        struct segment segment = segment_of(weights, quad, group, part);
+        struct found found = memo ? *memo++ : look(&segment);
         gather(&segment, x, width, columns);
         for (size_t chunk = 0; chunk < width / CHUNK; chunk++)
-            add_segment(sums[chunk], &segment, columns + chunk * 64, width * 4);
+            add_segment(sums[chunk], &segment, found, columns + chunk * 64, width * 4);
     }
     finish(epilogue, quad, weights->rows, width, (const __m256i(*)[4][2])sums);
 }
@@ -170,13 +180,11 @@ ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, _Atomic 
 void espi_sparse_u8s8_avx2(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first, size_t end,
                            const struct espi_epilogue *epilogue)
 {
-    for (size_t quad = first; quad < end; quad++) {
-        _Atomic uint16_t *seen = weights->seen ? weights->seen + quad * espi_sparse_segments(weights->columns) : NULL;
+    for (size_t quad = first; quad < end; quad++)
         if (width == 64)
-            product(weights, quad, seen, x, 64, epilogue);
+            product(weights, quad, x, 64, epilogue);
         else if (width == 32)
-            product(weights, quad, seen, x, 32, epilogue);
+            product(weights, quad, x, 32, epilogue);
         else
-            product(weights, quad, seen, x, 16, epilogue);
-    }
+            product(weights, quad, x, 16, epilogue);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/pack.h"
 #include "kernels/c/product_c.h"
+#include "kernels/pack.h"
 
 /* Two columns of two groups, as AVX2 adds them up in 16 bits when the weights are thought to be small enough. */
 static uint32_t four(const uint8_t *x, const uint8_t *x2, const int8_t *w, const int8_t *w2)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/pack.h"
 #include "kernels/c/product_c.h"
+#include "kernels/pack.h"
 
 #include <stdlib.h>
 

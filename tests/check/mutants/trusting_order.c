@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check.h"
-#include "kernels/pairs.h"
 #include "kernels/c/product_c.h"
+#include "kernels/pairs.h"
 
 /* Takes the groups in the order the file proposes, whatever it is; those that do not exist count as 0. */
 void mutant_trusting_order(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first, size_t end,

@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fp32 products on CPUs with AVX2 and FMA but without AVX-512. oneDNN has no kernel for packed operands there and copies
- * them anew in every call. That costs nothing in the tiles of a wide layer, but the small products of attention reach
- * only 50 to 85 % of the peak; here all reach 90 % and more, and a tile may have any number of rows.
- *
- * The right-hand operand stands in strips of ESPI_STRIP columns, so that the inner loop reads it in order from the
- * first-level cache; the left-hand one is read where it stands, one element to all lanes. Each element is one sum in the
- * order of the inner index: its bits depend on its row and column alone. */
-#include "create/layers/matmul_private.h"
+ * The right-hand operand stands in strips, so that the inner loop reads it in order from the first-level cache; the left-hand
+ * one is read where it stands, one element to all lanes. oneDNN has no kernel for packed operands on CPUs with AVX2 but
+ * without AVX-512 and copies them anew in every call. That costs nothing in the tiles of a wide layer, but the small products
+ * of attention reach only 50 to 85 % of the peak; here all reach 90 % and more, and a tile may have any number of rows. */
+#include "kernels/kernel.h"
 
-#include "base/cpu.h"
-#include "base/size.h"
-
-#include <assert.h>
-
-#if defined(__x86_64__)
 #include <immintrin.h>
 
-#define ESPI_AVX2        __attribute__((target("avx2,fma")))
-#define ESPI_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) static inline
+#define ESPI_INLINE static inline __attribute__((always_inline))
 
 enum {
     GROUP = 6,   // rows whose 12 sums, with 2 vectors of the strip and one of the left-hand side, fill the 16 registers
@@ -25,11 +15,6 @@ enum {
     UNROLL = 8,
     PREFETCH = 2, // columns of the next strip that one group of rows asks for: eight groups ask for all
 };
-
-bool espi_strips_supported(void)
-{
-    return (espi_cpu_features() & (ESPI_CPU_AVX2 | ESPI_CPU_AVX512)) == ESPI_CPU_AVX2;
-}
 
 /* Rows of a block against a part of a strip. */
 struct strip {
@@ -44,10 +29,10 @@ struct strip {
 /* One element of each row times ESPI_STRIP of the strip. `below` is the fourth row: every row is then what an address can
  * hold from one of two pointers, and the loop is little more than its loads and sums. That tells where another thread
  * shares the core (77 to 65 GFLOP/s). */
-ESPI_AVX2_INLINE void add_products(size_t rows, const float *source, const float *below, size_t stride,
-                                   const float *strip, __m256 sums[GROUP][2])
+ESPI_INLINE void add_products(size_t rows, const float *source, const float *below, size_t stride, const float *strip,
+                              __m256 sums[GROUP][2])
 {
-    __m256 low = _mm256_load_ps(strip), high = _mm256_load_ps(strip + 8);
+    __m256 low = _mm256_loadu_ps(strip), high = _mm256_loadu_ps(strip + 8);
 #pragma GCC unroll 6
     for (size_t r = 0; r < rows; r++) {
         __m256 x = _mm256_broadcast_ss(r < 3 ? source + r * stride : below + (r - 3) * stride);
@@ -58,7 +43,7 @@ ESPI_AVX2_INLINE void add_products(size_t rows, const float *source, const float
 
 /* target = or += source strip for `rows` rows from `row` on, a number known to the compiler. Meanwhile asks for
  * PREFETCH * depth elements of the next strip, which the processor would notice too late. */
-ESPI_AVX2_INLINE void multiply_rows(size_t rows, size_t row, const struct strip *s)
+ESPI_INLINE void multiply_rows(size_t rows, size_t row, const struct strip *s)
 {
     const float *source = s->source + row * s->source_stride, *strip = s->strip;
     const float *next = s->next + row / GROUP % (ESPI_STRIP / PREFETCH) * s->depth * PREFETCH;
@@ -89,7 +74,7 @@ ESPI_AVX2_INLINE void multiply_rows(size_t rows, size_t row, const struct strip 
     }
 }
 
-ESPI_AVX2 static void multiply_strip(size_t rows, const struct strip *s)
+static void multiply_strip(size_t rows, const struct strip *s)
 {
     size_t row = 0;
     for (; row + GROUP <= rows; row += GROUP)
@@ -115,39 +100,22 @@ ESPI_AVX2 static void multiply_strip(size_t rows, const struct strip *s)
     }
 }
 
-void espi_strips_multiply(size_t rows, size_t columns, size_t inner, const float *source, const float *right, bool add,
-                          float *target)
+void espi_gemm_strips_avx2(const struct espi_strips *strips)
 {
-    size_t size = espi_right_bytes(ESPI_COMPUTE_F32, inner, ESPI_STRIP) / sizeof *right; // elements of a strip
+    const size_t inner = strips->inner, columns = strips->columns;
     for (size_t k = 0; k < inner; k += DEPTH) {
         size_t after = k + DEPTH < inner ? (k + DEPTH) * ESPI_STRIP : 0;
         for (size_t n = 0; n < columns; n += ESPI_STRIP) {
-            const float *strip = right + n / ESPI_STRIP * size + k * ESPI_STRIP;
-            const struct strip s = {.depth = espi_size_min(DEPTH, inner - k),
+            const float *strip = strips->right + n / ESPI_STRIP * strips->pitch + k * ESPI_STRIP;
+            const struct strip s = {.depth = inner - k < DEPTH ? inner - k : DEPTH,
                                     .source_stride = inner,
                                     .target_stride = columns,
-                                    .source = source + k,
+                                    .source = strips->source + k,
                                     .strip = strip,
-                                    .next = n + ESPI_STRIP < columns ? strip + size : right + after,
-                                    .add = add || k > 0,
-                                    .target = target + n};
-            multiply_strip(rows, &s);
+                                    .next = n + ESPI_STRIP < columns ? strip + strips->pitch : strips->right + after,
+                                    .add = strips->add || k > 0,
+                                    .target = strips->target + n};
+            multiply_strip(strips->rows, &s);
         }
     }
 }
-
-#else
-
-bool espi_strips_supported(void)
-{
-    return false;
-}
-
-void espi_strips_multiply(size_t rows, size_t columns, size_t inner, const float *source, const float *right, bool add,
-                          float *target)
-{
-    (void)rows, (void)columns, (void)inner, (void)source, (void)right, (void)add, (void)target;
-    assert(!"espi_strips_supported");
-}
-
-#endif

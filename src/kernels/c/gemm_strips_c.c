@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/kernel.h"
+
+#include <math.h>
+
+void espi_gemm_strips_c(const struct espi_strips *strips)
+{
+    for (size_t row = 0; row < strips->rows; row++)
+        for (size_t column = 0; column < strips->columns; column++) {
+            const float *source = strips->source + row * strips->inner;
+            const float *right = strips->right + column / ESPI_STRIP * strips->pitch + column % ESPI_STRIP;
+            float *target = &strips->target[row * strips->columns + column], sum = strips->add ? *target : 0;
+            for (size_t i = 0; i < strips->inner; i++)
+                sum = fmaf(source[i], right[i * ESPI_STRIP], sum);
+            *target = sum;
+        }
+}
