@@ -60,6 +60,9 @@ static json_t *describe_config(const struct espi_config *c, const esp_tokenizer 
     if (c->head == ESPI_HEAD_NONE) {
         json_object_set_new(report, "pooling", json_string(poolings[c->pooling]));
         json_object_set_new(report, "normalize", json_boolean(c->normalize));
+        json_object_set_new(report, "embedding", json_integer((json_int_t)c->embedding));
+        json_object_set_new(report, "prompt", c->prompt ? json_string(c->prompt) : json_null());
+        json_object_set_new(report, "lowercase", json_boolean(c->lowercase));
     }
     return report;
 }

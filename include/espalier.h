@@ -226,8 +226,9 @@ typedef struct esp_model_facts {
     size_t max_length;                          /* tokens of the longest sequence it takes */
     size_t labels;                  /* outputs of the head: 2 (start, end) of QA; 0 of MLM and of bare encoders */
     const char *const *label_names; /* (labels), or NULL */
+    size_t embedding;               /* numbers of an EMBED answer: hidden, or fewer where the files say truncate_dim */
     bool has_pooler;                /* ESP_OUTPUT_POOLED is there */
-    bool normalized;                /* embeddings have the length 1 */
+    bool normalized;                /* embeddings have the length 1, before they are cut to fewer numbers */
     bool has_tokenizer;             /* false: raw ids only */
     size_t file_bytes;
 } esp_model_facts;
@@ -270,7 +271,8 @@ ESP_API void esp_session_trim(esp_session *session);
 typedef enum esp_output {
     ESP_OUTPUT_HIDDEN,          /* (tokens, hidden) the last hidden states */
     ESP_OUTPUT_POOLED,          /* (sequences, hidden) the first token through the dense + tanh pooler */
-    ESP_OUTPUT_EMBEDDING,       /* (sequences, hidden) pooled as the model says, the mean where it says nothing */
+    ESP_OUTPUT_EMBEDDING,       /* (sequences, hidden) pooled as the model says, the mean where it says nothing;
+                                   neither cut nor with a prompt, which are about texts */
     ESP_OUTPUT_TOKEN_LOGITS,    /* (tokens, labels) of QA and TAG models */
     ESP_OUTPUT_SEQUENCE_LOGITS, /* (sequences, labels) of CLASSIFY models */
     ESP_OUTPUT_VOCAB_LOGITS,    /* (positions, vocabulary) of MLM models */
@@ -368,7 +370,7 @@ typedef struct esp_answer {
     const char *error;     /* the text of that; "" with ESP_OK */
     const esp_item *items; /* (count) QA, CLASSIFY, MLM: best first, mask by mask; TAG: in the order of the text */
     size_t count;
-    const float *embedding; /* (hidden) EMBED; else NULL */
+    const float *embedding; /* (facts.embedding) EMBED; else NULL */
     const char *json;       /* what `espalier run` prints for this input, when it was asked for; else NULL */
 } esp_answer;
 

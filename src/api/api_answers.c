@@ -118,10 +118,10 @@ int espi_api_answer(esp_context *ctx, struct esp_session *session, const struct 
     if (status)
         return status;
     if (from->vector) {
-        size_t hidden = session->model->facts.hidden;
-        float *embedding = espi_arena_alloc(ctx, maker.arena, hidden, sizeof *embedding);
+        size_t width = session->model->facts.embedding;
+        float *embedding = espi_arena_alloc(ctx, maker.arena, width, sizeof *embedding);
         if (embedding)
-            memcpy(embedding, from->vector, hidden * sizeof *embedding);
+            memcpy(embedding, from->vector, width * sizeof *embedding);
         to->embedding = embedding;
         return embedding ? ESP_OK : ESP_ERR_MEMORY;
     }

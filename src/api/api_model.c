@@ -56,6 +56,7 @@ static struct esp_model_facts facts_of(const struct esp_model *model)
                                     .labels = config->labels,
                                     .label_names = config->label_names,
                                     .has_pooler = espi_config_has_pooler(config),
+                                    .embedding = config->embedding,
                                     .normalized = config->normalize,
                                     .has_tokenizer = model->tokenizer != NULL,
                                     .file_bytes = model->file.file.map.bytes};

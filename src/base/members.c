@@ -18,11 +18,14 @@ static const struct espi_member *find_row(const struct espi_member_table *table,
     return NULL;
 }
 
-static bool is_accepted(const struct espi_member *row, const json_t *value, const char *text)
+static bool is_empty(const json_t *value)
 {
-    if (json_is_null(value) || (json_is_object(value) && !json_object_size(value)) ||
-        (json_is_array(value) && !json_array_size(value)))
-        return true;
+    return json_is_null(value) || (json_is_object(value) && !json_object_size(value)) ||
+           (json_is_array(value) && !json_array_size(value));
+}
+
+static bool is_accepted(const struct espi_member *row, const char *text)
+{
     for (size_t i = 0; i < ESPI_MEMBER_ACCEPTED && row->accepted[i]; i++)
         if (strcmp(row->accepted[i], text) == 0)
             return true;
@@ -65,13 +68,13 @@ static int check_member(esp_context *ctx, const struct espi_json *object, const 
 {
     struct espi_json member = espi_json_at(object, name);
     char shown[VALUE_BYTES];
-    if (row && (row->use == ESPI_MEMBER_APPLIED || row->use == ESPI_MEMBER_NEUTRAL))
+    if (is_empty(value) || (row && (row->use == ESPI_MEMBER_APPLIED || row->use == ESPI_MEMBER_NEUTRAL)))
         return ESP_OK;
     char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     if (!text)
         return espi_fail_memory(ctx, VALUE_BYTES);
     int status = ESP_OK;
-    if (!row || !is_accepted(row, value, text)) {
+    if (!row || !is_accepted(row, text)) {
         shorten(text, shown);
         status = complain(ctx, &member, row, shown, warn);
     }

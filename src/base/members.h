@@ -21,7 +21,7 @@ struct espi_member {
     const char *name; // a last '*' stands for any ending
     enum espi_member_use use;
     const char *why;                            // "decoding only", "only encoders are supported"
-    const char *accepted[ESPI_MEMBER_ACCEPTED]; // compact JSON of values that change nothing; null, {} and [] never do
+    const char *accepted[ESPI_MEMBER_ACCEPTED]; // compact JSON of values that change nothing
     const char *scope;                          // only for files of this scope; NULL: for all
 };
 
@@ -31,7 +31,9 @@ struct espi_member_table {
     size_t count;
 };
 
-/* Goes through the members of an object in the order of the file. A refused one is ESP_ERR_UNSUPPORTED; an unknown or
+/* null, {} and [] are as good as absent.
+ *
+ * Goes through the members of an object in the order of the file. A refused one is ESP_ERR_UNSUPPORTED; an unknown or
  * WARNED one is logged as a warning with its value. `scope` may be NULL. */
 int espi_members_check(esp_context *ctx, const struct espi_json *object, const struct espi_member_table *table,
                        const char *scope) ESPI_NODISCARD;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/size.h"
 #include "model/checkpoint.h"
+#include "model/config_private.h"
 #include "model/safetensors.h"
+#include "text/encoder_folder.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -36,28 +38,47 @@ static int copy_file(esp_context *ctx, const char *from, const char *directory, 
     return status;
 }
 
-/* What is not written from the config alone. */
-static const char *const sentence_files[] = {"sentence_bert_config.json", "config_sentence_transformers.json"};
+static const char settings_file[] = "config_sentence_transformers.json",
+                  transformer_file[] = "sentence_bert_config.json";
 
 static int copy_tokenizer(esp_context *ctx, const char *from, const char *directory)
 {
     static const char *const names[] = {"tokenizer.json", "tokenizer_config.json", "vocab.txt",
                                         "special_tokens_map.json", "added_tokens.json"};
-    int status = ESP_OK;
+    char folder[ESPI_PATH_BYTES];
+    int status = espi_encoder_folder(ctx, from, folder);
     for (size_t i = 0; !status && i < ESPI_COUNT(names); i++)
-        status = copy_file(ctx, from, directory, names[i]);
+        status = copy_file(ctx, folder, directory, names[i]);
+    return status;
+}
+
+/* sentence_bert_config.json or what stands for it; NULL when there is none. The caller owns the result. */
+static int read_transformer_file(esp_context *ctx, const char *from, json_t **out)
+{
+    char folder[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
+    struct espi_json json = {0};
+    int status = espi_encoder_folder(ctx, from, folder);
+    if (!status)
+        status = espi_sentence_config_open(ctx, folder, path, &json);
+    *out = json.value;
     return status;
 }
 
 int espi_checkpoint_copy_tokenizer(esp_context *ctx, const char *from, const char *directory)
 {
     struct espi_output_dir dir;
+    json_t *transformer = NULL;
     int status = espi_output_dir_create(ctx, &dir, directory);
     if (status)
         return status;
     status = copy_tokenizer(ctx, from, dir.temporary);
-    for (size_t i = 0; !status && i < ESPI_COUNT(sentence_files); i++)
-        status = copy_file(ctx, from, dir.temporary, sentence_files[i]);
+    if (!status)
+        status = read_transformer_file(ctx, from, &transformer);
+    if (!status && transformer)
+        status = write_json(ctx, dir.temporary, transformer_file, json_incref(transformer));
+    json_decref(transformer);
+    if (!status)
+        status = copy_file(ctx, from, dir.temporary, settings_file);
     if (!status)
         return espi_output_dir_commit(ctx, &dir);
     espi_output_dir_abort(&dir);
@@ -91,27 +112,22 @@ static json_t *pooling_json(const struct espi_config *config)
                      "pooling_mode_mean_sqrt_len_tokens", false);
 }
 
-/* The length limit, beside whatever else the file said before. */
-static int write_length_limit(esp_context *ctx, const struct espi_config *config, const char *from,
-                              const char *directory)
+/* Length limit and lower case, beside whatever else the file said before. */
+static int write_transformer_file(esp_context *ctx, const struct espi_config *config, const char *from,
+                                  const char *directory)
 {
-    const char *name = sentence_files[0];
-    char path[ESPI_PATH_BYTES];
-    struct espi_json old = {0};
-    if (from) {
-        int status = espi_path_join(ctx, path, from, name);
-        if (!status && espi_path_exists(path))
-            status = espi_json_open_file(ctx, path, &old);
-        if (status)
-            return status;
-    }
-    json_t *json = json_is_object(old.value) ? json_incref(old.value) : json_pack("{s:b}", "do_lower_case", false);
-    espi_json_close(&old);
-    if (json && json_object_set_new(json, "max_seq_length", json_integer((json_int_t)config->max_sequence))) {
+    json_t *json = NULL;
+    int status = from ? read_transformer_file(ctx, from, &json) : ESP_OK;
+    if (status)
+        return status;
+    json = json ? json : json_object();
+    json_t *length = config->sequence_stated ? json_integer((json_int_t)config->max_sequence) : json_null();
+    if (json_object_set_new(json, "max_seq_length", length) ||
+        json_object_set_new(json, "do_lower_case", json_boolean(config->lowercase))) {
         json_decref(json);
         json = NULL;
     }
-    return write_json(ctx, directory, name, json);
+    return write_json(ctx, directory, transformer_file, json);
 }
 
 /* The modules are written from the config, which training may have changed; the rest is copied. */
@@ -126,9 +142,9 @@ static int write_sentence(esp_context *ctx, const struct espi_config *config, co
     if (!status)
         status = write_json(ctx, folder, "config.json", pooling_json(config));
     if (!status)
-        status = write_length_limit(ctx, config, from, directory);
+        status = write_transformer_file(ctx, config, from, directory);
     if (!status && from)
-        status = copy_file(ctx, from, directory, sentence_files[1]);
+        status = copy_file(ctx, from, directory, settings_file);
     return status;
 }
 

@@ -7,6 +7,7 @@
 #include "model/config_members.h"
 #include "model/config_private.h"
 #include "model/esp_file.h"
+#include "text/encoder_folder.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -116,6 +117,7 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
                               out->heads);
     }
     out->max_sequence = out->max_positions;
+    out->embedding = out->hidden;
     out->type_vocab = keys->type_vocab ? 2 : 0;
     if (keys->type_vocab && espi_json_has(json, keys->type_vocab))
         status = espi_json_get_size(ctx, json, keys->type_vocab, 1, MAX_TYPES, &out->type_vocab);
@@ -328,15 +330,19 @@ int espi_config_expect(esp_context *ctx, const char *directory)
 
 int espi_config_read(esp_context *ctx, const char *directory, struct espi_config *out)
 {
-    char path[ESPI_PATH_BYTES];
+    char folder[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
     *out = (struct espi_config){0};
     int status = espi_path_join(ctx, path, directory, "config.json");
     if (!status)
         status = espi_config_expect(ctx, directory);
     if (!status)
+        status = espi_encoder_folder(ctx, directory, folder);
+    if (!status)
+        status = espi_path_join(ctx, path, folder, "config.json");
+    if (!status)
         status = espi_config_read_file(ctx, path, out);
     if (!status)
-        status = espi_config_read_sentence(ctx, directory, out);
+        status = espi_config_read_sentence(ctx, directory, folder, out);
     if (status)
         espi_config_clear(out);
     return status;

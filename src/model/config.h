@@ -69,13 +69,17 @@ struct espi_config {
 
     enum espi_pooling pooling; // sentence embedding of a bare encoder; ESPI_POOL_NONE: not stated
     bool normalize;            // the embedding is scaled to length 1
+    size_t embedding;          // numbers of an embedding that answers have: hidden, or fewer
+    const char *prompt;        // goes in front of each text to embed; NULL: nothing does
+    bool lowercase;            // texts to embed are lowered first, whatever the tokenizer does
     size_t max_sequence;       // tokens a sequence may have: min(max_positions, max_seq_length where stated)
+    bool sequence_stated;      // by max_seq_length, which wins over the tokenizer's model_max_length
 
     json_t *json; // the config.json this came from: fields nothing here reads are kept when it is written again
     struct espi_arena arena;
 };
 
-/* Reads DIR/config.json and, where they are, modules.json, N_Pooling/config.json and sentence_bert_config.json.
+/* Reads DIR/config.json and, where they are, the files of sentence-transformers (docs/files.md).
  * Every value is checked; what is not supported (model type, activation, position embedding, …) is refused by name
  * (ESP_ERR_UNSUPPORTED). The first name in `architectures` decides the head; none there: a bare encoder. A
  * ...ForPreTraining model is read for its masked-LM head; a masked-LM model with a modules.json is a sentence encoder,

@@ -3,6 +3,7 @@
 #ifndef ESPI_MODEL_CONFIG_PRIVATE_H
 #define ESPI_MODEL_CONFIG_PRIVATE_H
 
+#include "base/file.h"
 #include "model/config.h"
 
 /* A complaint as espi_json_fail makes it, with the status ESP_ERR_UNSUPPORTED. */
@@ -22,8 +23,15 @@ int espi_config_read_labels(esp_context *ctx, const struct espi_json *json, stru
 int espi_config_read_scores(esp_context *ctx, const struct espi_json *object, const char *key,
                             struct espi_config *config) ESPI_NODISCARD;
 
-/* Pooling, normalisation and length limit from modules.json and the files it names, where they are; needs the rest of
- * the config. */
-int espi_config_read_sentence(esp_context *ctx, const char *directory, struct espi_config *config) ESPI_NODISCARD;
+/* What the files of sentence-transformers say, where they are; needs the rest of the config. `folder`: espi_encoder_folder
+ * of the directory. */
+int espi_config_read_sentence(esp_context *ctx, const char *directory, const char *folder,
+                              struct espi_config *config) ESPI_NODISCARD;
+/* The first of sentence_bert_config.json and its older names in a folder; value NULL when there is none. `path` outlives
+ * `out`. */
+int espi_sentence_config_open(esp_context *ctx, const char *folder, char path[ESPI_PATH_BYTES],
+                              struct espi_json *out) ESPI_NODISCARD;
+/* Takes what belongs to a sentence encoder over from another config. */
+int espi_config_copy_sentence(esp_context *ctx, const struct espi_config *from, struct espi_config *out) ESPI_NODISCARD;
 
 #endif

@@ -217,14 +217,12 @@ int espi_config_copy(esp_context *ctx, const struct espi_config *from, const str
     json_decref(json);
     if (status)
         return status;
-    out->max_sequence = espi_size_min(from->max_sequence, out->max_positions);
     if (out->head == from->head)
         out->recipe = from->recipe;
-    if (out->head == ESPI_HEAD_NONE) {
-        out->pooling = from->pooling;
-        out->normalize = from->normalize;
-    }
-    return ESP_OK;
+    status = espi_config_copy_sentence(ctx, from, out);
+    if (status)
+        espi_config_clear(out);
+    return status;
 }
 
 /* ---- named configs ------------------------------------------------------------------------------------------------ */

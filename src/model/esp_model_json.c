@@ -62,6 +62,16 @@ static int set_warnings(json_t *json, const struct espi_warnings *warnings)
     return failed;
 }
 
+/* What only some sentence encoders have. */
+static int set_sentence(json_t *json, const struct espi_config *config)
+{
+    return (config->sequence_stated && json_object_set_new(json, "sequence_stated", json_true())) ||
+           (config->lowercase && json_object_set_new(json, "lowercase", json_true())) ||
+           (config->prompt && json_object_set_new(json, "prompt", json_string(config->prompt))) ||
+           (config->embedding != config->hidden &&
+            json_object_set_new(json, "embedding", json_integer((json_int_t)config->embedding)));
+}
+
 char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT],
                           const struct espi_warnings *warnings)
 {
@@ -72,7 +82,8 @@ char *espi_esp_model_json(const struct espi_config *config, const struct espi_st
     json_t *layers = points ? espi_esp_points_json(config->layers, points) : NULL;
     char *text = NULL;
     /* 9 digits give a float back. */
-    if (json && (!points || (layers && !json_object_set(json, "layers", layers))) && !set_warnings(json, warnings))
+    if (json && (!points || (layers && !json_object_set(json, "layers", layers))) && !set_sentence(json, config) &&
+        !set_warnings(json, warnings))
         text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(layers);
     json_decref(json);
@@ -99,6 +110,25 @@ static int get_word(esp_context *ctx, const struct espi_json *json, const char *
     return espi_json_fail(ctx, &at, "\"%.64s\" is not known", text);
 }
 
+static int read_sentence(esp_context *ctx, const struct espi_json *json, struct espi_config *config)
+{
+    const char *prompt;
+    int status = ESP_OK;
+    if (espi_json_has(json, "sequence_stated"))
+        status = espi_json_get_bool(ctx, json, "sequence_stated", &config->sequence_stated);
+    if (!status && espi_json_has(json, "lowercase"))
+        status = espi_json_get_bool(ctx, json, "lowercase", &config->lowercase);
+    if (!status && espi_json_has(json, "embedding"))
+        status = espi_json_get_size(ctx, json, "embedding", 1, config->hidden, &config->embedding);
+    if (status || !espi_json_has(json, "prompt"))
+        return status;
+    status = espi_json_get_string(ctx, json, "prompt", &prompt, NULL);
+    if (status)
+        return status;
+    config->prompt = espi_arena_copy(ctx, &config->arena, prompt, strlen(prompt));
+    return config->prompt ? ESP_OK : ESP_ERR_MEMORY;
+}
+
 static int read_config(esp_context *ctx, const struct espi_json *json, struct espi_config *config)
 {
     static const char *const formats[] = {format_name};
@@ -110,6 +140,8 @@ static int read_config(esp_context *ctx, const struct espi_json *json, struct es
         (status = espi_json_get_bool(ctx, json, "normalize", &config->normalize)))
         return status;
     config->pooling = (enum espi_pooling)pooling;
+    if ((status = read_sentence(ctx, json, config)))
+        return status;
     bool pooler, could = espi_config_has_pooler(config), must = could && config->head != ESPI_HEAD_NONE;
     status = espi_json_get_bool(ctx, json, "has_pooler", &pooler);
     if (status)

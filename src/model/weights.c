@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/size.h"
+#include "text/encoder_folder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -133,11 +134,13 @@ static int explain_absence(esp_context *ctx, const char *directory)
                      "%s: expected model.safetensors or model.safetensors.index.json, found neither", directory);
 }
 
-int espi_weights_open(esp_context *ctx, const char *directory, struct espi_weights *out)
+int espi_weights_open(esp_context *ctx, const char *model, struct espi_weights *out)
 {
-    char single[ESPI_PATH_BYTES], index[ESPI_PATH_BYTES];
+    char directory[ESPI_PATH_BYTES], single[ESPI_PATH_BYTES], index[ESPI_PATH_BYTES];
     *out = (struct espi_weights){0};
-    int status = espi_path_join(ctx, single, directory, "model.safetensors");
+    int status = espi_encoder_folder(ctx, model, directory);
+    if (!status)
+        status = espi_path_join(ctx, single, directory, "model.safetensors");
     if (!status)
         status = espi_path_join(ctx, index, directory, "model.safetensors.index.json");
     if (status)

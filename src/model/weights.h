@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tensors of a checkpoint directory: model.safetensors, or the shards model.safetensors.index.json names. */
+ * The tensors of a checkpoint directory (or its encoder's folder): model.safetensors, or the shards model.safetensors.index.json names. */
 #ifndef ESPI_MODEL_WEIGHTS_H
 #define ESPI_MODEL_WEIGHTS_H
 
@@ -13,7 +13,7 @@ struct espi_weights {
 };
 
 /* ESP_ERR_NOT_FOUND when there are none; ESP_ERR_UNSUPPORTED when there is only a format that is not read. */
-int espi_weights_open(esp_context *ctx, const char *directory, struct espi_weights *out) ESPI_NODISCARD;
+int espi_weights_open(esp_context *ctx, const char *model, struct espi_weights *out) ESPI_NODISCARD;
 void espi_weights_clear(struct espi_weights *weights);
 
 /* NULL: none. *file (may be NULL) receives the file it is in. */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sentence embeddings; evaluated by the cosine similarity of pairs against what people said. */
+#include "base/size.h"
 #include "tasks/classify.h"
 #include "tasks/dataset.h"
 #include "tasks/metric.h"
 #include "tasks/stats.h"
+#include "text/lower.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int configure(esp_context *ctx, struct espi_job *job)
 {
@@ -15,18 +18,55 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
+/* The prompt and the text, lowered where the files say so: what sentence-transformers gives to its tokenizer. */
+static int word_text(esp_context *ctx, const struct espi_config *config, const struct espi_text *text,
+                     struct espi_text *out)
+{
+    size_t prompt = config->prompt ? strlen(config->prompt) : 0, bytes;
+    *out = (struct espi_text){0};
+    if (!espi_size_add(prompt, text->bytes, &bytes))
+        return espi_fail_memory(ctx, text->bytes);
+    char *joined = espi_calloc(ctx, bytes, 1), *lowered = NULL;
+    if (!joined)
+        return ESP_ERR_MEMORY;
+    if (prompt)
+        memcpy(joined, config->prompt, prompt);
+    if (text->bytes)
+        memcpy(joined + prompt, text->data, text->bytes);
+    *out = (struct espi_text){joined, bytes};
+    if (!config->lowercase)
+        return ESP_OK;
+    int status = espi_text_lower(ctx, joined, bytes, &lowered, &out->bytes);
+    free(joined);
+    out->data = lowered;
+    return status;
+}
+
+static int encode_side(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                       const struct espi_text *text, esp_encoding *out)
+{
+    const esp_encode_options options = {.max_length = job->options.max_length,
+                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST};
+    struct espi_text worded;
+    if (!job->config->prompt && !job->config->lowercase)
+        return espi_example_encode(ctx, example, job->tokenizer, text, NULL, &options, out);
+    int status = word_text(ctx, job->config, text, &worded);
+    if (!status)
+        status = espi_example_encode(ctx, example, job->tokenizer, &worded, NULL, &options, out);
+    free((void *)(uintptr_t)worded.data);
+    return status;
+}
+
 /* To evaluate, each side is a window of its own. */
 static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features)
 {
-    const esp_encode_options options = {.max_length = job->options.max_length,
-                                        .truncation = ESP_TRUNCATE_LONGEST_FIRST};
-    int status = espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &options, &features->encoding);
+    int status = encode_side(ctx, job, example, &example->text, &features->encoding);
     if (status || !job->options.evaluate)
         return status;
     if (!example->pair.data)
         return espi_example_fail(ctx, example, "expected a pair of texts to compare, found one text");
-    return espi_example_encode(ctx, example, job->tokenizer, &example->pair, NULL, &options, &features->second);
+    return encode_side(ctx, job, example, &example->pair, &features->second);
 }
 
 static int targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
@@ -92,15 +132,15 @@ static int finish(esp_context *ctx, const struct espi_job *job, const struct esp
 {
     (void)example;
     const float *vectors = features->state;
-    size_t hidden = job->config->hidden;
+    size_t hidden = job->config->hidden, width = job->config->embedding; // the first numbers of each vector
     features->vector = vectors;
     if (job->options.evaluate) {
-        *result = json_pack("{s:f}", "similarity", cosine(vectors, vectors + hidden, hidden));
+        *result = json_pack("{s:f}", "similarity", cosine(vectors, vectors + hidden, width));
     } else if (job->options.vector_only) {
         *result = json_null();
     } else {
         json_t *values = json_array();
-        for (size_t i = 0; i < hidden; i++)
+        for (size_t i = 0; i < width; i++)
             json_array_append_new(values, json_real(short_double(vectors[i])));
         *result = json_pack("{s:o}", "embedding", values);
     }

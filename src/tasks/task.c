@@ -193,7 +193,8 @@ int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task
     job->special = *espi_tokenizer_special(tokenizer);
 
     struct espi_task_options *o = &job->options;
-    size_t most = espi_size_min(config->max_sequence, esp_tokenizer_max_length(tokenizer));
+    size_t limit = config->sequence_stated ? SIZE_MAX : esp_tokenizer_max_length(tokenizer);
+    size_t most = espi_size_min(config->max_sequence, limit);
     if (task->default_length)
         most = espi_size_min(most, task->default_length);
     if (o->max_length > config->max_positions) {

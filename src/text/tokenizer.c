@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/floats.h"
 #include "base/size.h"
+#include "text/encoder_folder.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -254,11 +255,13 @@ static int read_config_max_length(esp_context *ctx, esp_tokenizer *tokenizer, co
     return status;
 }
 
-static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *directory)
+static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *model)
 {
-    char path[ESPI_PATH_BYTES];
+    char directory[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
     struct espi_json document;
-    int status = espi_path_join(ctx, path, directory, "tokenizer.json");
+    int status = espi_encoder_folder(ctx, model, directory);
+    if (!status)
+        status = espi_path_join(ctx, path, directory, "tokenizer.json");
     if (status)
         return status;
     if (espi_path_exists(path)) {

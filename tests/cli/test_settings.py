@@ -136,5 +136,124 @@ class Labels(support.Scratch):
                       done.stderr)
 
 
+class Embeddings(support.Scratch):
+    """What sentence-transformers' files say, against sentence-transformers."""
+    MEAN = [-0.983985, 0.9861, 1.084952, 1.510065, -0.060585, -0.305921, -0.316993, -0.524543, -0.836609, 0.709821,
+            -0.380225, -2.42286, 0.286702, 1.510374, 0.295604, -0.86697]
+    PROMPT = [-0.174204, 0.301838, 0.332348, 0.341987, -0.012657, -0.09707, -0.209764, -0.132008, -0.225338, 0.130696,
+              -0.153328, -0.517706, 0.085192, 0.386168, 0.096303, -0.234694]
+    LOWER = [-0.639783, 0.80952, 0.555843, 1.951859, -0.905316, -0.735153, -0.2899, -0.072899, -0.611601, 0.161179,
+             0.178513, -2.701717, 0.451501, 1.7697, -0.003897, -0.916264]
+    CUT = [-0.205542, 0.26028, 0.246676, 0.418529, -0.071245, -0.161221, -0.124302, -0.173654]
+
+    def embed(self, model, text=None):
+        stdin = json.dumps({"text": text}) if text else None
+        if not stdin:
+            with open(os.path.join(os.path.dirname(model), os.path.basename(model).removesuffix(".esp"),
+                                   "in.jsonl")) as stream:
+                stdin = stream.read()
+        return support.lines(self.ok("run", model, stdin=stdin))[0]["embedding"]
+
+    def near(self, found, expected, delta):
+        self.assertEqual(len(found), len(expected))
+        for a, b in zip(found, expected):
+            self.assertAlmostEqual(a, b, delta=delta)
+
+    def check(self, name, expected):
+        model = self.case(name, "embed")
+        self.near(self.embed(model), expected, 2e-6)
+        self.near(self.embed(self.compiled(model)), expected, 0.02) # embeddings of words are bf16
+        return model
+
+    def test_length(self):
+        model = self.check("emb-model-max-length-below", self.MEAN)
+        change_json(os.path.join(model, "sentence_bert_config.json"), max_seq_length=None)
+        cut = self.embed(model, "the cat sat on the mat")
+        self.assertEqual(self.embed(model), cut)  # model_max_length is 8
+        self.assertEqual(self.embed(self.compiled(model)), self.embed(self.path(model + ".esp"), "the cat sat on the mat"))
+
+    def test_no_pooling_mode(self):
+        self.check("emb-pooling-all-false", self.MEAN)
+
+    def test_prompt(self):
+        model = self.check("emb-default-prompt", self.PROMPT)
+        for path in (model, model + ".esp"):
+            self.assertEqual(json.loads(self.ok("info", "--json", path).stdout)["prompt"], "query : ")
+        change_json(os.path.join(model, "config_sentence_transformers.json"), default_prompt_name=None)
+        self.assertEqual(self.embed(model, "query : the cat sat"), self.embed_with_prompt("emb-default-prompt"))
+        change_json(os.path.join(model, "config_sentence_transformers.json"), default_prompt_name="other")
+        done = support.run("run", model)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('default_prompt_name: expected the name of a member of "prompts", found "other"', done.stderr)
+
+    def embed_with_prompt(self, name):
+        support.shutil.move(self.path(name), self.path("other"))
+        return self.embed(self.case(name, "embed"))
+
+    def test_lower_case(self):
+        model = self.check("emb-st-do-lower-case", self.LOWER)
+        self.assertEqual(self.embed(model), self.embed(model, "hello world ada paris"))
+
+    def test_cut(self):
+        model = self.check("emb-truncate-dim", self.CUT)
+        data = self.write("d.tsv", "sentence1\tsentence2\tscore\nthe cat\tthe cat sat\t1\nthe\tada\t0\n")
+        for path in (model, model + ".esp"):
+            self.assertEqual(json.loads(self.ok("info", "--json", path).stdout)["embedding"], 8)
+            self.ok("eval", path, "--data", data)
+
+    def test_dense(self):
+        done = support.run("run", self.case("emb-dense", "embed"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('modules.json: [2].type: module "Dense" is not supported here', done.stderr)
+
+    def test_folder(self):
+        """Version 0 to 2 of sentence-transformers put the encoder into a folder of its own."""
+        model = self.case("emb-pooling-all-false", "embed")
+        encoder = os.path.join(model, "0_BERT")
+        os.mkdir(encoder)
+        for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+            os.rename(os.path.join(model, name), os.path.join(encoder, name))
+        os.rename(os.path.join(model, "sentence_bert_config.json"), os.path.join(encoder, "sentence_distilbert_config.json"))
+        with open(os.path.join(model, "config.json"), "w") as stream:
+            json.dump({"__version__": "0.2.5.1"}, stream)
+        with open(os.path.join(model, "modules.json")) as stream:
+            modules = json.load(stream)
+        modules[0].update(path="0_BERT", type="sentence_transformers.models.BERT")
+        self.write("emb-pooling-all-false/modules.json", json.dumps(modules))
+        self.near(self.embed(model), self.MEAN, 2e-6)
+        self.near(self.embed(self.compiled(model)), self.MEAN, 0.02)
+        data = self.write("d.tsv", "sentence1\tsentence2\tscore\nthe cat\tthe cat sat\t1\nthe\tada\t0\n")
+        self.ok("train", model, "--task", "embed", "--train", data, "--max-steps", 1, "--learning-rate", "1e-9", "-q", "-o", self.path("new"))
+        self.near(self.embed(self.path("new"), "the cat sat on the mat . ada wrote it in berlin . he is good . she lives in paris"),
+                  self.MEAN, 2e-5)
+
+    def test_pooling_missing(self):
+        model = self.case("emb-pooling-all-false", "embed")
+        support.shutil.rmtree(os.path.join(model, "1_Pooling"))
+        done = support.run("run", model)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn('1_Pooling/config.json is not there: copy the model\'s folder "1_Pooling"', done.stderr)
+
+    def test_quiet(self):
+        """Files as sentence-transformers writes them give no warning."""
+        model = self.case("emb-truncate-dim", "embed")
+        change_json(os.path.join(model, "sentence_bert_config.json"), transformer_task="feature-extraction",
+                    modality_config={"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+                    module_output_name="token_embeddings")
+        change_json(os.path.join(model, "config_sentence_transformers.json"), similarity_fn_name="cosine",
+                    model_type="SentenceTransformer", prompts={"query": "", "document": ""},
+                    __version__={"sentence_transformers": "5.4.0", "transformers": "4.57.0", "pytorch": "2.9.0"})
+        self.assertEqual(self.ok("info", model).stderr, "")
+        change_json(os.path.join(model, "config_sentence_transformers.json"), new_member=3)
+        change_json(os.path.join(model, "1_Pooling", "config.json"), other=True, word_embedding_dimension=17)
+        change_json(os.path.join(model, "sentence_bert_config.json"), model_args={"attn_implementation": "eager"})
+        stderr = self.ok("info", model).stderr
+        for text in ("config_sentence_transformers.json: new_member: 3 is not applied: this member is not known",
+                     "1_Pooling/config.json: other: true is not applied: this member is not known",
+                     "1_Pooling/config.json: word_embedding_dimension: is not applied: the encoder's hidden size is 16",
+                     'sentence_bert_config.json: model_args: {"attn_implementation":"eager"} is not applied: arguments'):
+            self.assertIn(text, stderr)
+
+
 if __name__ == "__main__":
     support.main()

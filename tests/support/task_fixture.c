@@ -35,6 +35,7 @@ void fixture_open(struct fixture *fixture, enum espi_head head, size_t labels, c
     fixture->config = (struct espi_config){.head = head,
                                            .vocab_size = VOCABULARY,
                                            .hidden = HIDDEN,
+                                           .embedding = HIDDEN,
                                            .max_positions = POSITIONS,
                                            .max_sequence = POSITIONS,
                                            .type_vocab = 2,

@@ -567,6 +567,8 @@ static void test_write_sentence(void **state)
         f.config.pooling = poolings[i % 3];
         f.config.normalize = i >= 3;
         f.config.max_sequence = 4 + i / 2;
+        f.config.sequence_stated = true;
+        f.config.lowercase = i >= 3;
         test_write(f.directory, "sentence_bert_config.json", limit, strlen(limit));
         test_write(f.directory, "config_sentence_transformers.json", "{}", 2);
         test_ok(ctx, espi_path_join(ctx, target, f.directory, "written"));
@@ -575,6 +577,7 @@ static void test_write_sentence(void **state)
         assert_int_equal(again.pooling, f.config.pooling);
         assert_int_equal(again.normalize, f.config.normalize);
         assert_int_equal(again.max_sequence, f.config.max_sequence);
+        assert_int_equal(again.lowercase, f.config.lowercase);
         assert_int_equal(has_file(target, "config_sentence_transformers.json"), i % 2);
         espi_config_clear(&again);
         close_fixture(&f);

@@ -428,6 +428,12 @@ static void test_sentence(void **state)
          "{\"max_seq_length\":128}", ESPI_HEAD_NONE, ESPI_POOL_MEAN, true, 32},
         {"{" DISTIL "}", all, "{\"pooling_mode\":\"mean\"}", "{\"max_seq_length\":null}", ESPI_HEAD_NONE,
          ESPI_POOL_MEAN, true, 32},
+        /* No mode is true: the mean; other widths and longer limits are none. */
+        {"{" BERT "}", all, "{\"pooling_mode_mean_tokens\":false,\"word_embedding_dimension\":9}",
+         "{\"max_seq_length\":1e30}", ESPI_HEAD_NONE, ESPI_POOL_MEAN, true, 32},
+        {"{" BERT "}", all, "{}", "{}", ESPI_HEAD_NONE, ESPI_POOL_MEAN, true, 32},
+        {"{" BERT "}", all, "{\"pooling_mode\":[\"cls\"],\"embedding_dimension\":8}", NULL, ESPI_HEAD_NONE,
+         ESPI_POOL_CLS, true, 32},
         /* A classifier's modules do not concern it. */
         {"{" BERT SEQUENCE "}", "[1]", NULL, NULL, ESPI_HEAD_SEQUENCE, ESPI_POOL_NONE, false, 32},
     };
@@ -460,8 +466,9 @@ static void test_sentence_refused(void **state)
         {"[" POOLING "]", NULL, NULL, ESP_ERR_UNSUPPORTED, "[0].type: module \"Pooling\" is not supported here"},
         {"[" TRANSFORMER "," TRANSFORMER "]", NULL, NULL, ESP_ERR_UNSUPPORTED, "[1].type: module \"Transformer\""},
         {"[" TRANSFORMER "," NORMALIZE "]", NULL, NULL, ESP_ERR_UNSUPPORTED, "[1].type: module \"Normalize\""},
-        {"[" MODULE("0_Transformer", "Transformer") "]", NULL, NULL, ESP_ERR_UNSUPPORTED,
-         "[0].path: an encoder in a folder of its own"},
+        {"[" MODULE("0_Transformer", "Transformer") "]", NULL, NULL, ESP_ERR_NOT_FOUND, "0_Transformer/config.json"},
+        {"[" MODULE("../x", "Transformer") "]", NULL, NULL, ESP_ERR_FORMAT,
+         "[0].path: expected the name of a folder, found \"../x\""},
         {"[" TRANSFORMER "," POOLING "," MODULE("2_Dense", "Dense") "]", "{\"pooling_mode\":\"mean\"}", NULL,
          ESP_ERR_UNSUPPORTED,
          "[2].type: module \"Dense\" is not supported here; supported: Transformer, Pooling, Normalize"},
@@ -471,10 +478,9 @@ static void test_sentence_refused(void **state)
          "[1].path: expected the name of a folder, found \"../1_Pooling\""},
         {"[" TRANSFORMER "," MODULE("..", "Pooling") "]", NULL, NULL, ESP_ERR_FORMAT, "[1].path: expected the name"},
         {"[" TRANSFORMER "," MODULE("", "Pooling") "]", NULL, NULL, ESP_ERR_FORMAT, "[1].path: expected the name"},
-        {two, NULL, NULL, ESP_ERR_NOT_FOUND, "1_Pooling/config.json"},
+        {two, NULL, NULL, ESP_ERR_NOT_FOUND,
+         "1_Pooling/config.json is not there: copy the model's folder \"1_Pooling\""},
         {two, "[]", NULL, ESP_ERR_FORMAT, "1_Pooling/config.json: expected an object"},
-        {two, "{}", NULL, ESP_ERR_FORMAT, "expected one pooling mode that is true, found none"},
-        {two, "{\"pooling_mode_mean_tokens\":false}", NULL, ESP_ERR_FORMAT, "found none"},
         {two, "{\"pooling_mode_mean_tokens\":1}", NULL, ESP_ERR_FORMAT, "pooling_mode_mean_tokens: expected true or"},
         {two, "{\"pooling_mode_cls_token\":true,\"pooling_mode_mean_tokens\":true}", NULL, ESP_ERR_UNSUPPORTED,
          "pooling by cls and mean together"},
@@ -483,11 +489,15 @@ static void test_sentence_refused(void **state)
         {two, "{\"pooling_mode_weightedmean_tokens\":true}", NULL, ESP_ERR_UNSUPPORTED, "pooling \"weightedmean\""},
         {two, "{\"pooling_mode_lasttoken\":true}", NULL, ESP_ERR_UNSUPPORTED, "pooling \"lasttoken\""},
         {two, "{\"pooling_mode\":\"lasttoken\"}", NULL, ESP_ERR_UNSUPPORTED, "pooling_mode: pooling \"lasttoken\""},
-        {two, "{\"pooling_mode\":[\"cls\",\"mean\"]}", NULL, ESP_ERR_FORMAT, "pooling_mode: expected a string"},
-        {two, "{\"word_embedding_dimension\":9,\"pooling_mode\":\"mean\"}", NULL, ESP_ERR_FORMAT,
-         "word_embedding_dimension: expected 8, the encoder's hidden size, found 9"},
+        {two, "{\"pooling_mode\":[\"cls\",\"mean\"]}", NULL, ESP_ERR_UNSUPPORTED,
+         "pooling_mode: pooling by 2 modes together is not supported"},
+        {two, "{\"pooling_mode\":7}", NULL, ESP_ERR_FORMAT, "pooling_mode: expected a string"},
         {two, "{\"pooling_mode\":\"mean\"}", "{\"max_seq_length\":0}", ESP_ERR_FORMAT,
-         "sentence_bert_config.json: max_seq_length: expected an integer"},
+         "sentence_bert_config.json: max_seq_length: expected an integer from 3"},
+        {two, "{\"pooling_mode\":\"mean\"}", "{\"max_seq_length\":\"512\"}", ESP_ERR_FORMAT,
+         "max_seq_length: expected an integer"},
+        {two, "{\"pooling_mode\":\"mean\"}", "{\"transformer_task\":\"fill-mask\"}", ESP_ERR_UNSUPPORTED,
+         "transformer_task: \"fill-mask\" is not supported: only \"feature-extraction\" is"},
         {two, "{\"pooling_mode\":\"mean\"}", "[]", ESP_ERR_FORMAT, "sentence_bert_config.json: expected an object"},
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
@@ -497,6 +507,106 @@ static void test_sentence_refused(void **state)
         test_error_has(ctx, cases[i].message);
         assert_null(config.json);
     }
+}
+
+/* The settings of config_sentence_transformers.json in a model with mean pooling, or with a sequence head. */
+static int read_settings(const char *config, const char *pooling, const char *settings, struct espi_config *out)
+{
+    static const char modules[] = "[" TRANSFORMER "," POOLING "]";
+    const char *scratch = test_scratch();
+    char folder[ESPI_PATH_BYTES];
+    test_write(scratch, "config.json", config, strlen(config));
+    test_write(scratch, "modules.json", modules, strlen(modules));
+    test_write(scratch, "config_sentence_transformers.json", settings, strlen(settings));
+    test_write(scratch, "sentence_xlnet_config.json", "{\"do_lower_case\":true}", 22);
+    test_write(scratch, "sentence_roberta_config.json", "{\"max_seq_length\":9}", 20);
+    test_ok(ctx, espi_path_join(ctx, folder, scratch, "1_Pooling"));
+    assert_int_equal(mkdir(folder, 0777), 0);
+    test_write(folder, "config.json", pooling, strlen(pooling));
+    int status = espi_config_read(ctx, scratch, out);
+    test_scratch_remove(scratch);
+    return status;
+}
+
+static void test_settings(void **state)
+{
+    (void)state;
+#define PROMPTS "\"prompts\":{\"q\":\"query: \",\"d\":\"\"}"
+    struct espi_config config, copy;
+    test_ok(ctx, read_settings("{" BERT "}", "{}", "{" PROMPTS ",\"default_prompt_name\":\"q\",\"truncate_dim\":5}",
+                               &config));
+    assert_string_equal(config.prompt, "query: ");
+    assert_int_equal(config.embedding, 5);
+    assert_int_equal(config.max_sequence, 9); // of the first of the files, and of it alone
+    assert_true(config.sequence_stated && !config.lowercase);
+    config.lowercase = true;
+    test_ok(ctx, espi_config_copy(ctx, &config, NULL, &copy));
+    assert_string_equal(copy.prompt, "query: ");
+    assert_int_equal(copy.embedding, 5);
+    assert_int_equal(copy.max_sequence, 9);
+    assert_true(copy.sequence_stated && copy.lowercase);
+    espi_config_clear(&copy);
+    espi_config_clear(&config);
+    static const struct {
+        const char *pooling, *settings, *message; // NULL: accepted without a prompt and uncut
+    } cases[] = {
+        {"{}", "{}", NULL},
+        {"{}", "{" PROMPTS ",\"default_prompt_name\":null,\"truncate_dim\":null}", NULL},
+        {"{}", "{" PROMPTS ",\"default_prompt_name\":\"d\",\"truncate_dim\":99}", NULL},
+        {"{\"include_prompt\":false}", "{" PROMPTS "}", NULL},
+        {"{}", "{" PROMPTS ",\"default_prompt_name\":\"x\"}",
+         "default_prompt_name: expected the name of a member of \"prompts\", found \"x\""},
+        {"{}", "{\"default_prompt_name\":\"q\"}", "default_prompt_name: expected the name of a member"},
+        {"{}", "{\"prompts\":[\"q\"],\"default_prompt_name\":\"q\"}", "prompts: expected an object"},
+        {"{}", "{\"prompts\":{\"q\":3},\"default_prompt_name\":\"q\"}", "prompts.q: expected a string, found 3"},
+        {"{}", "{\"default_prompt_name\":7}", "default_prompt_name: expected a string"},
+        {"{}", "{\"truncate_dim\":0}", "truncate_dim: expected an integer from 1"},
+        {"{}", "[]", "config_sentence_transformers.json: expected an object"},
+        {"{}", "{\"model_type\":\"SparseEncoder\"}", "model_type: \"SparseEncoder\" is not supported"},
+        {"{\"include_prompt\":false}", "{" PROMPTS ",\"default_prompt_name\":\"q\"}",
+         "a prompt that is not pooled (include_prompt is false in "},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
+        int status = read_settings("{" BERT "}", cases[i].pooling, cases[i].settings, &config);
+        assert_int_equal(status != ESP_OK, cases[i].message != NULL);
+        if (cases[i].message) {
+            test_error_has(ctx, cases[i].message);
+            continue;
+        }
+        assert_null(config.prompt);
+        assert_int_equal(config.embedding, 8);
+        espi_config_clear(&config);
+    }
+    /* The first token is pooled with and without its prompt. */
+    test_ok(ctx, read_settings("{" BERT "}", "{\"include_prompt\":false,\"pooling_mode\":\"cls\"}",
+                               "{" PROMPTS ",\"default_prompt_name\":\"q\"}", &config));
+    assert_string_equal(config.prompt, "query: ");
+    espi_config_clear(&config);
+}
+
+static void test_cross_encoder(void **state)
+{
+    (void)state;
+    static const char identity[] =
+        "{\"model_type\":\"CrossEncoder\",\"activation_fn\":\"torch.nn.modules.linear.Identity\"}";
+    struct espi_config config;
+    test_ok(ctx, read_settings("{" BERT SEQUENCE "}", "{}", identity, &config));
+    assert_int_equal(config.scores, ESPI_SCORES_RAW);
+    assert_int_equal(config.max_sequence, 9);
+    assert_int_equal(config.pooling, ESPI_POOL_NONE);
+    /* It stays in what is written. */
+    json_t *json = espi_config_json(ctx, &config);
+    char *text = json_dumps(json, 0);
+    espi_config_clear(&config);
+    parse(text, &config);
+    assert_int_equal(config.scores, ESPI_SCORES_RAW);
+    espi_config_clear(&config);
+    free(text);
+    json_decref(json);
+    test_ok(ctx, read_settings("{" BERT SEQUENCE "}", "{}", "{\"activation_fn\":\"torch.nn.Tanh\"}", &config));
+    assert_int_equal(config.scores, ESPI_SCORES_UNSTATED);
+    assert_int_equal(config.max_sequence, 32);
+    espi_config_clear(&config);
 }
 
 /* ---- written ------------------------------------------------------------------------------------------------------ */
@@ -727,6 +837,8 @@ int main(void)
         cmocka_unit_test(test_head_dropout),
         cmocka_unit_test(test_sentence),
         cmocka_unit_test(test_sentence_refused),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_cross_encoder),
         cmocka_unit_test(test_json_kept),
         cmocka_unit_test(test_json_edited),
         cmocka_unit_test(test_copy),
