@@ -108,6 +108,7 @@ static int run_task(esp_context *ctx, const struct options *options, struct cli_
 {
     struct espi_job job;
     running->task = options->task.task ? options->task.task : espi_task_for_head(model->engine->config->head);
+    running->in.members = running->task->members;
     int status =
         espi_job_init(ctx, &job, running->task, model->tokenizer, model->engine->config, &options->task.task_options);
     if (!status)

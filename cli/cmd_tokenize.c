@@ -186,7 +186,9 @@ int cmd_tokenize(int argc, char **argv)
     cli_catch_signals();
     esp_context *ctx = cli_context_new("tokenize");
     struct cli_model model;
-    struct tokenizing work = {.options = &options, .in = {.command = "tokenize", .strict = options.strict}};
+    static const char *const members[] = {"text", "pair", NULL};
+    struct tokenizing work = {.options = &options,
+                              .in = {.command = "tokenize", .strict = options.strict, .members = members}};
     int status = cli_tokenizer_open(ctx, options.model, &model);
     work.tokenizer = model.tokenizer;
     if (!status)

@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "base/json_scan.h"
+#include "base/size.h"
 
 #include <string.h>
 
@@ -16,6 +17,66 @@ static int parse_line(esp_context *ctx, const struct espi_lines *lines, const ch
     if (status)
         espi_json_close(out);
     return status;
+}
+
+static bool is_known(const char *const *members, const char *name)
+{
+    bool known = strcmp(name, "id") == 0;
+    for (; !known && *members; members++)
+        known = strcmp(*members, name) == 0;
+    return known;
+}
+
+static void note_unknown(struct cli_jsonl *in, const char *name)
+{
+    char text[sizeof *in->unknown];
+    snprintf(text, sizeof text, "%s", name);
+    for (size_t i = 0; i < in->unknown_count; i++) {
+        if (!strcmp(in->unknown[i], text))
+            return;
+    }
+    in->more_unknown |= in->unknown_count == ESPI_COUNT(in->unknown);
+    if (!in->more_unknown)
+        memcpy(in->unknown[in->unknown_count++], text, sizeof text);
+}
+
+static const char *list_names(const char *const *names, char *text, size_t bytes)
+{
+    size_t used = 0;
+    for (*text = '\0'; *names && used < bytes; names++)
+        used += (size_t)snprintf(text + used, bytes - used, "%s, ", *names);
+    return text;
+}
+
+/* What nobody reads might be meant to change the answer. */
+static int check_members(esp_context *ctx, struct cli_jsonl *in, const struct espi_json *object)
+{
+    const char *name;
+    json_t *value;
+    char known[128];
+    json_object_foreach(object->value, name, value)
+    {
+        struct espi_json member = espi_json_at(object, name);
+        if (is_known(in->members, name))
+            continue;
+        if (in->strict)
+            return espi_json_fail(ctx, &member, "not known here: the members of a line are %sid",
+                                  list_names(in->members, known, sizeof known));
+        note_unknown(in, name);
+    }
+    return ESP_OK;
+}
+
+static void warn_unknown(const struct cli_jsonl *in)
+{
+    char known[128];
+    if (!in->unknown_count)
+        return;
+    fprintf(stderr, "espalier %s: warning: members of lines that are not known here and change nothing: ", in->command);
+    for (size_t i = 0; i < in->unknown_count; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "", in->unknown[i]);
+    fprintf(stderr, "%s (known are %sid)\n", in->more_unknown ? ", …" : "",
+            list_names(in->members, known, sizeof known));
 }
 
 int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, void *cookie)
@@ -33,6 +94,8 @@ int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, vo
         status = parse_line(ctx, lines, source, &object);
         if (status == ESP_ERR_MEMORY)
             return status;
+        if (!status && (status = check_members(ctx, in, &object)))
+            espi_json_close(&object);
         status = line(cookie, ctx, lines->number, status ? NULL : &object, status);
         espi_json_close(&object);
         if (status)
@@ -90,6 +153,7 @@ int cli_jsonl_answer(esp_context *ctx, struct espi_text id, const json_t *answer
 int cli_jsonl_exit_code(const esp_context *ctx, const struct cli_jsonl *in, int status)
 {
     int code = cli_exit_code(ctx, in->command, status);
+    warn_unknown(in);
     if (code)
         return code;
     if (cli_interrupted())

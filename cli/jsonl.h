@@ -13,15 +13,21 @@
 struct cli_jsonl {
     const char *command;
     bool strict;
-    size_t failed;           // lines answered by an error
-    struct espi_lines lines; // opened and closed by the command
+    const char *const *members; // NULL-terminated: what the command reads of a line, beside "id"
+    size_t failed;              // lines answered by an error
+    struct espi_lines lines;    // opened and closed by the command
+
+    char unknown[16][48]; // (unknown_count) other members that were met, cut to fit
+    size_t unknown_count;
+    bool more_unknown; // than these
 };
 
 /* One line: a JSON object, or `object` NULL with the reason as the context's last error and in `status`. Returns a
  * negative status to end the command. */
 typedef int cli_line_fn(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status);
 
-/* Calls `line` for every line that is not blank, until the end, a failure or an interruption. */
+/* Calls `line` for every line that is not blank, until the end, a failure or an interruption. A member that nobody reads
+ * makes the line one that cannot be used when strict, and else is warned of at the end. */
 int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, void *cookie);
 
 /* The line's "id" as it was written, of whatever type and size; its data is NULL when there is none (or no object).

@@ -294,7 +294,9 @@ static int add_line(void *cookie, esp_context *ctx, size_t number, const struct 
 int cli_run_raw(esp_context *ctx, struct espi_engine *engine, size_t batch_tokens, struct cli_jsonl *in)
 {
     struct raw raw = {.engine = engine, .in = in, .batch_tokens = batch_tokens ? batch_tokens : DEFAULT_BATCH_TOKENS};
+    static const char *const members[] = {"input_ids", "token_type_ids", "attention_mask", NULL};
     raw.result = cli_raw_result(engine->config->head);
+    in->members = members;
     int status = cli_jsonl_each(ctx, in, add_line, &raw);
     if (!status)
         status = flush(ctx, &raw);

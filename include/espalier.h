@@ -303,7 +303,8 @@ ESP_API int esp_session_run(esp_context *context, esp_session *session, const es
 
 /* ---- answering texts --------------------------------------------------------------------------------------------- */
 
-/* UTF-8 of a given length; {NULL, 0}: absent. */
+/* UTF-8 of a given length; {NULL, 0}: absent; bytes == 0 with any other pointer: an empty text, which is answered as other
+ * texts are (QA asks for a question and a context that are not empty). */
 typedef struct esp_text {
     const char *data;
     size_t bytes;
@@ -366,7 +367,7 @@ typedef struct esp_item {
 
 /* The answer to one input. */
 typedef struct esp_answer {
-    int status;            /* ESP_OK, or why this input has no answer: it is empty, not UTF-8, has no mask, … */
+    int status;            /* ESP_OK, or why this input has no answer: it is absent, not UTF-8, has no mask, … */
     const char *error;     /* the text of that; "" with ESP_OK */
     const esp_item *items; /* (count) QA, CLASSIFY, MLM: best first, mask by mask; TAG: in the order of the text */
     size_t count;

@@ -293,6 +293,7 @@ const struct espi_task espi_task_classify = {
     .result = ESPI_RESULT_SEQUENCE_LOGITS,
     .head = ESPI_HEAD_SEQUENCE,
     .configure = configure,
+    .members = espi_text_members,
     .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,

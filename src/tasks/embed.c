@@ -237,6 +237,7 @@ const struct espi_task espi_task_embed = {
     .result = ESPI_RESULT_EMBEDDING,
     .head = ESPI_HEAD_NONE,
     .configure = configure,
+    .members = espi_text_members,
     .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,

@@ -430,6 +430,7 @@ const struct espi_task espi_task_mlm = {
     .result = ESPI_RESULT_VOCAB_LOGITS,
     .head = ESPI_HEAD_MLM,
     .configure = configure,
+    .members = espi_text_members,
     .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,

@@ -37,6 +37,7 @@ struct espi_pipeline {
     size_t batch_tokens;
     size_t queued_tokens; // of windows not run yet
     int broken;           // the status that stopped it
+    bool cut_said;        // that questions are cut
     esp_context fallback; // keeps error texts when the caller has no context
 
     struct slot *slots; // (slot_capacity) ring; slots are moved only when it grows
@@ -357,6 +358,7 @@ int espi_pipeline_push(struct espi_pipeline *p, esp_context *ctx, struct espi_ex
     if (!status)
         status = check_windows(p, ctx, slot);
     if (!status) {
+        espi_features_say_cut(ctx, p->job, example, &slot->features, &p->cut_said);
         slot->windows = espi_features_windows(&slot->features);
         p->queued_tokens += slot->features.encoding.tokens + slot->features.second.tokens;
     }

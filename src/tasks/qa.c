@@ -42,6 +42,8 @@ static int configure(esp_context *ctx, struct espi_job *job)
     return ESP_OK;
 }
 
+static const char *const members[] = {"question", "context", NULL};
+
 static int parse(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
 {
     int status = espi_example_member(ctx, object, "question", example, &example->text);
@@ -58,6 +60,7 @@ static int question_length(esp_context *ctx, const struct espi_job *job, const s
     int status = espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &alone, scratch);
     if (status)
         return status;
+    features->question_tokens = scratch->tokens;
     *tokens = espi_size_min(scratch->tokens, job->options.max_question_length);
     *bytes = *tokens < scratch->tokens ? scratch->byte_end[*tokens - 1] : example->text.bytes;
     scratch->windows = scratch->tokens = 0;
@@ -68,6 +71,9 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
                   struct espi_features *features)
 {
     size_t bytes, tokens;
+    if (!example->text.bytes || !example->pair.bytes)
+        return espi_example_fail(ctx, example, "%s: expected a text, found an empty one",
+                                 example->text.bytes ? "context" : "question");
     int status = question_length(ctx, job, example, features, &bytes, &tokens);
     if (status)
         return status;
@@ -142,6 +148,7 @@ const struct espi_task espi_task_qa = {
     .head = ESPI_HEAD_QA,
     .default_length = MAX_LENGTH,
     .configure = configure,
+    .members = members,
     .parse = parse,
     .encode = encode,
     .targets = targets,

@@ -208,6 +208,7 @@ const struct espi_task espi_task_tag = {
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_TOKEN,
     .configure = configure,
+    .members = espi_text_members,
     .parse = espi_example_text_members,
     .encode = encode,
     .targets = targets,

@@ -123,15 +123,16 @@ int espi_example_member(esp_context *ctx, const struct espi_json *object, const 
 {
     const char *data;
     size_t bytes;
+    char members[128];
+    struct espi_json member = espi_json_at(object, key);
+    if (!member.value && json_is_object(object->value)) // under another name, maybe
+        return espi_json_fail(ctx, &member, "expected a string, found nothing; the members are %s",
+                              espi_json_member_names(object, members, sizeof members));
     int status = espi_json_get_string(ctx, object, key, &data, &bytes);
-    if (status)
-        return status;
-    if (bytes == 0) {
-        struct espi_json member = espi_json_at(object, key);
-        return espi_json_fail(ctx, &member, "expected a text, found an empty string");
-    }
-    return espi_example_text(ctx, example, data, bytes, out);
+    return status ? status : espi_example_text(ctx, example, data, bytes, out);
 }
+
+const char *const espi_text_members[] = {"text", "pair", "text_pair", NULL};
 
 int espi_example_text_members(esp_context *ctx, const struct espi_json *object, struct espi_example *example)
 {
@@ -273,6 +274,7 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
     features->second.windows = features->second.tokens = 0;
     features->position_count = features->target_count = features->value_count = 0;
     features->vector = NULL;
+    features->question_tokens = 0;
     enum espi_head head = job->task->head;
     if (example->pair.data && head != ESPI_HEAD_QA && head != ESPI_HEAD_SEQUENCE && !job->options.evaluate)
         return espi_example_fail(ctx, example, "pair: expected none for the task %s, which takes one text",
@@ -285,6 +287,18 @@ int espi_features_targets(esp_context *ctx, const struct espi_job *job, const st
 {
     features->target_count = features->value_count = 0;
     return job->task->targets(ctx, job, example, features);
+}
+
+void espi_features_say_cut(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                           const struct espi_features *features, bool *said)
+{
+    size_t most = job->options.max_question_length;
+    if (*said || features->question_tokens <= most)
+        return;
+    *said = true;
+    espi_log(ctx, ESP_LOG_WARNING,
+             "%s: the question has %zu tokens and is cut to %zu, as other long ones are (max_question_length)",
+             example->source, features->question_tokens, most);
 }
 
 void espi_features_release(struct espi_features *features)

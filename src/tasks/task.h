@@ -78,13 +78,14 @@ int espi_example_text(esp_context *ctx, struct espi_example *example, const char
 int espi_example_encode(esp_context *ctx, const struct espi_example *example, const esp_tokenizer *tokenizer,
                         const struct espi_text *text, const struct espi_text *pair, const esp_encode_options *options,
                         esp_encoding *out) ESPI_NODISCARD;
-/* Takes a required member that is a string; an empty one is refused too. */
+/* Takes a required member that is a string, which may be empty. */
 int espi_example_member(esp_context *ctx, const struct espi_json *object, const char *key, struct espi_example *example,
                         struct espi_text *out) ESPI_NODISCARD;
 /* The members of every task but qa: "text", and "pair" or "text_pair" where they are there. A pair that the task has no use
  * for is refused when it is encoded: only an evaluation of embeddings has one. */
 int espi_example_text_members(esp_context *ctx, const struct espi_json *object,
                               struct espi_example *example) ESPI_NODISCARD;
+extern const char *const espi_text_members[]; // "text", "pair", "text_pair", NULL
 /* Keeps "source: line N: text" (or without the line when number is 0) and returns ESP_ERR_FORMAT. */
 int espi_example_fail(esp_context *ctx, const struct espi_example *example, const char *format, ...) ESPI_PRINTF(3, 4);
 /* Puts the same "source: line N: " before the text of a failure that does not know the example; returns `status`. */
@@ -194,6 +195,8 @@ struct espi_features {
     float *values; // classify: multi-label (labels) 0 or 1, regression (1) · embed (1) similarity
     size_t value_count, value_capacity;
 
+    size_t question_tokens; // qa: of the whole question, which may have been cut to options.max_question_length
+
     const float *vector; // embed: (hidden) the answer, between finish and release
 
     void *state;                                     // the task's, while an example is decoded
@@ -208,6 +211,9 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
 int espi_features_targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                           struct espi_features *features) ESPI_NODISCARD;
 void espi_features_clear(struct espi_features *features);
+/* Warns of a question that was just encoded and had to be cut, once: an answer to half a question looks like any other. */
+void espi_features_say_cut(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                           const struct espi_features *features, bool *said);
 /* Frees what decoding has left. */
 void espi_features_release(struct espi_features *features);
 
@@ -241,6 +247,7 @@ struct espi_task {
 
     /* Fills defaults of options and checks them against the model. */
     int (*configure)(esp_context *ctx, struct espi_job *job);
+    const char *const *members; // NULL-terminated: what `parse` reads of a line
     /* An example from a JSON object: {"question","context"}, else espi_example_text_members. */
     int (*parse)(esp_context *ctx, const struct espi_json *object, struct espi_example *example);
     int (*encode)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,

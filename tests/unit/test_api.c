@@ -458,7 +458,7 @@ static void test_batches_of_texts(void **state)
     }
     assert_string_equal(found[3].error, "input 3: context: expected a text, found an empty one");
     assert_non_null(strstr(found[13].error, "input 13: expected UTF-8, found the byte 0xff"));
-    assert_string_equal(found[23].error, "input 23: question: expected a text, found an empty one");
+    assert_string_equal(found[23].error, "input 23: question: expected a text, found none");
     test_ok(t.ctx, esp_session_answer(t.ctx, t.sessions[QA], NULL, 0, NULL, &found));
 }
 

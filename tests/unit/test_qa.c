@@ -222,9 +222,9 @@ static void test_errors_stay_apart(void **state)
     assert_string_equal(json_string_value(json_array_get(results, 1)),
                         "line 2: the question has 9 tokens, which leaves no room for the context in 12");
     assert_string_equal(json_string_value(json_array_get(results, 2)),
-                        "line 3: context: expected a string, found nothing");
+                        "line 3: context: expected a string, found nothing; the members are question");
     assert_string_equal(json_string_value(json_array_get(results, 3)),
-                        "line 4: context: expected a text, found an empty string");
+                        "line 4: context: expected a text, found an empty one");
     assert_non_null(strstr(json_string_value(json_array_get(results, 4)), "line 5: question: expected a string"));
     assert_non_null(strstr(json_string_value(json_array_get(results, 5)), "expected an object"));
     assert_true(json_equal(json_array_get(results, 0), json_array_get(results, 6)));

@@ -95,6 +95,7 @@ struct reader {
     struct espi_feed *feed;
     struct espi_features features;
     struct espi_progress progress;
+    bool cut_said;
 };
 
 static int read_file(esp_context *ctx, struct reader *r, const char *path)
@@ -116,6 +117,8 @@ static int read_file(esp_context *ctx, struct reader *r, const char *path)
             break;
         }
         status = add_example(ctx, feed, example, most - read, &r->features);
+        if (!status)
+            espi_features_say_cut(ctx, feed->job, example, &r->features, &r->cut_said);
         espi_example_free(example);
         espi_progress_update(&r->progress, r->progress.done + 1, NULL);
     }
