@@ -335,6 +335,11 @@ static int read_files(esp_context *ctx, struct work *work, bool need_tokenizer)
     int status = espi_checkpoint_read(ctx, directory, &work->checkpoint);
     if (!status) {
         status = esp_tokenizer_open(ctx, directory, &work->tokenizer);
+        if (status == ESP_ERR_UNSUPPORTED && !need_tokenizer) {
+            espi_log(ctx, ESP_LOG_WARNING, "%s; compiled without it, for ids of your own (run --raw)",
+                     esp_last_error(ctx));
+            status = ESP_OK;
+        }
         if (status == ESP_ERR_NOT_FOUND && !need_tokenizer) // for raw ids
             status = ESP_OK;
     }

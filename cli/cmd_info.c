@@ -144,7 +144,9 @@ static json_t *describe_checkpoint(esp_context *ctx, const char *path, int *stat
     *status = espi_checkpoint_read(ctx, path, &checkpoint);
     if (!*status) {
         *status = esp_tokenizer_open(ctx, path, &tokenizer);
-        if (*status == ESP_ERR_NOT_FOUND) // a checkpoint without its tokenizer can still be looked at
+        if (*status == ESP_ERR_UNSUPPORTED)
+            espi_log(ctx, ESP_LOG_WARNING, "%s", esp_last_error(ctx));
+        if (*status == ESP_ERR_NOT_FOUND || *status == ESP_ERR_UNSUPPORTED) // the model can still be looked at
             *status = ESP_OK;
     }
     int kept = espi_warnings_stop(ctx);

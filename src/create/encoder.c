@@ -114,10 +114,15 @@ static int embed_sequence(void *argument, size_t index, size_t thread)
     const struct espi_params *params = f->encoder->params;
     size_t first = f->batch->starts[index], tokens = f->batch->starts[index + 1] - first;
     float *out = f->encoder->workspace.hidden + first * config->hidden; // (tokens, hidden)
-    espi_embedding_forward(
-        tokens, config->hidden, f->batch->ids + first, f->batch->types ? f->batch->types + first : NULL,
-        espi_params_data(params, ESPI_EMBED_WORD, 0), espi_params_data(params, ESPI_EMBED_POSITION, 0),
-        espi_params_data(params, ESPI_EMBED_TYPE, 0), out);
+    const uint8_t *types = f->batch->types && config->type_vocab > 1 ? f->batch->types + first : NULL;
+    for (size_t t = 0; t < tokens; t++) {
+        uint32_t row;
+        espi_config_positions(config, f->batch->ids + first, t, 1, &row);
+        espi_embedding_forward(1, config->hidden, f->batch->ids + first + t, types ? types + t : NULL, &row,
+                               espi_params_data(params, ESPI_EMBED_WORD, 0),
+                               espi_params_data(params, ESPI_EMBED_POSITION, 0),
+                               espi_params_data(params, ESPI_EMBED_TYPE, 0), out + t * config->hidden);
+    }
     espi_layer_norm_forward(tokens, config->hidden, config->layer_norm_eps, out, NULL,
                             espi_params_data(params, ESPI_EMBED_NORM_W, 0),
                             espi_params_data(params, ESPI_EMBED_NORM_B, 0), out);

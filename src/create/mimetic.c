@@ -14,8 +14,9 @@ static size_t word_part(const struct espi_config *config)
 static void fill_embeddings(const struct espi_params *params, const struct espi_config *config)
 {
     const double longest_wave = 100, size = 2 * (double)config->initializer_range;
-    float *words = espi_params_data(params, ESPI_EMBED_WORD, 0);         // (vocab_size, hidden)
-    float *positions = espi_params_data(params, ESPI_EMBED_POSITION, 0); // (max_positions, hidden)
+    float *words = espi_params_data(params, ESPI_EMBED_WORD, 0); // (vocab_size, hidden)
+    float *positions = espi_params_data(params, ESPI_EMBED_POSITION, 0) +
+                       config->block.position_offset * config->hidden; // (max_positions, hidden)
     size_t from = word_part(config), width = config->hidden - from;
     for (size_t word = 0; word < config->vocab_size; word++)
         memset(words + word * config->hidden + from, 0, width * sizeof *words);

@@ -29,8 +29,11 @@ struct espi_arch {
     const char *prefix;       // of encoder tensors in checkpoints with a head
     const char *layer_prefix; // + layer number + "." + name
     struct espi_arch_keys keys;
-    float layer_norm_eps;                 // when the field is absent
-    bool attention_out_dropout;           // training: hidden dropout behind the attention's output layer, too
+    const char *spelling;       // scope of its members in the table of config.json: the family whose fields it has
+    float layer_norm_eps;       // when the field is absent
+    int32_t pad_token_id;       // likewise
+    struct espi_block block;    // position_offset: COUNTED: rows before that of the padding id
+    bool attention_out_dropout; // training: hidden dropout behind the attention's output layer, too
     const char *names[ESPI_HEAD_DENSE_W]; // modules of the encoder by role, without prefix
     struct espi_arch_head heads[ESPI_HEAD_COUNT];
     const char *decoder_weight; // masked-LM decoder, where a file stores it apart from the word embeddings

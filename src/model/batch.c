@@ -23,7 +23,7 @@ int espi_batch_check(esp_context *ctx, const struct espi_batch *batch, const str
                 return espi_fail(ctx, ESP_ERR_ARGUMENT,
                                  "sequence %zu, token %u: expected an id from 0 to %zu, found %d", s, t - begin,
                                  config->vocab_size - 1, batch->ids[t]);
-            if (batch->types && config->type_vocab && batch->types[t] >= config->type_vocab)
+            if (batch->types && config->type_vocab > 1 && batch->types[t] >= config->type_vocab)
                 return espi_fail(ctx, ESP_ERR_ARGUMENT,
                                  "sequence %zu, token %u: expected a type from 0 to %zu, found %u", s, t - begin,
                                  config->type_vocab - 1, batch->types[t]);

@@ -11,7 +11,7 @@ struct espi_batch {
     size_t tokens;          // == starts[sequences]
     const uint32_t *starts; // (sequences + 1)
     const int32_t *ids;     // (tokens)
-    const uint8_t *types;   // (tokens), or NULL: all 0; ignored by families without token types
+    const uint8_t *types;   // (tokens), or NULL: all 0; ignored by models with one type or none
 };
 
 /* ESP_ERR_ARGUMENT that names the sequence and the value when an id or type is outside the config's range, or a

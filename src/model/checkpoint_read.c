@@ -67,13 +67,15 @@ static bool has_role(const struct reading *reading, enum espi_role role)
     return find_name(reading, name) != NULL;
 }
 
-/* Buffers that older files store and nothing needs. */
-static bool is_buffer(const struct reading *reading, const char *name)
+/* What files hold without need: buffers that older ones store, and the pooler beside a head that does not read it. */
+static bool is_needless(const struct reading *reading, const char *name)
 {
-    const char *prefix = reading->config->arch->prefix;
-    if (strncmp(name, prefix, strlen(prefix)) == 0)
-        name += strlen(prefix);
-    return strcmp(name, "embeddings.position_ids") == 0 || strcmp(name, "embeddings.token_type_ids") == 0;
+    const struct espi_arch *arch = reading->config->arch;
+    const char *base = espi_arch_in_encoder(reading->config, name), *pooler = arch->heads[ESPI_HEAD_NONE].dense;
+    if (!base)
+        base = name;
+    return strcmp(base, "embeddings.position_ids") == 0 || strcmp(base, "embeddings.token_type_ids") == 0 ||
+           (pooler && base != name && strncmp(base, pooler, strlen(pooler)) == 0);
 }
 
 /* ---- lists of names for messages ---------------------------------------------------------------------------------- */
@@ -225,7 +227,7 @@ static void report_unused(const struct reading *reading)
     for (size_t i = 0; i < reading->weights.length; i++) {
         const struct espi_safetensors *file = &reading->weights.files[i];
         for (size_t j = 0; j < file->length; j++) {
-            if (!file->tensors[j].used && !is_buffer(reading, file->tensors[j].name))
+            if (!file->tensors[j].used && !is_needless(reading, file->tensors[j].name))
                 list_add(&unused, file->tensors[j].name);
         }
     }

@@ -100,6 +100,22 @@ static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi
     return ESP_OK;
 }
 
+/* What a layer computes, and how long a sequence its position table has rows for; behind pad_token_id. */
+static int read_block(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    struct espi_block *block = &out->block;
+    *block = out->arch->block;
+    if (block->positions == ESPI_POSITIONS_COUNTED)
+        block->position_offset += (size_t)out->pad_token_id + 1;
+    struct espi_json at = espi_json_at(json, "max_position_embeddings");
+    if (out->max_positions <= block->position_offset)
+        return espi_json_fail(ctx, &at, "expected more than the %zu rows before that of the first token, found %zu",
+                              block->position_offset, out->max_positions);
+    out->max_positions -= block->position_offset;
+    out->max_sequence = out->max_positions;
+    return espi_block_check(ctx, json->source, block);
+}
+
 static int read_shape(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
 {
     const struct espi_arch_keys *keys = &out->arch->keys;
@@ -116,16 +132,17 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
         return espi_json_fail(ctx, &at, "expected a divisor of %s (%zu), found %zu", keys->hidden, out->hidden,
                               out->heads);
     }
-    out->max_sequence = out->max_positions;
     out->embedding = out->hidden;
     out->type_vocab = keys->type_vocab ? 2 : 0;
     if (keys->type_vocab && espi_json_has(json, keys->type_vocab))
         status = espi_json_get_size(ctx, json, keys->type_vocab, 1, MAX_TYPES, &out->type_vocab);
     /* Nothing is padded here: an id outside the vocabulary is no reason to refuse the model. */
-    int64_t pad = 0;
+    int64_t pad = -1;
     espi_json_is_integer(espi_json_at(json, "pad_token_id").value, &pad);
-    out->pad_token_id = pad > 0 && (size_t)pad < out->vocab_size ? (int32_t)pad : 0;
-    return status;
+    if (pad < 0 || (size_t)pad >= out->vocab_size)
+        pad = out->arch->pad_token_id;
+    out->pad_token_id = (size_t)pad < out->vocab_size ? (int32_t)pad : 0;
+    return status ? status : read_block(ctx, json, out);
 }
 
 /* A layer's list of heads; the object's keys are layers. */
@@ -253,7 +270,7 @@ static int read_head(esp_context *ctx, const struct espi_json *json, struct espi
 /* A file that is read for the first time tells what of it is not applied. */
 static int check_members(esp_context *ctx, const struct espi_json *json, bool first, const struct espi_config *config)
 {
-    const char *family = config->arch->model_type;
+    const char *family = config->arch->spelling;
     if (!first)
         return espi_members_refuse(ctx, json, &espi_config_members, family);
     struct espi_json inner = espi_json_at(json, "sentence_transformers");
@@ -353,6 +370,38 @@ void espi_config_clear(struct espi_config *config)
     json_decref(config->json);
     espi_arena_clear(&config->arena);
     *config = (struct espi_config){0};
+}
+
+void espi_config_positions(const struct espi_config *config, const int32_t *ids, size_t first, size_t count,
+                           uint32_t *rows)
+{
+    uint32_t next = (uint32_t)config->block.position_offset;
+    if (config->block.positions != ESPI_POSITIONS_COUNTED) {
+        for (size_t i = 0; i < count; i++)
+            rows[i] = next + (uint32_t)(first + i);
+        return;
+    }
+    for (size_t i = 0; i < first; i++)
+        next += ids[i] != config->pad_token_id;
+    for (size_t i = 0; i < count; i++)
+        rows[i] = ids[first + i] == config->pad_token_id ? (uint32_t)config->block.position_offset - 1 : next++;
+}
+
+int espi_block_check(esp_context *ctx, const char *source, const struct espi_block *block)
+{
+    const char *what = block->norm_first            ? "LayerNorm in front of its layer"
+                       : block->no_norm_bias        ? "LayerNorm without shift"
+                       : block->no_bias             ? "linear layers without bias"
+                       : block->gated               ? "a gated feed-forward"
+                       : block->window              ? "attention within a window"
+                       : block->shared_layers       ? "layers that share their weights"
+                       : block->embedding           ? "embeddings of another width than the layers'"
+                       : block->position_theta != 0 ? "rotary positions"
+                                                    : NULL;
+    if (!what && block->positions != ESPI_POSITIONS_LEARNED && block->positions != ESPI_POSITIONS_COUNTED)
+        what = "positions other than a table's";
+    return what ? espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: the model has %s, which is not supported", source, what)
+                : ESP_OK;
 }
 
 size_t espi_config_layer_heads(const struct espi_config *config, size_t layer)

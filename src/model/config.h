@@ -19,6 +19,30 @@ enum espi_head {
 
 enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION };
 
+/* Where the places of tokens come into a layer's input. */
+enum espi_positions {
+    ESPI_POSITIONS_LEARNED, // a table's row for each place in the sequence, from position_offset on
+    ESPI_POSITIONS_COUNTED, // the same with tokens counted that are not the padding id, which has the row before the first
+    ESPI_POSITIONS_ROTARY,  // queries and keys turned by position_theta
+    ESPI_POSITIONS_BUCKETS, // a bias of the scores by the distance
+    ESPI_POSITIONS_NONE,
+};
+
+/* What a layer computes. Families state it in archs.inc; what runs a model reads this, and refuses what it cannot compute
+ * (espi_block_check). */
+struct espi_block {
+    bool norm_first;   // x + f(norm(x)); else norm(x + f(x))
+    bool no_norm_bias; // LayerNorm without shift
+    bool no_bias;      // linear layers without bias
+    bool gated;        // feed-forward: activation(a x) * (b x); else activation(a x)
+    enum espi_positions positions;
+    size_t position_offset; // rows of the position table before that of the first token
+    float position_theta;   // ROTARY
+    size_t window;          // tokens that attention sees on either side; 0: all
+    size_t shared_layers;   // layers that have the weights of one; 0: each has its own
+    size_t embedding;       // width of the embeddings where it is not that of the layers; 0: it is
+};
+
 /* Which rows of the last hidden states a head reads. */
 enum espi_head_rows {
     ESPI_ROWS_NONE,   // no head
@@ -51,7 +75,9 @@ enum espi_pooling { ESPI_POOL_NONE, ESPI_POOL_CLS, ESPI_POOL_MEAN, ESPI_POOL_MAX
 struct espi_config {
     const struct espi_arch *arch;
     enum espi_head head;
-    size_t vocab_size, hidden, layers, heads, intermediate, max_positions;
+    size_t vocab_size, hidden, layers, heads, intermediate;
+    size_t max_positions; // tokens of the longest sequence
+    struct espi_block block;
     size_t type_vocab;            // 0: the family has no token types
     const uint8_t *removed_heads; // (layers, heads) 1: pruned away (pruned_heads), not in the weights; NULL: none
     enum espi_activation activation;
@@ -106,6 +132,12 @@ static inline bool espi_config_has_pooler(const struct espi_config *config)
     const struct espi_head_recipe *recipe = &config->recipe;
     return recipe->rows == ESPI_ROWS_FIRST && recipe->dense && recipe->activation == ESPI_TANH;
 }
+/* Rows of the position table for the tokens [first, first + count) of a sequence.
+ * ids: of the whole sequence; rows: (count) */
+void espi_config_positions(const struct espi_config *config, const int32_t *ids, size_t first, size_t count,
+                           uint32_t *rows);
+/* ESP_ERR_UNSUPPORTED that names the part of the block that nothing here computes. */
+int espi_block_check(esp_context *ctx, const char *source, const struct espi_block *block) ESPI_NODISCARD;
 /* Heads a layer has: those that have not been removed, 1 or more. */
 size_t espi_config_layer_heads(const struct espi_config *config, size_t layer);
 /* Columns of a layer's query, key, value and context: its heads side by side, in their old order. */

@@ -105,11 +105,13 @@ static int set_head_dropout(json_t *json, const struct espi_config *config)
     return set_float(json, head->dropout, config->classifier_dropout);
 }
 
-/* Absent and null stand for 0. */
-static int set_pad(json_t *json, int32_t id)
+/* Absent and null stand for the family's. */
+static int set_pad(json_t *json, const struct espi_config *config)
 {
-    return id || json_is_integer(json_object_get(json, "pad_token_id")) ? set_size(json, "pad_token_id", (size_t)id)
-                                                                        : 0;
+    bool stated = json_is_integer(json_object_get(json, "pad_token_id"));
+    return stated || config->pad_token_id != config->arch->pad_token_id
+               ? set_size(json, "pad_token_id", (size_t)config->pad_token_id)
+               : 0;
 }
 
 /* {"layer": [heads]} of the layers that have lost some. */
@@ -141,8 +143,8 @@ static int set_all(json_t *json, const struct espi_config *config)
            set_size(json, "vocab_size", config->vocab_size) || set_size(json, keys->hidden, config->hidden) ||
            set_size(json, keys->layers, config->layers) || set_size(json, keys->heads, config->heads) ||
            set_size(json, keys->intermediate, config->intermediate) || set_pruned_heads(json, config) ||
-           set_size(json, "max_position_embeddings", config->max_positions) ||
-           set_size(json, keys->type_vocab, config->type_vocab) || set_pad(json, config->pad_token_id) ||
+           set_size(json, "max_position_embeddings", config->max_positions + config->block.position_offset) ||
+           set_size(json, keys->type_vocab, config->type_vocab) || set_pad(json, config) ||
            set_activation(json, keys->activation, config->activation) ||
            set_float(json, keys->layer_norm_eps, config->layer_norm_eps) ||
            set_float(json, "initializer_range", config->initializer_range) ||

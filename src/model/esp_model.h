@@ -91,7 +91,7 @@ struct espi_esp_model {
     struct espi_config config;
     bool fixed_steps;         // activations have calibrated steps; false: a step per token, found while running
     const uint16_t *word;     // bf16 (vocab_size, hidden)
-    const uint16_t *position; // bf16 (max_positions, hidden)
+    const uint16_t *position; // bf16 (max_positions + position_offset, hidden)
     const uint16_t *type;     // bf16 (type_vocab, hidden), or NULL
     struct espi_esp_norm embed_norm;
     struct espi_esp_layer *layers;              // (config.layers)

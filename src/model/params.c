@@ -46,7 +46,7 @@ static size_t extent(const struct espi_config *config, enum espi_extent extent, 
     case ESPI_EXTENT_VOCAB:
         return config->vocab_size;
     case ESPI_EXTENT_POSITIONS:
-        return config->max_positions;
+        return config->max_positions + config->block.position_offset;
     case ESPI_EXTENT_TYPES:
         return config->type_vocab;
     case ESPI_EXTENT_HEAD_DENSE:

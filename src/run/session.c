@@ -68,12 +68,14 @@ static void embed(const struct work *work, const struct espi_scratch *scratch, s
         else
             high = middle;
     }
-    for (size_t i = 0, sequence = low; i < tokens; i++) {
-        size_t token = first + i;
-        sequence += token >= batch->starts[sequence + 1];
-        scratch->ids[0][i] = (uint32_t)batch->ids[token];
-        scratch->ids[1][i] = (uint32_t)token - batch->starts[sequence];
-        scratch->ids[2][i] = batch->types ? batch->types[token] : 0;
+    for (size_t i = 0, sequence = low, count; i < tokens; i += count, sequence++) {
+        size_t start = batch->starts[sequence], place = first + i - start;
+        count = espi_size_min(batch->starts[sequence + 1] - start - place, tokens - i);
+        espi_config_positions(&model->config, batch->ids + start, place, count, scratch->ids[1] + i);
+    }
+    for (size_t i = 0; i < tokens; i++) {
+        scratch->ids[0][i] = (uint32_t)batch->ids[first + i];
+        scratch->ids[2][i] = batch->types && model->config.type_vocab > 1 ? batch->types[first + i] : 0;
     }
     const struct espi_table tables[] = {
         {.kind = ESPI_TABLE_BF16, .rows = model->word, .ids = scratch->ids[0]},

@@ -18,8 +18,8 @@
 enum { SEQUENCES = 7, POSITIONS = 20 };
 
 static const char *const models[] = {
-    "bert-tiny-qa",  "bert-tiny-tokcls",    "bert-tiny-multilabel", "distilbert-tiny-seqcls",
-    "bert-tiny-mlm", "distilbert-tiny-mlm", "minilm-tiny-encoder",
+    "bert-tiny-qa",        "bert-tiny-tokcls",    "bert-tiny-multilabel", "distilbert-tiny-seqcls", "bert-tiny-mlm",
+    "distilbert-tiny-mlm", "minilm-tiny-encoder", "roberta-tiny-seqcls",  "roberta-tiny-qa",        "roberta-tiny-mlm",
 };
 
 /* ---- batches --------------------------------------------------------------------------------------------------------- */

@@ -12,19 +12,22 @@ static esp_context *ctx;
 struct expected {
     const char *name;
     enum espi_head head;
-    size_t layers, hidden, heads, intermediate, labels;
+    size_t layers, hidden, heads, intermediate, labels, vocabulary;
     size_t params;
     bool has_pooler;
 };
 
 static const struct expected models[] = {
-    {"bert-tiny-qa", ESPI_HEAD_QA, 4, 64, 4, 256, 2, 71, false},
-    {"distilbert-tiny-seqcls", ESPI_HEAD_SEQUENCE, 3, 64, 4, 256, 2, 56, false},
-    {"bert-tiny-tokcls", ESPI_HEAD_TOKEN, 2, 64, 4, 256, 7, 39, false},
-    {"bert-tiny-multilabel", ESPI_HEAD_SEQUENCE, 2, 64, 4, 256, 5, 41, true},
-    {"bert-tiny-mlm", ESPI_HEAD_MLM, 2, 64, 4, 256, 0, 42, false},
-    {"distilbert-tiny-mlm", ESPI_HEAD_MLM, 2, 64, 2, 192, 0, 41, false},
-    {"minilm-tiny-encoder", ESPI_HEAD_NONE, 3, 48, 3, 192, 0, 55, true},
+    {"bert-tiny-qa", ESPI_HEAD_QA, 4, 64, 4, 256, 2, 30522, 71, false},
+    {"distilbert-tiny-seqcls", ESPI_HEAD_SEQUENCE, 3, 64, 4, 256, 2, 30522, 56, false},
+    {"bert-tiny-tokcls", ESPI_HEAD_TOKEN, 2, 64, 4, 256, 7, 30522, 39, false},
+    {"bert-tiny-multilabel", ESPI_HEAD_SEQUENCE, 2, 64, 4, 256, 5, 30522, 41, true},
+    {"bert-tiny-mlm", ESPI_HEAD_MLM, 2, 64, 4, 256, 0, 30522, 42, false},
+    {"distilbert-tiny-mlm", ESPI_HEAD_MLM, 2, 64, 2, 192, 0, 30522, 41, false},
+    {"minilm-tiny-encoder", ESPI_HEAD_NONE, 3, 48, 3, 192, 0, 30522, 55, true},
+    {"roberta-tiny-seqcls", ESPI_HEAD_SEQUENCE, 3, 32, 2, 96, 3, 2000, 57, true},
+    {"roberta-tiny-qa", ESPI_HEAD_QA, 3, 32, 2, 128, 2, 2000, 55, false},
+    {"roberta-tiny-mlm", ESPI_HEAD_MLM, 3, 48, 3, 96, 0, 2000, 58, false},
 };
 
 static void read_model(const char *name, struct espi_checkpoint *out)
@@ -48,7 +51,7 @@ static void test_read(void **state)
         assert_int_equal(config->heads, expected->heads);
         assert_int_equal(config->intermediate, expected->intermediate);
         assert_int_equal(config->labels, expected->labels);
-        assert_int_equal(config->vocab_size, 30522);
+        assert_int_equal(config->vocab_size, expected->vocabulary);
         assert_int_equal(espi_config_has_pooler(config), expected->has_pooler);
         assert_int_equal(checkpoint.params.length, expected->params);
         espi_checkpoint_clear(&checkpoint);

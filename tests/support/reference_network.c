@@ -172,14 +172,20 @@ static double *embed(const struct reference *r, const struct espi_pass *pass)
     const double *word = tensor(r, ESPI_EMBED_WORD, 0), *position = tensor(r, ESPI_EMBED_POSITION, 0);
     const double *type = tensor(r, ESPI_EMBED_TYPE, 0);
     double *x = doubles(batch->tokens * hidden);
-    for (size_t s = 0; s < batch->sequences; s++)
-        for (size_t t = batch->starts[s]; t < batch->starts[s + 1]; t++)
+    bool typed = batch->types && config->type_vocab > 1;
+    for (size_t s = 0; s < batch->sequences; s++) {
+        size_t real = 0, offset = config->block.position_offset;
+        for (size_t t = batch->starts[s]; t < batch->starts[s + 1]; t++) {
+            size_t row = offset + (t - batch->starts[s]);
+            if (config->block.positions == ESPI_POSITIONS_COUNTED)
+                row = batch->ids[t] == config->pad_token_id ? offset - 1 : offset + real++;
             for (size_t i = 0; i < hidden; i++) {
-                x[t * hidden + i] =
-                    word[(size_t)batch->ids[t] * hidden + i] + position[(t - batch->starts[s]) * hidden + i];
+                x[t * hidden + i] = word[(size_t)batch->ids[t] * hidden + i] + position[row * hidden + i];
                 if (type)
-                    x[t * hidden + i] += type[(batch->types ? batch->types[t] : 0) * hidden + i];
+                    x[t * hidden + i] += type[(typed ? batch->types[t] : 0) * hidden + i];
             }
+        }
+    }
     norm((double)config->layer_norm_eps, tensor(r, ESPI_EMBED_NORM_W, 0), tensor(r, ESPI_EMBED_NORM_B, 0),
          batch->tokens, hidden, x);
     drop_tokens(pass, ESPI_PLACE_EMBEDDING, 0, config->hidden_dropout, hidden, x);

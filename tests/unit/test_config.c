@@ -115,8 +115,8 @@ static void test_unsupported(void **state)
     static const struct {
         const char *text, *message;
     } cases[] = {
-        {"{\"model_type\":\"roberta\"}",
-         "model_type: model type \"roberta\" is not supported; supported: bert, distilbert"},
+        {"{\"model_type\":\"t5\"}",
+         "model_type: model type \"t5\" is not supported; supported: bert, distilbert, roberta"},
         {"{" BERT ",\"hidden_act\":\"quick_gelu\"}",
          "hidden_act: activation \"quick_gelu\" is not supported; supported: gelu, gelu_python, gelu_new"},
         {"{" DISTIL ",\"activation\":\"mish\"}", "activation: activation \"mish\" is not supported"},

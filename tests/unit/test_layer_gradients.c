@@ -124,6 +124,7 @@ static void check_embedding(size_t hidden, bool typed, size_t part)
     static const uint32_t starts[] = {0, 1, 6, 9};
     static const int32_t ids[TOKENS] = {3, 0, 3, 5, 3, 0, 2, 2, 2};
     static const uint8_t types[TOKENS] = {1, 0, 0, 1, 1, 0, 1, 0, 0};
+    static const uint32_t rows[TOKENS] = {0, 1, 4, 2, 3, 4, 0, 1, 2};
     struct espi_batch batch = {3, TOKENS, starts, ids, typed ? types : NULL};
     size_t counts[] = {VOCABULARY * hidden, POSITIONS * hidden, TYPES * hidden};
     float *d = floats(TOKENS * hidden, 1), *found[3];
@@ -132,23 +133,22 @@ static void check_embedding(size_t hidden, bool typed, size_t part)
         found[k] = floats(counts[k], 2 + k);
         expected[k] = doubles(counts[k], found[k]);
     }
-    for (size_t s = 0; s < 3; s++)
-        for (size_t t = starts[s]; t < starts[s + 1]; t++)
-            for (size_t i = 0; i < hidden; i++) {
-                double value = (double)d[t * hidden + i];
-                expected[0][(size_t)ids[t] * hidden + i] += value;
-                expected[1][(t - starts[s]) * hidden + i] += value;
-                expected[2][(typed ? types[t] : 0) * hidden + i] += value;
-            }
+    for (size_t t = 0; t < TOKENS; t++)
+        for (size_t i = 0; i < hidden; i++) {
+            double value = (double)d[t * hidden + i];
+            expected[0][(size_t)ids[t] * hidden + i] += value;
+            expected[1][rows[t] * hidden + i] += value;
+            expected[2][(typed ? types[t] : 0) * hidden + i] += value;
+        }
     for (size_t first = 0; first < hidden; first += part)
-        espi_embedding_backward(&batch, hidden, first, espi_size_min(part, hidden - first), d, found[0], found[1],
+        espi_embedding_backward(&batch, rows, hidden, first, espi_size_min(part, hidden - first), d, found[0], found[1],
                                 found[2]);
     for (size_t k = 0; k < 3; k++) {
         for (size_t i = 0; i < counts[k]; i++)
             assert_near(found[k][i], expected[k][i], "embedding", i);
         free(expected[k]);
     }
-    espi_embedding_backward(&batch, hidden, 0, hidden, d, found[0], found[1], NULL);
+    espi_embedding_backward(&batch, rows, hidden, 0, hidden, d, found[0], found[1], NULL);
     for (size_t k = 0; k < 3; k++)
         free(found[k]);
     free(d);

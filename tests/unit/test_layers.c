@@ -180,11 +180,13 @@ static void test_embedding(void **state)
     float *type = floats(2 * HIDDEN, 1.0f, 3), out[TOKENS * HIDDEN];
     static const int32_t ids[TOKENS] = {6, 0, 3, 3};
     static const uint8_t types[TOKENS] = {0, 1, 1, 0};
+    static const uint32_t rows[TOKENS] = {2, 0, 1, 3};
     for (int form = 0; form < 3; form++) { // without token types, all of type 0, both types
-        espi_embedding_forward(TOKENS, HIDDEN, ids, form == 2 ? types : NULL, word, position, form ? type : NULL, out);
+        espi_embedding_forward(TOKENS, HIDDEN, ids, form == 2 ? types : NULL, rows, word, position, form ? type : NULL,
+                               out);
         for (size_t t = 0; t < TOKENS; t++)
             for (size_t i = 0; i < HIDDEN; i++) {
-                double want = (double)word[(size_t)ids[t] * HIDDEN + i] + (double)position[t * HIDDEN + i];
+                double want = (double)word[(size_t)ids[t] * HIDDEN + i] + (double)position[rows[t] * HIDDEN + i];
                 if (form)
                     want += (double)type[(form == 2 ? types[t] : 0) * HIDDEN + i];
                 assert_close((double)out[t * HIDDEN + i], want, 1e-6, "embedding", t);

@@ -30,6 +30,15 @@ struct model_case {
                                                                   "\"hidden_dropout_prob\": 0.2, "                     \
                                                                   "\"attention_probs_dropout_prob\": 0.3, "            \
                                                                   "\"classifier_dropout\": 0.4, " shape more "}"
+#define ROBERTA(class, shape, more)                                                                                    \
+    "{\"model_type\": \"roberta\", \"architectures\": [\"Roberta" class "\"], \"vocab_size\": 60, \"pad_token_id\": "  \
+                                                                        "3, "                                          \
+                                                                        "\"type_vocab_size\": 1, "                     \
+                                                                        "\"max_position_embeddings\": 28, "            \
+                                                                        "\"initializer_range\": 0.25, "                \
+                                                                        "\"hidden_dropout_prob\": 0.2, "               \
+                                                                        "\"attention_probs_dropout_prob\": 0.3, "      \
+                                                                        "\"classifier_dropout\": 0.4, " shape more "}"
 #define DISTILBERT(class, shape, more)                                                                                 \
     "{\"model_type\": \"distilbert\", \"architectures\": [\"DistilBert" class "\"], \"vocab_size\": 60, "              \
                                                                               "\"max_position_embeddings\": 24, "      \
@@ -60,6 +69,10 @@ static const struct model_case cases[] = {
     {"bert mean", BERT("Model", BERT_SMALL, ""), ESPI_RESULT_EMBEDDING, ESPI_POOL_MEAN, true},
     {"bert max", BERT("Model", BERT_ODD, ""), ESPI_RESULT_EMBEDDING, ESPI_POOL_MAX, true},
     {"bert first", BERT("Model", BERT_SMALL, ""), ESPI_RESULT_EMBEDDING, ESPI_POOL_CLS, false},
+    {"roberta sequence", ROBERTA("ForSequenceClassification", BERT_SMALL, THREE_LABELS), ESPI_RESULT_SEQUENCE_LOGITS,
+     ESPI_POOL_NONE, false},
+    {"roberta masked", ROBERTA("ForMaskedLM", BERT_SMALL, ", \"hidden_act\": \"relu\""), ESPI_RESULT_VOCAB_LOGITS,
+     ESPI_POOL_NONE, false},
     {"distilbert qa", DISTILBERT("ForQuestionAnswering", DISTILBERT_SMALL, ""), ESPI_RESULT_TOKEN_LOGITS,
      ESPI_POOL_NONE, false},
     {"distilbert tokens", DISTILBERT("ForTokenClassification", DISTILBERT_WIDE, THREE_LABELS), ESPI_RESULT_TOKEN_LOGITS,

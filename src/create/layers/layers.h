@@ -58,17 +58,18 @@ void espi_layer_norm_train_forward(size_t rows, size_t hidden, float eps, const 
 void espi_layer_norm_backward(size_t rows, size_t hidden, const float *x, const float *statistics, const float *weight,
                               const float *dy, float *dx, float *dweight, float *dbias);
 
-/* out = word[id] + position[place in its sequence] + type[type id] for the tokens of one sequence.
- * ids, types (NULL: all 0): (tokens); word: (vocabulary, hidden); position: (max_positions, hidden); type: (type_vocab,
- * hidden), NULL: the family has none; out: (tokens, hidden) */
-void espi_embedding_forward(size_t tokens, size_t hidden, const int32_t *ids, const uint8_t *types, const float *word,
-                            const float *position, const float *type, float *out);
+/* out = word[id] + position[row] + type[type id] by token.
+ * ids, types (NULL: all 0), rows: (tokens); word: (vocabulary, hidden); position: its table; type: (type_vocab, hidden),
+ * NULL: the family has none; out: (tokens, hidden) */
+void espi_embedding_forward(size_t tokens, size_t hidden, const int32_t *ids, const uint8_t *types,
+                            const uint32_t *rows, const float *word, const float *position, const float *type,
+                            float *out);
 
 /* Adds d to the rows of the three tables that forward took, for columns [first, first + columns) of all of them, token by
  * token: callers who share the columns among threads get the same bits as one.
- * d: (tokens, hidden); dword, dposition, dtype (NULL: none): as the tables */
-void espi_embedding_backward(const struct espi_batch *batch, size_t hidden, size_t first, size_t columns,
-                             const float *d, float *dword, float *dposition, float *dtype);
+ * d: (tokens, hidden); rows: (tokens) of the position table; dword, dposition, dtype (NULL: none): as the tables */
+void espi_embedding_backward(const struct espi_batch *batch, const uint32_t *rows, size_t hidden, size_t first,
+                             size_t columns, const float *d, float *dword, float *dposition, float *dtype);
 
 /* exp(x - max) / sum by row, in place.
  * x: (rows, cols) */

@@ -175,8 +175,9 @@ static void scatter_columns(void *argument, size_t index, size_t thread)
     (void)thread;
     const struct scatter *s = argument;
     size_t hidden = s->network->config->hidden, first = index * SCATTER_COLUMNS;
-    espi_embedding_backward(&s->network->pass.batch, hidden, first, espi_size_min(SCATTER_COLUMNS, hidden - first),
-                            s->network->memory.carry, s->word, s->position, s->type);
+    espi_embedding_backward(&s->network->pass.batch, s->network->pass.position_rows, hidden, first,
+                            espi_size_min(SCATTER_COLUMNS, hidden - first), s->network->memory.carry, s->word,
+                            s->position, s->type);
 }
 
 static void backward_embedding(const struct backward *b)

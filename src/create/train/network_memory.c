@@ -196,13 +196,19 @@ static int copy(esp_context *ctx, void *array, size_t *capacity, const void *fro
     return ESP_OK;
 }
 
-/* Sequence and place of every token. */
-static int fill_places(esp_context *ctx, struct espi_network_pass *own)
+/* Sequence and place of every token, and its row of the position table. */
+static int fill_places(esp_context *ctx, const struct espi_config *config, struct espi_network_pass *own)
 {
     int status = copy(ctx, &own->places, &own->places_capacity, NULL, own->batch.tokens, sizeof *own->places);
-    for (uint32_t s = 0; !status && s < own->batch.sequences; s++)
-        for (uint32_t t = own->starts[s]; t < own->starts[s + 1]; t++)
-            own->places[t] = (struct espi_token_place){.sequence = s, .place = t - own->starts[s]};
+    if (!status)
+        status = copy(ctx, &own->position_rows, &own->position_rows_capacity, NULL, own->batch.tokens,
+                      sizeof *own->position_rows);
+    for (uint32_t s = 0; !status && s < own->batch.sequences; s++) {
+        uint32_t start = own->starts[s], end = own->starts[s + 1];
+        for (uint32_t t = start; t < end; t++)
+            own->places[t] = (struct espi_token_place){.sequence = s, .place = t - start};
+        espi_config_positions(config, own->ids + start, 0, end - start, own->position_rows + start);
+    }
     return status;
 }
 
@@ -230,10 +236,10 @@ int espi_network_take_pass(esp_context *ctx, struct espi_network *network, const
                                      .tokens = batch->tokens,
                                      .starts = own->starts,
                                      .ids = own->ids,
-                                     .types = batch->types ? own->types : NULL};
+                                     .types = batch->types && network->config->type_vocab > 1 ? own->types : NULL};
     own->wanted =
         (struct espi_wanted){.result = pass->wanted.result, .positions = own->positions, .position_count = positions};
-    return fill_places(ctx, own);
+    return fill_places(ctx, network->config, own);
 }
 
 void espi_network_clear_memory(struct espi_network *network)
@@ -248,5 +254,6 @@ void espi_network_clear_memory(struct espi_network *network)
     free(pass->positions);
     free(pass->streams);
     free(pass->places);
+    free(pass->position_rows);
     *pass = (struct espi_network_pass){0};
 }

@@ -119,8 +119,8 @@ static void embed_row(const struct espi_network *network, size_t row, float *out
     const struct espi_network_pass *pass = &network->pass;
     size_t hidden = network->config->hidden;
     espi_embedding_forward(1, hidden, pass->ids + row, pass->batch.types ? pass->types + row : NULL,
-                           espi_params_data(network->params, ESPI_EMBED_WORD, 0),
-                           espi_params_data(network->params, ESPI_EMBED_POSITION, 0) + pass->places[row].place * hidden,
+                           pass->position_rows + row, espi_params_data(network->params, ESPI_EMBED_WORD, 0),
+                           espi_params_data(network->params, ESPI_EMBED_POSITION, 0),
                            espi_params_data(network->params, ESPI_EMBED_TYPE, 0), out);
 }
 

@@ -101,7 +101,9 @@ struct espi_network_pass {
     uint32_t *positions;
     uint64_t *streams;
     struct espi_token_place *places; // (tokens)
-    size_t starts_capacity, ids_capacity, types_capacity, positions_capacity, streams_capacity, places_capacity;
+    uint32_t *position_rows;         // (tokens) of the position table
+    size_t starts_capacity, ids_capacity, types_capacity, positions_capacity, streams_capacity, places_capacity,
+        position_rows_capacity;
 };
 
 struct espi_network {
