@@ -1,7 +1,8 @@
-# install: library, header, CMake package, pkg-config file, command, manual page, completion, recipes.
+# install: the library, shared and static, header, CMake package, pkg-config file, command, manual page, completion, recipes.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS espalier EXPORT espalier-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS espalier espalier_static EXPORT espalier-targets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES include/espalier.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(TARGETS espalier_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(EXPORT espalier-targets NAMESPACE espalier:: DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/espalier)

@@ -262,7 +262,9 @@ ESP_API void esp_session_free(esp_session *session);
 /* Bytes of the workspace: docs/format.md, "Memory of a session", has the formula. */
 ESP_API size_t esp_session_workspace(const esp_session *session);
 /* Gives the memory of the workspace, and the answers and buffers of esp_session_answer, back to the system: for a session
- * that will be idle, or that has seen large batches and will see small ones. What is needed comes back by itself. */
+ * that will be idle, or that has seen large batches and will see small ones. What is needed comes back by itself. The C
+ * library is asked to give back what it keeps of freed blocks (malloc_trim), the whole process's: some milliseconds in a
+ * program with a large heap. */
 ESP_API void esp_session_trim(esp_session *session);
 
 /* ---- running ids ------------------------------------------------------------------------------------------------- */

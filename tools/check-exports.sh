@@ -1,7 +1,14 @@
 #!/bin/sh
-# The shared library exports esp_ names only.   tools/check-exports.sh LIBRARY
+# The shared library exports esp_ names only; the static one, whose inner names are seen by a program's, esp_ and espi_.
+#   tools/check-exports.sh LIBRARY…
 set -eu
-foreign=$(nm -D --defined-only "$1" | awk '{print $3}' | grep -v '^esp_' || true)
-[ -z "$foreign" ] && exit 0
-echo "exported without the esp_ prefix:" $foreign >&2
-exit 1
+for library; do
+    case $library in
+    *.a) table=-g prefix='espi\?_' ;;
+    *) table=-D prefix=esp_ ;;
+    esac
+    names=$(nm $table --defined-only "$library" | awk 'NF == 3 {print $3}')
+    [ -n "$names" ] || { echo "$library: exports nothing" >&2; exit 1; }
+    foreign=$(echo "$names" | grep -v "^$prefix" || true)
+    [ -z "$foreign" ] || { echo "$library: exported without the prefix:" $foreign >&2; exit 1; }
+done

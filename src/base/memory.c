@@ -3,6 +3,7 @@
 
 #include "base/size.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,13 @@ int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, si
     memcpy(array, &grown, sizeof grown);
     *capacity = wanted;
     return ESP_OK;
+}
+
+void espi_heap_trim(void)
+{
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 
 enum { ARENA_ALIGN = 16, ARENA_BLOCK = 16 << 10 };

@@ -33,6 +33,9 @@ void espi_pages_close(struct espi_pages *pages);
  * *capacity is in elements. On failure the old array stays as it was. */
 int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size) ESPI_NODISCARD;
 
+/* Gives what the heap keeps of freed blocks back to the system, where the C library can: the whole process's. */
+void espi_heap_trim(void);
+
 /* A bump allocator for things that live and die together. Owner: the caller, zero-initialised; espi_arena_clear
  * releases everything. Thread rule: one thread at a time. */
 struct espi_arena {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the consumer and the examples against an installed tree with find_package and with pkg-config, and runs them on
-# small models made on the spot.
+# Builds the consumer and the examples against an installed tree with find_package and with pkg-config, shared and static,
+# as C and as C++, and runs them on small models made on the spot.
 #   tests/install/run.sh PREFIX
 set -eu
 prefix=$(cd "$1" && pwd)
@@ -54,10 +54,13 @@ check() {
     [ "$(grep -c '^{"label":' "$work/labels")" = 17 ] || fail "threads: $(cat "$work/labels")"
 }
 
+# check_consumer PROGRAM shared|static
 check_consumer() {
     expected="[CLS] hello world ##s [SEP] "
-    found=$("$1/consumer" "$work/vocab.txt" "Hello worlds")
-    [ "$found" = "$expected" ] || fail "expected \"$expected\", found \"$found\""
+    found=$("$1" "$work/vocab.txt" "Hello worlds")
+    [ "$found" = "$expected" ] || fail "$1: expected \"$expected\", found \"$found\""
+    if readelf -d "$1" | grep -q 'libespalier\.so'; then found=shared; else found=static; fi
+    [ "$found" = "$2" ] || fail "$1: expected the $2 library, found the $found one"
 }
 
 # build SOURCE NAME
@@ -65,8 +68,10 @@ build() {
     cmake -S "$1" -B "$work/$2" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null && cmake --build "$work/$2" >/dev/null
 }
 build "$here" consumer
-check_consumer "$work/consumer"
-"$work/consumer/header"
+for program in consumer consumer_cxx; do
+    check_consumer "$work/consumer/$program" shared
+    check_consumer "$work/consumer/${program}_static" static
+done
 build "$examples" examples
 check "$work/examples"
 
@@ -77,8 +82,15 @@ esac
 mkdir "$work/made"
 cp "$examples"/*.c "$examples/Makefile" "$here/consumer.c" "$work/made"
 CFLAGS=-Werror make -s -C "$work/made" PROGRAMS="answer raw_logits rerank threads consumer"
-check_consumer "$work/made"
+check_consumer "$work/made/consumer" shared
 check "$work/made"
+cp -r "$work/made" "$work/made_static"
+rm "$work/made_static/consumer"
+make -s -C "$work/made_static" clean
+CFLAGS=-Werror make -s -C "$work/made_static" PROGRAMS="answer raw_logits rerank threads consumer" \
+    LDFLAGS=-static LDLIBS="$(pkg-config --static --libs espalier)"
+check_consumer "$work/made_static/consumer" static
+check "$work/made_static"
 
 # ---- the rest of the package -----------------------------------------------------------------------------------------
 

@@ -15,6 +15,16 @@
 
 enum { TEST_SKIP = 77 }; // exit code ctest counts as skipped
 
+/* Defined where a sanitizer has an allocator of its own. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define TEST_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_SANITIZED
+#endif
+
 /* Path of a file in the reference data ("reference/models/bert-tiny-qa"), in one of a few static buffers. */
 const char *test_shared_path(const char *relative);
 /* True when the reference data is there; else says on stderr that the test is skipped. A golden test's main starts with

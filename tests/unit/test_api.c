@@ -14,18 +14,9 @@
 
 /* ---- what a run must not call ------------------------------------------------------------------------------------------ */
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED
-#endif
-
 static size_t allocations, locks;
 
-#ifndef SANITIZED
+#ifndef TEST_SANITIZED
 #include <dlfcn.h>
 
 void *__libc_malloc(size_t bytes);

@@ -600,6 +600,44 @@ static void test_file_replaced_by_rename(void **state)
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------ */
 
+/* Pages of this process's own, in bytes. */
+static size_t own_memory(void)
+{
+    size_t all = 0, resident = 0, shared = 0;
+    FILE *stream = fopen("/proc/self/statm", "r");
+    assert_non_null(stream);
+    assert_int_equal(fscanf(stream, "%zu %zu %zu", &all, &resident, &shared), 3);
+    fclose(stream);
+    return (resident - shared) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static void test_trim_gives_memory_back(void **state)
+{
+    (void)state;
+#if defined(TEST_SANITIZED)
+    skip(); // a sanitizer keeps freed blocks
+#endif
+    enum { INPUTS = 4000 };
+    esp_input *inputs = calloc(INPUTS, sizeof *inputs);
+    assert_non_null(inputs);
+    for (size_t i = 0; i < INPUTS; i++)
+        inputs[i] = (esp_input){esp_text_of("who wrote it"), esp_text_of(context + i % 50)};
+    const esp_answer_options options = {.json = true, .top_k = 20};
+    esp_session *session = new_session(1);
+    for (int round = 0; round < 3; round++) {
+        const esp_answer *found;
+        size_t before = own_memory();
+        test_ok(t.ctx, esp_session_answer(t.ctx, session, inputs, INPUTS, &options, &found));
+        size_t used = own_memory();
+        esp_session_trim(session);
+        size_t after = own_memory();
+        assert_true(used > before + (2 << 20));
+        assert_true(after < before + (used - before) / 4);
+    }
+    esp_session_free(session);
+    free(inputs);
+}
+
 static bool load_without_address_space(void *argument)
 {
     (void)argument;
@@ -630,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_sizes_do_not_wrap),
         cmocka_unit_test(test_copied_model),
         cmocka_unit_test(test_file_replaced_by_rename),
+        cmocka_unit_test(test_trim_gives_memory_back),
         cmocka_unit_test(test_no_memory_to_map_a_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
