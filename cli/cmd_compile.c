@@ -6,6 +6,7 @@
 #include "compile_report.h"
 #include "create/smooth.h"
 #include "create/train/fake_quant.h"
+#include "model/vocabulary.h"
 #include "precision.h"
 #include "task_options.h"
 
@@ -335,6 +336,8 @@ static int read_files(esp_context *ctx, struct work *work, bool need_tokenizer)
     int status = espi_checkpoint_read(ctx, directory, &work->checkpoint);
     if (!status) {
         status = esp_tokenizer_open(ctx, directory, &work->tokenizer);
+        if (!status)
+            espi_vocabulary_check(ctx, directory, &work->checkpoint.config, work->tokenizer);
         if (status == ESP_ERR_UNSUPPORTED && !need_tokenizer) {
             espi_log(ctx, ESP_LOG_WARNING, "%s; compiled without it, for ids of your own (run --raw)",
                      esp_last_error(ctx));

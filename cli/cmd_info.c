@@ -5,6 +5,7 @@
 #include "model.h"
 
 #include "base/cpu.h"
+#include "model/vocabulary.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -144,6 +145,8 @@ static json_t *describe_checkpoint(esp_context *ctx, const char *path, int *stat
     *status = espi_checkpoint_read(ctx, path, &checkpoint);
     if (!*status) {
         *status = esp_tokenizer_open(ctx, path, &tokenizer);
+        if (!*status)
+            espi_vocabulary_check(ctx, path, &checkpoint.config, tokenizer);
         if (*status == ESP_ERR_UNSUPPORTED)
             espi_log(ctx, ESP_LOG_WARNING, "%s", esp_last_error(ctx));
         if (*status == ESP_ERR_NOT_FOUND || *status == ESP_ERR_UNSUPPORTED) // the model can still be looked at

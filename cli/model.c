@@ -3,11 +3,16 @@
 
 #include "base/file.h"
 #include "create/encoder.h"
+#include "model/vocabulary.h"
 
 static int open_checkpoint(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
 {
     int status = espi_checkpoint_read(ctx, path, &out->checkpoint);
-    return status || !need_tokenizer ? status : esp_tokenizer_open(ctx, path, &out->tokenizer);
+    if (!status && need_tokenizer)
+        status = esp_tokenizer_open(ctx, path, &out->tokenizer);
+    if (!status && need_tokenizer)
+        espi_vocabulary_check(ctx, path, &out->checkpoint.config, out->tokenizer);
+    return status;
 }
 
 static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
@@ -15,6 +20,8 @@ static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer
     int status = espi_esp_model_open(ctx, path, &out->compiled);
     if (!status && need_tokenizer)
         status = espi_esp_model_tokenizer(ctx, &out->compiled, &out->tokenizer);
+    if (!status && need_tokenizer)
+        espi_vocabulary_check(ctx, path, &out->compiled.config, out->tokenizer);
     return status ? status : espi_plan_make(ctx, &out->compiled, &out->plan);
 }
 

@@ -118,6 +118,13 @@ typedef enum esp_truncation {
     ESP_TRUNCATE_ONLY_SECOND,
 } esp_truncation;
 
+/* Which end of a text gives way. */
+typedef enum esp_truncation_side {
+    ESP_TRUNCATE_DEFAULT, /* as the tokenizer's files say (truncation_side), the right one where they say nothing */
+    ESP_TRUNCATE_RIGHT,
+    ESP_TRUNCATE_LEFT, /* the end of the text is kept; windows go from the end to the beginning */
+} esp_truncation_side;
+
 typedef struct esp_encode_options {
     size_t max_length;         /* tokens of one window, special tokens included; unused with ESP_TRUNCATE_NONE */
     size_t stride;             /* tokens that consecutive windows share */
@@ -126,7 +133,8 @@ typedef struct esp_encode_options {
     bool no_special_tokens;    /* true: neither [CLS] nor [SEP] is added */
     bool stop_at_max_length;   /* with overflow: true stops in each text behind the word that reaches max_length tokens,
                                   as Hugging Face tokenizers 0.23 does, so that the windows lose what follows; false: the
-                                  windows cover the whole text, as its earlier versions do */
+                                  windows cover the whole text, as its earlier versions do; of the right side only */
+    esp_truncation_side truncation_side;
 } esp_encode_options;
 
 #define ESP_NO_WORD     UINT32_MAX /* words[i] of a special token added by the template */
@@ -152,7 +160,8 @@ typedef struct esp_encoding {
     void *workspace;      /* private to the tokenizer */
 } esp_encoding;
 
-/* Opens the tokenizer of a directory (tokenizer.json, else vocab.txt with tokenizer_config.json) or of one such file.
+/* Opens the tokenizer of a directory (tokenizer.json, else vocab.txt, with tokenizer_config.json and the other files beside
+ * it, as transformers 4 reads them: docs/files.md) or of one such file alone. What is not applied is a warning in the log.
  * Errors: ESP_ERR_IO, ESP_ERR_FORMAT, ESP_ERR_UNSUPPORTED (another normalizer, model or post-processor, by name). */
 ESP_API int esp_tokenizer_open(esp_context *context, const char *path, esp_tokenizer **out);
 ESP_API void esp_tokenizer_free(esp_tokenizer *tokenizer);

@@ -2,6 +2,7 @@
 #include "api/api_private.h"
 
 #include "base/floats.h"
+#include "model/vocabulary.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,8 @@ static int load(esp_context *ctx, const esp_model_options *options, struct esp_m
     int status = espi_esp_model_open_as(ctx, model->path, &how, &model->file);
     if (!status && model->file.tokenizer)
         status = espi_esp_model_tokenizer(ctx, &model->file, &model->tokenizer);
+    if (!status && model->tokenizer)
+        espi_vocabulary_check(ctx, model->path, &model->file.config, model->tokenizer);
     if (!status)
         status = espi_plan_make(ctx, &model->file, &model->plan);
     if (!status)

@@ -59,6 +59,7 @@ static const struct espi_member rows[] = {
     APPLIED("num_labels", "how many there are, where id2label is not there"),
     APPLIED("sentence_transformers", "activation_fn: how the scores of a sequence head are made"),
     APPLIED("sbert_ce_default_activation_function", "its older form"),
+    APPLIED("tokenizer_class", "the class of the tokenizer, where tokenizer_config.json names none"),
     APPLIED("problem_type", "how the scores of a sequence head are made, what it is trained for"),
 
     {"is_decoder", ESPI_MEMBER_REFUSED, encoders, {"false"}, NULL},
@@ -67,12 +68,6 @@ static const struct espi_member rows[] = {
     {"position_embedding_type", ESPI_MEMBER_REFUSED, "only \"absolute\" is", {"\"absolute\""}, NULL},
     {"quantization_config", ESPI_MEMBER_REFUSED, "only weights that are not quantized are", {0}, NULL},
     {"auto_map", ESPI_MEMBER_REFUSED, "models with code of their own are not", {0}, NULL},
-    {"tokenizer_class",
-     ESPI_MEMBER_REFUSED,
-     "only the tokenizers of BERT are",
-     {"\"BertTokenizer\"", "\"BertTokenizerFast\"", "\"DistilBertTokenizer\"", "\"DistilBertTokenizerFast\"",
-      "\"PreTrainedTokenizerFast\""},
-     NULL},
     {"task_specific_params", ESPI_MEMBER_WARNED, "pipelines of transformers may read it", {0}, NULL},
 
     NEUTRAL("label2id", "answers need id2label only"),

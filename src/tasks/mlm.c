@@ -22,11 +22,13 @@ static int configure(esp_context *ctx, struct espi_job *job)
 {
     struct espi_task_options *o = &job->options;
     if (job->special.mask < 0)
-        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task mlm needs a vocabulary with [MASK]");
-    if (esp_tokenizer_size(job->tokenizer) > job->config->vocab_size) {
-        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task mlm: the vocabulary has %zu tokens, the model %zu",
-                         esp_tokenizer_size(job->tokenizer), job->config->vocab_size);
-    }
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
+                         "task mlm needs a vocabulary with a mask token: [MASK], or the mask_token of "
+                         "tokenizer_config.json or special_tokens_map.json");
+    if ((size_t)job->special.mask >= job->config->vocab_size)
+        return espi_fail(
+            ctx, ESP_ERR_UNSUPPORTED, "task mlm: the mask token %s has the id %d, the model %zu embeddings",
+            esp_tokenizer_token(job->tokenizer, job->special.mask), (int)job->special.mask, job->config->vocab_size);
     o->top_k = espi_size_min(o->top_k ? o->top_k : TOP_K, job->config->vocab_size);
     if (o->mask_probability == 0)
         o->mask_probability = 0.15;
@@ -51,6 +53,12 @@ static int add_position(esp_context *ctx, struct espi_features *features, size_t
     return ESP_OK;
 }
 
+/* Ids from which another token is drawn at random. */
+static size_t drawn_from(const struct espi_job *job)
+{
+    return espi_size_min(esp_tokenizer_size(job->tokenizer), job->config->vocab_size);
+}
+
 bool espi_mlm_mask(const struct espi_job *job, uint64_t seed, uint64_t stream, uint64_t place, int32_t *id)
 {
     uint64_t chosen_below = (uint64_t)(job->options.mask_probability * 4294967296.0);
@@ -63,7 +71,7 @@ bool espi_mlm_mask(const struct espi_job *job, uint64_t seed, uint64_t stream, u
     if (random[1] < UINT32_MAX / 10 * 8)
         *id = job->special.mask;
     else if (random[1] < UINT32_MAX / 10 * 9)
-        *id = (int32_t)((uint64_t)random[2] * esp_tokenizer_size(job->tokenizer) >> 32);
+        *id = (int32_t)((uint64_t)random[2] * drawn_from(job) >> 32);
     return true;
 }
 
@@ -88,7 +96,8 @@ int espi_mlm_encode(esp_context *ctx, const struct espi_job *job, const struct e
 {
     int status = espi_encode_lines(ctx, job->tokenizer, example->text.data, example->text.bytes,
                                    job->options.max_length, encoding);
-    return status ? espi_example_fail_prefix(ctx, example, status) : ESP_OK;
+    return status ? espi_example_fail_prefix(ctx, example, status)
+                  : espi_job_check_ids(ctx, job, example, encoding); // they become targets
 }
 
 static int encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
@@ -107,7 +116,9 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
             status = add_position(ctx, features, token);
     }
     if (!status && features->position_count == 0)
-        return espi_example_fail(ctx, example, "expected a [MASK] in the text (in its first %zu tokens), found none",
+        return espi_example_fail(ctx, example, "expected a %s in the text (in its %s %zu tokens), found none",
+                                 esp_tokenizer_token(job->tokenizer, job->special.mask),
+                                 espi_tokenizer_truncates_left(job->tokenizer) ? "last" : "first",
                                  job->options.max_length);
     return status;
 }
@@ -215,7 +226,7 @@ static int sequence(esp_context *ctx, const struct espi_job *job, const struct e
     }
     int status = espi_tokenizer_decode(ctx, job->tokenizer, ids, count, features->position_count == 1, out);
     free(ids);
-    if (!status)
+    if (!status && !espi_tokenizer_keeps_spaces(job->tokenizer))
         espi_detokenize_clean(*out);
     return status;
 }

@@ -34,7 +34,8 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
     const esp_encode_options options = {.max_length = job->options.max_length,
                                         .stride = job->options.stride,
                                         .truncation = ESP_TRUNCATE_ONLY_FIRST,
-                                        .overflow = true};
+                                        .overflow = true,
+                                        .truncation_side = ESP_TRUNCATE_RIGHT}; // nothing is cut off
     return espi_example_encode(ctx, example, job->tokenizer, &example->text, NULL, &options, &features->encoding);
 }
 

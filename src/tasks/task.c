@@ -265,6 +265,20 @@ int espi_job_label(esp_context *ctx, const struct espi_job *job, const struct es
     return status ? espi_example_fail_prefix(ctx, example, status) : ESP_OK;
 }
 
+int espi_job_check_ids(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                       const esp_encoding *encoding)
+{
+    size_t limit = job->config->vocab_size;
+    if (esp_tokenizer_size(job->tokenizer) <= limit)
+        return ESP_OK;
+    for (size_t i = 0; i < encoding->tokens; i++)
+        if ((size_t)encoding->ids[i] >= limit)
+            return espi_example_fail(
+                ctx, example, "the token \"%s\" has the id %d, but the model has embeddings for ids below %zu only",
+                esp_tokenizer_token(job->tokenizer, encoding->ids[i]), (int)encoding->ids[i], limit);
+    return ESP_OK;
+}
+
 /* ---- features ---------------------------------------------------------------------------------------------------- */
 
 int espi_features_encode(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
@@ -279,7 +293,10 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
     if (example->pair.data && head != ESPI_HEAD_QA && head != ESPI_HEAD_SEQUENCE && !job->options.evaluate)
         return espi_example_fail(ctx, example, "pair: expected none for the task %s, which takes one text",
                                  job->task->name);
-    return job->task->encode(ctx, job, example, features);
+    int status = job->task->encode(ctx, job, example, features);
+    if (!status)
+        status = espi_job_check_ids(ctx, job, example, &features->encoding);
+    return status ? status : espi_job_check_ids(ctx, job, example, &features->second);
 }
 
 int espi_features_targets(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,

@@ -165,6 +165,10 @@ struct espi_job {
 int espi_job_init(esp_context *ctx, struct espi_job *job, const struct espi_task *task, const esp_tokenizer *tokenizer,
                   const struct espi_config *config, const struct espi_task_options *options) ESPI_NODISCARD;
 
+/* Refuses a token that the model has no embedding for, by its name. */
+int espi_job_check_ids(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
+                       const esp_encoding *encoding) ESPI_NODISCARD;
+
 /* Index of a label in the model: its name, else "LABEL_n", "n" or "n.0" for a label n of the model, or "true" and "false"
  * for the second and first of two. ESP_ERR_FORMAT that names the label and the model's labels. */
 int espi_job_find_label(esp_context *ctx, const struct espi_job *job, const char *label, int32_t *out) ESPI_NODISCARD;

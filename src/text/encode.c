@@ -480,11 +480,18 @@ int espi_encoding_write(esp_context *ctx, const struct espi_template *template, 
     return status;
 }
 
-/* Tokens at which each text may be left: what lies behind max_length of them cannot show in the first window, but only
- * a text that may be truncated can be left. */
-static void get_limits(const esp_encode_options *options, size_t limits[2])
+static bool cuts_left(const esp_tokenizer *tokenizer, const esp_encode_options *options)
 {
-    bool stop = options->truncation != ESP_TRUNCATE_NONE && (!options->overflow || options->stop_at_max_length);
+    return options->truncation_side == ESP_TRUNCATE_DEFAULT ? tokenizer->truncate_left
+                                                            : options->truncation_side == ESP_TRUNCATE_LEFT;
+}
+
+/* Tokens at which each text may be left: what lies behind max_length of them cannot show in the first window, but only
+ * a text that may be truncated, at its end, can be left. */
+static void get_limits(const esp_encode_options *options, bool left, size_t limits[2])
+{
+    bool stop =
+        !left && options->truncation != ESP_TRUNCATE_NONE && (!options->overflow || options->stop_at_max_length);
     limits[0] = stop && options->truncation != ESP_TRUNCATE_ONLY_SECOND ? options->max_length : SIZE_MAX;
     limits[1] = stop && options->truncation != ESP_TRUNCATE_ONLY_FIRST ? options->max_length : SIZE_MAX;
 }
@@ -503,20 +510,23 @@ int esp_encode(esp_context *ctx, const esp_tokenizer *tokenizer, const char *tex
         options = &plain;
     if (options->truncation > ESP_TRUNCATE_ONLY_SECOND)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_encode: unknown truncation %d", (int)options->truncation);
+    if (options->truncation_side > ESP_TRUNCATE_LEFT)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_encode: unknown truncation_side %d",
+                         (int)options->truncation_side);
     int status = espi_encoding_prepare(ctx, out);
     if (status)
         return status;
     struct espi_encode_workspace *workspace = out->workspace;
     const struct espi_template *template = pair ? &tokenizer->pair : &tokenizer->single;
-    bool special = !options->no_special_tokens;
+    bool special = !options->no_special_tokens, left = cuts_left(tokenizer, options);
     size_t added = special ? template->special : 0, limits[2];
-    get_limits(options, limits);
+    get_limits(options, left, limits);
     status = espi_encode_text(ctx, tokenizer, text, text_bytes, limits[0], workspace, &workspace->lists[0]);
     workspace->lists[1].count = 0;
     if (!status && pair)
         status = espi_encode_text(ctx, tokenizer, pair, pair_bytes, limits[1], workspace, &workspace->lists[1]);
     if (!status)
-        status = espi_truncate(ctx, options, added, pair, workspace);
+        status = espi_truncate(ctx, options, left, added, pair, workspace);
     return status ? status : espi_encoding_write(ctx, template, special, workspace, out);
 }
 

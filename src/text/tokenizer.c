@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A tokenizer: opened, asked, released. */
-#include "text/tokenizer_state.h"
+#include "text/tokenizer_files.h"
 
 #include "base/file.h"
 #include "base/floats.h"
@@ -68,45 +68,49 @@ static int claim_id(esp_context *ctx, esp_tokenizer *tokenizer, const char *sour
 int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text,
                              size_t bytes, int64_t id)
 {
-    if (!bytes)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token with id %lld is empty", source, (long long)id);
-    if (memchr(text, 0, bytes))
-        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token with id %lld has a zero byte", source, (long long)id);
-    char *copy = espi_arena_copy(ctx, &tokenizer->arena, text, bytes);
+    bool possible = !memchr(text, 0, bytes);
+    char *copy = espi_arena_copy(ctx, &tokenizer->arena, text, possible ? bytes : 0);
     int status = copy ? claim_id(ctx, tokenizer, source, copy, id) : ESP_ERR_MEMORY;
     if (!status)
         tokenizer->model_tokens++;
     return status;
 }
 
-static int find_duplicate(esp_context *ctx, const struct espi_trie_set *sorted, const char *source)
+/* Of two equal tokens the later one, in the order of ids, is the token; the other id has no text. */
+static void drop_repeated(esp_tokenizer *tokenizer, struct espi_trie_set *sorted)
 {
-    for (size_t i = 1; i < sorted->count; i++) {
-        const struct espi_trie_key *a = &sorted->keys[i - 1], *b = &sorted->keys[i];
-        if (a->length == b->length && memcmp(a->bytes, b->bytes, a->length) == 0)
-            return espi_fail(ctx, ESP_ERR_FORMAT, "%s: token \"%s\" stands twice (ids %u and %u)", source,
-                             (const char *)a->bytes, a->value, b->value);
+    size_t kept = 0;
+    for (size_t i = 0; i < sorted->count; i++) {
+        struct espi_trie_key *key = &sorted->keys[i], *last = kept ? &sorted->keys[kept - 1] : NULL;
+        if (!last || espi_trie_compare(last, key) != 0) {
+            sorted->keys[kept++] = *key;
+            continue;
+        }
+        uint32_t earlier = last->value < key->value ? last->value : key->value;
+        if (last->value == earlier)
+            *last = *key;
+        tokenizer->tokens[earlier] = NULL;
+        tokenizer->model_tokens--;
     }
-    return ESP_OK;
+    sorted->count = kept;
 }
 
-static int build_trie(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
-                      struct espi_trie_set sets[ESPI_MODEL_ROOTS])
+static int build_trie(esp_context *ctx, esp_tokenizer *tokenizer, struct espi_trie_set sets[ESPI_MODEL_ROOTS])
 {
     struct espi_trie_set *start = &sets[ESPI_ROOT_START], *inside = &sets[ESPI_ROOT_CONTINUE];
     for (size_t id = 0; id < tokenizer->size; id++)
-        if (tokenizer->tokens[id])
+        if (tokenizer->tokens[id] && *tokenizer->tokens[id])
             start->keys[start->count++] = (struct espi_trie_key){(const unsigned char *)tokenizer->tokens[id],
                                                                  strlen(tokenizer->tokens[id]), (uint32_t)id};
     qsort(start->keys, start->count, sizeof *start->keys, espi_trie_compare);
+    drop_repeated(tokenizer, start);
     size_t prefix = tokenizer->prefix_bytes;
     for (size_t i = 0; i < start->count; i++) { // what follows a common prefix is in order, too
         struct espi_trie_key key = start->keys[i];
         if (key.length > prefix && memcmp(key.bytes, tokenizer->prefix, prefix) == 0)
             inside->keys[inside->count++] = (struct espi_trie_key){key.bytes + prefix, key.length - prefix, key.value};
     }
-    int status = find_duplicate(ctx, start, source);
-    return status ? status : espi_trie_build(ctx, &tokenizer->trie, sets, ESPI_MODEL_ROOTS);
+    return espi_trie_build(ctx, &tokenizer->trie, sets, ESPI_MODEL_ROOTS);
 }
 
 static int32_t find_model_token(const esp_tokenizer *tokenizer, const char *text)
@@ -126,7 +130,7 @@ int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char 
             status = ESP_ERR_MEMORY;
     }
     if (!status)
-        status = build_trie(ctx, tokenizer, source, sets);
+        status = build_trie(ctx, tokenizer, sets);
     for (size_t i = 0; i < ESPI_MODEL_ROOTS; i++)
         free(sets[i].keys);
     if (status)
@@ -138,8 +142,14 @@ int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char 
     return ESP_OK;
 }
 
-/* The id the peer gives an added token: the model's, else one behind all others. */
-static int64_t next_added_id(const esp_tokenizer *tokenizer, const char *content)
+static bool is_taken(const esp_tokenizer *tokenizer, int64_t id)
+{
+    return (size_t)id < tokenizer->size && tokenizer->tokens[id];
+}
+
+/* The id the peer gives an added token: the model's, else one behind all others by their number. Where ids have gaps, that
+ * may be another token's: then the one that is stated, or a free one. */
+static int64_t next_added_id(const esp_tokenizer *tokenizer, const char *content, int64_t stated)
 {
     int64_t id = find_model_token(tokenizer, content), next = (int64_t)tokenizer->model_tokens;
     if (id >= 0)
@@ -147,7 +157,9 @@ static int64_t next_added_id(const esp_tokenizer *tokenizer, const char *content
     for (size_t i = 0; i < tokenizer->added_count; i++)
         if (tokenizer->added[i].id >= next)
             next = tokenizer->added[i].id + 1;
-    return next;
+    if (!is_taken(tokenizer, next))
+        return next;
+    return stated >= 0 && !is_taken(tokenizer, stated) ? stated : (int64_t)tokenizer->size;
 }
 
 int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
@@ -167,7 +179,7 @@ int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const c
     for (size_t i = 0; i < tokenizer->added_count; i++)
         if (strcmp(tokenizer->added[i].content, added.content) == 0)
             return espi_fail(ctx, ESP_ERR_FORMAT, "%s: added token \"%s\" stands twice", source, added.content);
-    int64_t id = next_added_id(tokenizer, added.content);
+    int64_t id = next_added_id(tokenizer, added.content, added.id);
     if (added.id >= 0 && added.id != id)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: added token \"%s\": expected the id %lld, found %d", source,
                          added.content, (long long)id, (int)added.id);
@@ -211,10 +223,6 @@ int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char
 {
     if (!tokenizer->strip_accents_stated)
         tokenizer->options.strip_accents = tokenizer->options.lowercase;
-    if (!tokenizer->has_template) {
-        tokenizer->single = (struct espi_template){.pieces = {{0, 0, 0}}, .count = 1};
-        tokenizer->pair = (struct espi_template){.pieces = {{0, 0, 0}, {1, 0, 1}}, .count = 2};
-    }
     int status = espi_normalizer_init(ctx, &tokenizer->normalizer, &tokenizer->options);
     if (!status)
         status = espi_added_index(ctx, tokenizer, source);
@@ -232,50 +240,62 @@ int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static int open_json(esp_context *ctx, esp_tokenizer *tokenizer, struct espi_json *document)
+static int read_json(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
+                     const struct espi_tokenizer_files *files)
 {
-    int status = espi_tokenizer_read_json(ctx, tokenizer, document);
-    espi_json_close(document);
+    struct espi_json document;
+    int status = espi_json_open_file(ctx, path, &document);
+    if (status)
+        return status;
+    status = espi_tokenizer_read_json(ctx, tokenizer, &document);
+    if (!status)
+        status = espi_tokenizer_files_over_json(ctx, files, &document, tokenizer);
+    espi_json_close(&document);
+    return status ? status : espi_tokenizer_files_tokens(ctx, files, path, false, tokenizer);
+}
+
+static int read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
+                      const struct espi_tokenizer_files *files)
+{
+    int status = espi_tokenizer_files_options(ctx, files, tokenizer);
+    if (!status)
+        status = espi_tokenizer_files_unknown(ctx, files, tokenizer);
+    if (!status)
+        status = espi_tokenizer_read_vocab(ctx, tokenizer, path);
+    if (!status)
+        status = espi_tokenizer_files_tokens(ctx, files, path, true, tokenizer);
+    if (!status)
+        espi_tokenizer_bert_template(tokenizer, tokenizer->special.cls, tokenizer->special.sep);
     return status;
 }
 
-/* The one thing a tokenizer.json does not say. */
-static int read_config_max_length(esp_context *ctx, esp_tokenizer *tokenizer, const char *directory)
+/* `directory`: of the files beside it; NULL: they are not looked at. */
+static int read_all(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, bool json, const char *directory)
 {
-    char path[ESPI_PATH_BYTES];
-    struct espi_json config;
-    int status = espi_path_join(ctx, path, directory, "tokenizer_config.json");
-    if (status || !espi_path_exists(path))
-        return status;
-    status = espi_json_open_file(ctx, path, &config);
-    if (status)
-        return status;
-    status = espi_tokenizer_read_max_length(ctx, tokenizer, &config);
-    espi_json_close(&config);
-    return status;
+    struct espi_tokenizer_files files;
+    int status = espi_tokenizer_files_open(ctx, directory, &files);
+    if (!status)
+        status = json ? read_json(ctx, tokenizer, path, &files) : read_vocab(ctx, tokenizer, path, &files);
+    if (!status)
+        status = espi_tokenizer_files_settings(ctx, &files, tokenizer);
+    espi_tokenizer_files_close(&files);
+    return status ? status : espi_tokenizer_finish(ctx, tokenizer, path);
 }
 
 static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *model)
 {
     char directory[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
-    struct espi_json document;
     int status = espi_encoder_folder(ctx, model, directory);
     if (!status)
         status = espi_path_join(ctx, path, directory, "tokenizer.json");
+    bool json = !status && espi_path_exists(path);
+    if (!status && !json)
+        status = espi_path_join(ctx, path, directory, "vocab.txt");
     if (status)
         return status;
-    if (espi_path_exists(path)) {
-        status = espi_json_open_file(ctx, path, &document);
-        if (!status)
-            status = open_json(ctx, tokenizer, &document);
-        return status ? status : read_config_max_length(ctx, tokenizer, directory);
-    }
-    status = espi_path_join(ctx, path, directory, "vocab.txt");
-    if (status)
-        return status;
-    if (!espi_path_exists(path))
+    if (!json && !espi_path_exists(path))
         return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", directory);
-    return espi_tokenizer_read_vocab(ctx, tokenizer, path, directory);
+    return read_all(ctx, tokenizer, path, json, directory);
 }
 
 /* A file of the one kind or the other, by its name, else by its first byte. */
@@ -297,11 +317,7 @@ static bool looks_like_json(const char *path)
 
 static int open_file(esp_context *ctx, esp_tokenizer *tokenizer, const char *path)
 {
-    if (!looks_like_json(path))
-        return espi_tokenizer_read_vocab(ctx, tokenizer, path, NULL);
-    struct espi_json document;
-    int status = espi_json_open_file(ctx, path, &document);
-    return status ? status : open_json(ctx, tokenizer, &document);
+    return read_all(ctx, tokenizer, path, looks_like_json(path), NULL);
 }
 
 int esp_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
@@ -336,6 +352,8 @@ int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *t
     status = espi_tokenizer_new(ctx, &tokenizer);
     if (!status)
         status = espi_tokenizer_read_json(ctx, tokenizer, &document);
+    if (!status)
+        status = espi_tokenizer_finish(ctx, tokenizer, source);
     espi_json_close(&document);
     if (status)
         esp_tokenizer_free(tokenizer);
@@ -418,6 +436,16 @@ size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer)
 const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer)
 {
     return &tokenizer->special;
+}
+
+bool espi_tokenizer_truncates_left(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->truncate_left;
+}
+
+bool espi_tokenizer_keeps_spaces(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->keep_spaces;
 }
 
 bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id)

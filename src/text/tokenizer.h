@@ -16,6 +16,11 @@ const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *token
 /* True for added tokens that are marked special ([CLS], [MASK], ...). */
 bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id);
 
+/* Whether the end of a long text is kept (truncation_side). */
+bool espi_tokenizer_truncates_left(const esp_tokenizer *tokenizer);
+/* Whether decoded text keeps the spaces its pieces have (clean_up_tokenization_spaces is false). */
+bool espi_tokenizer_keeps_spaces(const esp_tokenizer *tokenizer);
+
 /* Text of ids as Hugging Face's WordPiece decoder writes it: pieces joined, spaces before punctuation removed when the
  * file says so. Unknown ids are left out. *text is zero-terminated and the caller's: free(). */
 int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, const int32_t *ids, size_t count,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Reads tokenizer.json. What is not a BERT tokenizer is refused by name. */
-#include "text/tokenizer_state.h"
+#include "text/tokenizer_files.h"
 
 #include "base/size.h"
 
@@ -13,6 +13,18 @@ struct component {
     const char *type;             // NULL: null or absent
 };
 
+static int refuse_sequence(esp_context *ctx, const struct espi_json *list)
+{
+    char types[200] = "";
+    for (size_t i = 0, used = 0; i < espi_json_length(list) && used < sizeof types; i++) {
+        const char *type = json_string_value(json_object_get(espi_json_item(list, i).value, "type"));
+        used += (size_t)snprintf(types + used, sizeof types - used, "%s%s", i ? ", " : " of ", type ? type : "?");
+    }
+    espi_json_fail(ctx, list, "a Sequence%s is not supported, only one of a single part",
+                   *types ? types : " of nothing");
+    return ESP_ERR_UNSUPPORTED;
+}
+
 static int unwrap(esp_context *ctx, struct component *component, const char *list)
 {
     int status = espi_json_get_string(ctx, &component->json, "type", &component->type, NULL);
@@ -23,11 +35,8 @@ static int unwrap(esp_context *ctx, struct component *component, const char *lis
     status = espi_json_expect_array(ctx, &component->list);
     if (status)
         return status;
-    if (espi_json_length(&component->list) != 1) {
-        espi_json_fail(ctx, &component->list, "a Sequence of %zu is not supported, only of one",
-                       espi_json_length(&component->list));
-        return ESP_ERR_UNSUPPORTED;
-    }
+    if (espi_json_length(&component->list) != 1)
+        return refuse_sequence(ctx, &component->list);
     component->json = espi_json_item(&component->list, 0);
     status = espi_json_expect_object(ctx, &component->json);
     return status ? status : espi_json_get_string(ctx, &component->json, "type", &component->type, NULL);
@@ -82,9 +91,11 @@ static int read_normalizer(esp_context *ctx, esp_tokenizer *tokenizer, const str
     }
     if (strcmp(component.type, "BertNormalizer") != 0)
         return refuse_type(ctx, &component.json, component.type, "BertNormalizer");
+    status = espi_members_check(ctx, &component.json, &espi_normalizer_members, NULL);
     struct espi_normalizer_options *options = &tokenizer->options;
     tokenizer->strip_accents_stated = espi_json_has(&component.json, "strip_accents");
-    status = optional_bool(ctx, &component.json, "clean_text", &options->clean_text);
+    if (!status)
+        status = optional_bool(ctx, &component.json, "clean_text", &options->clean_text);
     if (!status)
         status = optional_bool(ctx, &component.json, "handle_chinese_chars", &options->handle_chinese_chars);
     if (!status)
@@ -105,7 +116,7 @@ static int read_pre_tokenizer(esp_context *ctx, const struct espi_json *document
         return ESP_ERR_UNSUPPORTED;
     }
     return strcmp(component.type, "BertPreTokenizer") == 0
-               ? ESP_OK
+               ? espi_members_check(ctx, &component.json, &espi_pre_tokenizer_members, NULL)
                : refuse_type(ctx, &component.json, component.type, "BertPreTokenizer");
 }
 
@@ -144,7 +155,9 @@ static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const struct e
         return status;
     if (strcmp(type, "WordPiece") != 0)
         return refuse_type(ctx, &model, type, "WordPiece");
-    status = optional_text(ctx, tokenizer, &model, "unk_token", &tokenizer->unk_token);
+    status = espi_members_check(ctx, &model, &espi_wordpiece_members, NULL);
+    if (!status)
+        status = optional_text(ctx, tokenizer, &model, "unk_token", &tokenizer->unk_token);
     if (!status)
         status = optional_text(ctx, tokenizer, &model, "continuing_subword_prefix", &tokenizer->prefix);
     tokenizer->prefix_bytes = strlen(tokenizer->prefix);
@@ -160,7 +173,7 @@ static int read_added_token(esp_context *ctx, esp_tokenizer *tokenizer, const st
 {
     struct espi_added_token token = {.normalized = true};
     int64_t id;
-    int status = espi_json_expect_object(ctx, item);
+    int status = espi_members_check(ctx, item, &espi_added_token_members, NULL);
     if (!status)
         status = espi_json_get_string(ctx, item, "content", &token.content, &token.bytes);
     if (!status)
@@ -318,8 +331,14 @@ static int read_template(esp_context *ctx, const esp_tokenizer *tokenizer, const
 static int read_post_processor(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
 {
     struct component component;
+    tokenizer->single = (struct espi_template){.pieces = {{0, 0, 0}}, .count = 1};
+    tokenizer->pair = (struct espi_template){.pieces = {{0, 0, 0}, {1, 0, 1}}, .count = 2};
     int status = open_component(ctx, document, "post_processor", "processors", &component);
     if (status || !component.type)
+        return status;
+    tokenizer->single.count = tokenizer->pair.count = 0;
+    status = espi_members_check(ctx, &component.json, &espi_post_processor_members, component.type);
+    if (status)
         return status;
     if (strcmp(component.type, "BertProcessing") == 0)
         return read_bert_processing(ctx, tokenizer, &component.json);
@@ -339,13 +358,34 @@ static int read_decoder(esp_context *ctx, esp_tokenizer *tokenizer, const struct
         return status;
     if (strcmp(component.type, "WordPiece") != 0)
         return refuse_type(ctx, &component.json, component.type, "WordPiece");
-    status = optional_text(ctx, tokenizer, &component.json, "prefix", &tokenizer->decoder_prefix);
+    status = espi_members_check(ctx, &component.json, &espi_decoder_members, NULL);
+    if (!status)
+        status = optional_text(ctx, tokenizer, &component.json, "prefix", &tokenizer->decoder_prefix);
     return status ? status : optional_bool(ctx, &component.json, "cleanup", &tokenizer->cleanup);
+}
+
+/* The side only: its lengths are the caller's, as in transformers. */
+static int read_truncation(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    struct espi_json truncation = espi_json_at(document, "truncation");
+    const char *direction = "Right"; // old files do not name it
+    if (!truncation.value)
+        return ESP_OK;
+    int status = espi_members_check(ctx, &truncation, &espi_truncation_members, NULL);
+    if (!status && espi_json_has(&truncation, "direction"))
+        status = espi_json_get_string(ctx, &truncation, "direction", &direction, NULL);
+    tokenizer->truncate_left = strcmp(direction, "Left") == 0;
+    if (!status && !tokenizer->truncate_left && strcmp(direction, "Right") != 0)
+        return espi_json_fail(ctx, &truncation, "direction: expected \"Left\" or \"Right\", found \"%.40s\"",
+                              direction);
+    return status;
 }
 
 int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
 {
-    int status = espi_json_expect_object(ctx, document);
+    int status = espi_members_check(ctx, document, &espi_tokenizer_members, NULL);
+    if (!status)
+        status = read_truncation(ctx, tokenizer, document);
     if (!status)
         status = read_normalizer(ctx, tokenizer, document);
     if (!status)
@@ -358,5 +398,5 @@ int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer, const s
         status = read_post_processor(ctx, tokenizer, document);
     if (!status)
         status = read_decoder(ctx, tokenizer, document);
-    return status ? status : espi_tokenizer_finish(ctx, tokenizer, document->source);
+    return status;
 }

@@ -74,7 +74,9 @@ struct esp_tokenizer {
     struct espi_template single, pair;
     bool has_decoder, cleanup;
     const char *decoder_prefix;
-    size_t max_length; // model_max_length, or SIZE_MAX
+    size_t max_length;  // model_max_length, or SIZE_MAX
+    bool truncate_left; // truncation_side: the end of a long text is kept
+    bool keep_spaces;   // clean_up_tokenization_spaces is false
 
     struct espi_trie trie;    // of the model's tokens; values: ids
     int32_t ascii_alone[128]; // id of a word of one ASCII character
@@ -83,11 +85,13 @@ struct esp_tokenizer {
 /* Zeroed with the defaults of a BERT tokenizer; esp_tokenizer_free releases it. */
 int espi_tokenizer_new(esp_context *ctx, esp_tokenizer **out) ESPI_NODISCARD;
 
-/* Adds a token of the model; `source` is named in messages. The text is copied. */
+/* Adds a token of the model; `source` is named in messages. The text is copied. One that no text can have, empty or with a
+ * zero byte, takes its id only. */
 int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text,
                              size_t bytes, int64_t id) ESPI_NODISCARD;
 
-/* Called once all tokens of the model are there: refuses duplicates and a missing unknown token, builds the trie. */
+/* Called once all tokens of the model are there: of two equal ones the later id counts; refuses a missing unknown token,
+ * builds the trie. */
 int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
 
 /* Adds an added token after espi_tokenizer_index; token->id is the id the file states, or -1 to take the one of the
@@ -104,14 +108,10 @@ void espi_tokenizer_note_ascii(esp_tokenizer *tokenizer);
 /* [CLS] A [SEP] and [CLS] A [SEP] B [SEP] with type ids 0 and 1. */
 void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep);
 
-/* The two file formats. `directory` may be NULL. */
+/* The two file formats, without the files beside them; espi_tokenizer_finish is still to come. */
 int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer,
                              const struct espi_json *document) ESPI_NODISCARD;
-int espi_tokenizer_read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
-                              const char *directory) ESPI_NODISCARD;
-/* model_max_length of a tokenizer_config.json. */
-int espi_tokenizer_read_max_length(esp_context *ctx, esp_tokenizer *tokenizer,
-                                   const struct espi_json *config) ESPI_NODISCARD;
+int espi_tokenizer_read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path) ESPI_NODISCARD;
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
@@ -156,8 +156,8 @@ struct espi_encode_workspace {
 int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes, size_t limit,
                      struct espi_encode_workspace *workspace, struct espi_token_list *out) ESPI_NODISCARD;
 
-/* Cuts the texts into windows (workspace->windows) as the options say. */
-int espi_truncate(esp_context *ctx, const esp_encode_options *options, size_t added, bool has_pair,
+/* Cuts the texts into windows (workspace->windows) as the options say; `left`: at their beginnings. */
+int espi_truncate(esp_context *ctx, const esp_encode_options *options, bool left, size_t added, bool has_pair,
                   struct espi_encode_workspace *workspace) ESPI_NODISCARD;
 
 int espi_span_add(esp_context *ctx, struct espi_span_list *list, size_t begin, size_t end) ESPI_NODISCARD;

@@ -19,7 +19,9 @@ enum {
     ESPI_TABLES_TEMPLATE = 32,
     ESPI_TABLES_DECODER = 64,
     ESPI_TABLES_CLEANUP = 128,
-    ESPI_TABLES_ALL_FLAGS = 255,
+    ESPI_TABLES_TRUNCATE_LEFT = 256,
+    ESPI_TABLES_KEEP_SPACES = 512,
+    ESPI_TABLES_ALL_FLAGS = 1023,
 };
 
 /* The first 128 bytes. Texts are offsets into the last array; each ends with a zero. */

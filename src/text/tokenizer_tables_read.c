@@ -245,6 +245,8 @@ static void take_header(const struct reader *r)
     tokenizer->has_template = h->flags & ESPI_TABLES_TEMPLATE;
     tokenizer->has_decoder = h->flags & ESPI_TABLES_DECODER;
     tokenizer->cleanup = h->flags & ESPI_TABLES_CLEANUP;
+    tokenizer->truncate_left = h->flags & ESPI_TABLES_TRUNCATE_LEFT;
+    tokenizer->keep_spaces = h->flags & ESPI_TABLES_KEEP_SPACES;
     tokenizer->size = h->size;
     tokenizer->model_tokens = h->model_tokens;
     tokenizer->max_word_chars = h->max_word_chars;

@@ -62,7 +62,8 @@ static uint32_t flags_of(const esp_tokenizer *tokenizer)
            (options->strip_accents ? ESPI_TABLES_STRIP_ACCENTS : 0) | (options->lowercase ? ESPI_TABLES_LOWERCASE : 0) |
            (tokenizer->strip_accents_stated ? ESPI_TABLES_ACCENTS_STATED : 0) |
            (tokenizer->has_template ? ESPI_TABLES_TEMPLATE : 0) | (tokenizer->has_decoder ? ESPI_TABLES_DECODER : 0) |
-           (tokenizer->cleanup ? ESPI_TABLES_CLEANUP : 0);
+           (tokenizer->cleanup ? ESPI_TABLES_CLEANUP : 0) | (tokenizer->truncate_left ? ESPI_TABLES_TRUNCATE_LEFT : 0) |
+           (tokenizer->keep_spaces ? ESPI_TABLES_KEEP_SPACES : 0);
 }
 
 /* ---- all together ---------------------------------------------------------------------------------------------------- */

@@ -76,10 +76,10 @@ static json_t *processor_json(const esp_tokenizer *tokenizer)
                      "special_tokens", table);
 }
 
-/* True for an added token that is not one of the model's. */
+/* True for an added token that is not one of the model's. An empty token is the model's, though never found. */
 static bool beyond_model(const esp_tokenizer *tokenizer, const char *text)
 {
-    return espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, text, strlen(text)) < 0;
+    return *text && espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, text, strlen(text)) < 0;
 }
 
 static json_t *model_json(const esp_tokenizer *tokenizer)
@@ -121,12 +121,14 @@ int espi_tokenizer_write_json(esp_context *ctx, const esp_tokenizer *tokenizer, 
     return status;
 }
 
-/* One token a line; an id that is not used has no line of its own, so ids must be without gaps. */
+/* One token a line; the line of an id without a token is blank. */
 static int write_vocab(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
 {
     for (size_t id = 0; id < tokenizer->size; id++) {
         const char *text = esp_tokenizer_token(tokenizer, (int32_t)id);
-        if (!text || strpbrk(text, "\r\n"))
+        if (!text)
+            text = "";
+        if (strpbrk(text, "\r\n"))
             return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "vocab.txt cannot hold the token with id %zu", id);
         if (beyond_model(tokenizer, text))
             continue;
@@ -136,17 +138,47 @@ static int write_vocab(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *s
     return ESP_OK;
 }
 
-static int write_config(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
+/* True when a special token stands in the vocabulary only, and is not looked for in texts. */
+static bool hides_special(const esp_tokenizer *tokenizer, int32_t id)
+{
+    for (size_t i = 0; i < tokenizer->added_count; i++)
+        if (tokenizer->added[i].id == id)
+            return false;
+    return id >= 0;
+}
+
+/* BertTokenizer would look for all of its special tokens. */
+static const char *class_name(const esp_tokenizer *tokenizer)
+{
+    static const char *const names[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
+    for (size_t i = 0; i < ESPI_COUNT(names); i++)
+        if (hides_special(tokenizer, esp_tokenizer_id(tokenizer, names[i])))
+            return "PreTrainedTokenizerFast";
+    return "BertTokenizer";
+}
+
+static json_t *config_json(const esp_tokenizer *tokenizer)
 {
     json_t *config = json_pack(
-        "{s:s, s:b, s:o, s:b}", "tokenizer_class", "BertTokenizer", "do_lower_case", tokenizer->options.lowercase,
+        "{s:s, s:b, s:o, s:b}", "tokenizer_class", class_name(tokenizer), "do_lower_case", tokenizer->options.lowercase,
         "strip_accents", tokenizer->strip_accents_stated ? json_boolean(tokenizer->options.strip_accents) : json_null(),
         "tokenize_chinese_chars", tokenizer->options.handle_chinese_chars);
-    if (config && tokenizer->max_length != SIZE_MAX &&
-        json_object_set_new(config, "model_max_length", json_integer((json_int_t)tokenizer->max_length))) {
-        json_decref(config);
-        config = NULL;
-    }
+    bool failed = !config;
+    if (!failed && tokenizer->max_length != SIZE_MAX)
+        failed = json_object_set_new(config, "model_max_length", json_integer((json_int_t)tokenizer->max_length));
+    if (!failed && tokenizer->truncate_left)
+        failed = json_object_set_new(config, "truncation_side", json_string("left"));
+    if (!failed && tokenizer->keep_spaces)
+        failed = json_object_set_new(config, "clean_up_tokenization_spaces", json_false());
+    if (!failed)
+        return config;
+    json_decref(config);
+    return NULL;
+}
+
+static int write_config(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
+{
+    json_t *config = config_json(tokenizer);
     if (!config)
         return fail_pack(ctx);
     int status = espi_json_print(ctx, config, true, stream);
@@ -169,7 +201,7 @@ static int write_special_map(esp_context *ctx, const esp_tokenizer *tokenizer, F
     bool failed = !map;
     for (size_t i = 0; i < ESPI_COUNT(entries) && !failed; i++) {
         const char *text = esp_tokenizer_token(tokenizer, entries[i].id);
-        if (text)
+        if (text && !hides_special(tokenizer, entries[i].id))
             failed = json_object_set_new(map, entries[i].key, json_string(text)) != 0;
     }
     int status = failed ? fail_pack(ctx) : espi_json_print(ctx, map, true, stream);

@@ -12,12 +12,13 @@ int espi_span_add(esp_context *ctx, struct espi_span_list *list, size_t begin, s
     return status;
 }
 
-/* Windows of at most `most` of `tokens` tokens, each sharing `stride` with the one before. */
-static int cut(esp_context *ctx, const esp_encode_options *options, size_t tokens, size_t most,
+/* Windows of at most `most` of `tokens` tokens, each sharing `stride` with the one before; with `left` from the end. */
+static int cut(esp_context *ctx, const esp_encode_options *options, bool left, size_t tokens, size_t most,
                struct espi_span_list *list)
 {
-    if (tokens <= most || !options->overflow)
-        return espi_span_add(ctx, list, 0, espi_size_min(tokens, most));
+    size_t kept = espi_size_min(tokens, most);
+    if (kept == tokens || !options->overflow)
+        return left ? espi_span_add(ctx, list, tokens - kept, tokens) : espi_span_add(ctx, list, 0, kept);
     if (most == 0)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "max_length %zu leaves no token for one of the texts",
                          options->max_length);
@@ -28,7 +29,7 @@ static int cut(esp_context *ctx, const esp_encode_options *options, size_t token
     int status = ESP_OK;
     for (size_t begin = 0, end = 0; end < tokens && !status; begin += most - options->stride) {
         end = tokens - begin > most ? begin + most : tokens;
-        status = espi_span_add(ctx, list, begin, end);
+        status = left ? espi_span_add(ctx, list, tokens - end, tokens - begin) : espi_span_add(ctx, list, begin, end);
     }
     return status;
 }
@@ -60,7 +61,7 @@ static int keep_only(esp_context *ctx, const esp_encode_options *options, size_t
     return ESP_OK;
 }
 
-int espi_truncate(esp_context *ctx, const esp_encode_options *options, size_t added, bool has_pair,
+int espi_truncate(esp_context *ctx, const esp_encode_options *options, bool left, size_t added, bool has_pair,
                   struct espi_encode_workspace *workspace)
 {
     size_t keep[2] = {workspace->lists[0].count, has_pair ? workspace->lists[1].count : 0};
@@ -88,7 +89,8 @@ int espi_truncate(esp_context *ctx, const esp_encode_options *options, size_t ad
     }
     for (size_t i = 0; i < 2 && !status; i++) {
         workspace->windows[i].count = 0;
-        status = cut(ctx, options, i == 0 || has_pair ? workspace->lists[i].count : 0, keep[i], &workspace->windows[i]);
+        status = cut(ctx, options, left, i == 0 || has_pair ? workspace->lists[i].count : 0, keep[i],
+                     &workspace->windows[i]);
     }
     return status;
 }

@@ -78,11 +78,11 @@ class Scratch(unittest.TestCase):
         return self.path(name)
 
     def case(self, name, weights):
-        """A copy of tests/cases/NAME with the weights and the tokenizer of tests/cases/common."""
+        """A copy of tests/cases/NAME with the weights of tests/cases/common, and its tokenizer where it has none."""
         path = shutil.copytree(os.path.join(CASES, name), self.path(name))
         common = os.path.join(CASES, "common")
         shutil.copy(os.path.join(common, f"{weights}.safetensors"), os.path.join(path, "model.safetensors"))
-        if not os.path.exists(os.path.join(path, "tokenizer.json")):
+        if not any(os.path.exists(os.path.join(path, file)) for file in ("tokenizer.json", "vocab.txt")):
             shutil.copy(os.path.join(common, "tokenizer.json"), path)
         return path
 

@@ -65,6 +65,7 @@ static void test_targets(void **state)
     esp_tokenizer_free(f.tokenizer);
     test_ok(f.ctx, esp_tokenizer_open(f.ctx, test_shared_path("data/vocab/bert-base-cased-vocab.txt"), &f.tokenizer));
     f.config.max_positions = f.config.max_sequence = 512;
+    f.config.vocab_size = esp_tokenizer_size(f.tokenizer);
     fixture_job(&f, "tag", NULL);
     struct espi_dataset *dataset;
     struct espi_example *example;

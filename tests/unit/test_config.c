@@ -125,8 +125,6 @@ static void test_unsupported(void **state)
         {"{" BERT ",\"is_decoder\":true}", "is_decoder: true is not supported: only encoders are"},
         {"{" BERT ",\"is_decoder\":1}", "is_decoder: 1 is not supported"},
         {"{" BERT ",\"position_embedding_type\":1}", "position_embedding_type: 1 is not supported"},
-        {"{" BERT ",\"tokenizer_class\":\"BertJapaneseTokenizer\"}",
-         "tokenizer_class: \"BertJapaneseTokenizer\" is not supported: only the tokenizers of BERT are"},
         {"{" BERT ",\"add_cross_attention\":true}", "add_cross_attention: true is not supported"},
         {"{" BERT ",\"is_encoder_decoder\":true}", "is_encoder_decoder: true is not supported"},
         {"{" BERT ",\"pruned_heads\":{\"1\":[1,0]}}", "pruned_heads.1: all 2 heads of a layer: not supported"},

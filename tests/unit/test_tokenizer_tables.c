@@ -226,7 +226,7 @@ static uint32_t *several_step(struct image *image)
     X(image->bytes = 127, "bytes: expected at least 128, found 127")                                                   \
     X(image->bytes -= 64, "bytes: expected ")                                                                          \
     X(image->bytes = 128, "bytes: expected ")                                                                          \
-    X(image->h->flags = 256, "flags: expected at most 255, found 256")                                                 \
+    X(image->h->flags = 1024, "flags: expected at most 1023, found 1024")                                              \
     X(image->h->size = 0, "size: expected at least 1, found 0")                                                        \
     X(image->h->size = UINT32_MAX, "size: expected at most 4194304, found 4294967295")                                 \
     X(image->h->model_tokens = 0, "model_tokens: expected at least 1, found 0")                                        \

@@ -3,6 +3,7 @@
 
 #include "create/prune/structure.h"
 #include "create/train/distill.h"
+#include "model/vocabulary.h"
 #include "tasks/dataset.h"
 
 #include <string.h>
@@ -164,6 +165,8 @@ int espi_train_model_open(esp_context *ctx, const struct espi_train_options *opt
         status = esp_tokenizer_open(ctx, out->tokenizer_from, &out->tokenizer);
     if (!status)
         status = open_model(ctx, options, resumed, task, out);
+    if (!status)
+        espi_vocabulary_check(ctx, out->tokenizer_from, &out->checkpoint.config, out->tokenizer);
     if (!status && !resumed)
         status = remove_structure(ctx, options, &out->checkpoint);
     if (!status && options->dropout >= 0)

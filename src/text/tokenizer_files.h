@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The files beside a tokenizer.json or vocab.txt: tokenizer_config.json, special_tokens_map.json, added_tokens.json, and
+ * of config.json what names the class. What they mean, and which of them counts, is as transformers 4 has it where it
+ * builds a fast tokenizer; docs/files.md says it. Private to src/text. */
+#ifndef ESPI_TEXT_TOKENIZER_FILES_H
+#define ESPI_TEXT_TOKENIZER_FILES_H
+
+#include "base/file.h"
+#include "base/members.h"
+#include "text/tokenizer_state.h"
+
+extern const struct espi_member_table espi_tokenizer_config_members, espi_special_map_members, espi_tokenizer_members,
+    espi_truncation_members, espi_added_token_members, espi_normalizer_members, espi_pre_tokenizer_members,
+    espi_post_processor_members, espi_decoder_members, espi_wordpiece_members;
+
+/* A class of transformers that is BertTokenizerFast under another name. */
+struct espi_tokenizer_class {
+    const char *name;       // without "Fast"
+    const char *model_type; // whose class it is where none is named
+    bool types;             // token_type_ids are among the inputs it makes
+};
+
+/* Owner: the caller; espi_tokenizer_files_close. */
+struct espi_tokenizer_files {
+    struct espi_json config, special_map, added, model; // value NULL: not there
+    char paths[4][ESPI_PATH_BYTES];
+    const char *class_name;                  // the class they name, or NULL
+    const struct espi_tokenizer_class *bert; // its row; NULL: another class, or no file says anything
+};
+
+/* `directory` may be NULL: no files. Warns of members that are not known. */
+int espi_tokenizer_files_open(esp_context *ctx, const char *directory,
+                              struct espi_tokenizer_files *files) ESPI_NODISCARD;
+void espi_tokenizer_files_close(struct espi_tokenizer_files *files);
+
+/* The normalizer's options of a vocab.txt. */
+int espi_tokenizer_files_options(esp_context *ctx, const struct espi_tokenizer_files *files,
+                                 esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* The same over those that tokenizer.json has given; says so where that changes tokens. */
+int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer_files *files,
+                                   const struct espi_json *document, esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* Name of the unknown token of a vocab.txt. */
+int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_files *files,
+                                 esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* Added tokens, and the special tokens by their roles. `source` is the vocabulary's file; of a vocab.txt (`vocab`) [CLS]
+ * and [SEP] must be there. */
+int espi_tokenizer_files_tokens(esp_context *ctx, const struct espi_tokenizer_files *files, const char *source,
+                                bool vocab, esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* Lengths, sides and inputs: when the templates are there. */
+int espi_tokenizer_files_settings(esp_context *ctx, const struct espi_tokenizer_files *files,
+                                  esp_tokenizer *tokenizer) ESPI_NODISCARD;
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What happens to each member of the tokenizer's files; the words stand in docs/files.md. */
+#include "text/tokenizer_files.h"
+
+#include "base/size.h"
+
+#define ROW(use, name, why)                                                                                            \
+    {                                                                                                                  \
+        name, ESPI_MEMBER_##use, why, {0}, NULL                                                                        \
+    }
+/* A value but for which it is refused or warned about. */
+#define ONLY(use, name, why, value)                                                                                    \
+    {                                                                                                                  \
+        name, ESPI_MEMBER_##use, why, {value}, NULL                                                                    \
+    }
+
+static const char normalizer[] = "normalizer; where the class is one of BERT's also over that of tokenizer.json",
+                  role[] = "special token, by its role; found in texts", padding[] = "nothing is padded",
+                  calls[] = "transformers takes it from the caller", paths[] = "where a file once stood",
+                  bookkeeping[] = "transformers' own bookkeeping", others[] = "other tokenizers only";
+
+static const struct espi_member config_rows[] = {
+    ROW(APPLIED, "tokenizer_class", "whose rules and defaults hold; missing: the class of config.json's model_type"),
+    ROW(APPLIED, "do_lower_case", normalizer),
+    ROW(APPLIED, "strip_accents", normalizer),
+    ROW(APPLIED, "tokenize_chinese_chars", normalizer),
+    ROW(APPLIED, "model_max_length", "limit of a text's tokens; beyond 64 bits (1e30): none"),
+    ROW(APPLIED, "max_len", "old name of model_max_length"),
+    ROW(APPLIED, "truncation_side", "which end of a long text is cut; before truncation.direction of tokenizer.json"),
+    ROW(APPLIED, "model_input_names", "without token_type_ids all types are 0"),
+    ROW(APPLIED, "clean_up_tokenization_spaces", "false: the texts of task mlm keep their spaces"),
+    ROW(APPLIED, "added_tokens_decoder",
+        "added tokens; over those of tokenizer.json, and special_tokens_map.json and added_tokens.json are not read"),
+    ROW(APPLIED, "bos_token", role),
+    ROW(APPLIED, "eos_token", role),
+    ROW(APPLIED, "unk_token", "special token; the unknown token of a vocab.txt"),
+    ROW(APPLIED, "sep_token", role),
+    ROW(APPLIED, "pad_token", role),
+    ROW(APPLIED, "cls_token", role),
+    ROW(APPLIED, "mask_token", role),
+    ROW(APPLIED, "additional_special_tokens", "special tokens, found in texts"),
+    ROW(APPLIED, "extra_special_tokens", "special tokens, found in texts"),
+    ONLY(REFUSED, "split_special_tokens", "special tokens are always found in texts", "false"),
+    ONLY(WARNED, "do_basic_tokenize", "fast tokenizers split at spaces and punctuation in any case", "true"),
+    ROW(WARNED, "never_split", "fast tokenizers do not know it"),
+    ONLY(WARNED, "padding_side", "nothing is padded, and a question stays before its context", "\"right\""),
+    ONLY(WARNED, "clean_text", "the normalizer of tokenizer.json has the last word", "true"),
+    ONLY(WARNED, "wordpieces_prefix", "the model of tokenizer.json has the last word", "\"##\""),
+    ROW(WARNED, "auto_map", "code of a model's own is not run"),
+    ROW(NEUTRAL, "padding", padding),
+    ROW(NEUTRAL, "pad_to_multiple_of", padding),
+    ROW(NEUTRAL, "pad_token_type_id", padding),
+    ROW(NEUTRAL, "max_length", calls),
+    ROW(NEUTRAL, "stride", calls),
+    ROW(NEUTRAL, "truncation", calls),
+    ROW(NEUTRAL, "truncation_strategy", calls),
+    ROW(NEUTRAL, "return_*", calls),
+    ROW(NEUTRAL, "tokenizer_file", paths),
+    ROW(NEUTRAL, "vocab_file", paths),
+    ROW(NEUTRAL, "special_tokens_map_file", paths),
+    ROW(NEUTRAL, "name_or_path", paths),
+    ROW(NEUTRAL, "full_tokenizer_file", paths),
+    ROW(NEUTRAL, "init_inputs", bookkeeping),
+    ROW(NEUTRAL, "transformers_version", bookkeeping),
+    ROW(NEUTRAL, "processor_class", bookkeeping),
+    ROW(NEUTRAL, "from_slow", bookkeeping),
+    ROW(NEUTRAL, "use_fast", bookkeeping),
+    ROW(NEUTRAL, "backend", bookkeeping),
+    ROW(NEUTRAL, "is_local", bookkeeping),
+    ROW(NEUTRAL, "local_files_only", bookkeeping),
+    ROW(NEUTRAL, "__type", bookkeeping),
+    ROW(NEUTRAL, "chat_template", "text generation only"),
+    ROW(NEUTRAL, "add_prefix_space", others),
+    ROW(NEUTRAL, "trim_offsets", others),
+    ROW(NEUTRAL, "errors", others),
+    ROW(NEUTRAL, "legacy", others),
+    ROW(NEUTRAL, "sp_model_kwargs", others),
+    ROW(NEUTRAL, "keep_accents", others),
+    ROW(NEUTRAL, "remove_space", others),
+};
+
+static const struct espi_member special_map_rows[] = {
+    ROW(APPLIED, "unk_token", "special token; the unknown token of a vocab.txt"),
+    ROW(APPLIED, "bos_token", role),
+    ROW(APPLIED, "eos_token", role),
+    ROW(APPLIED, "sep_token", role),
+    ROW(APPLIED, "pad_token", role),
+    ROW(APPLIED, "cls_token", role),
+    ROW(APPLIED, "mask_token", role),
+    ROW(APPLIED, "additional_special_tokens", "special tokens, beside those of tokenizer_config.json"),
+};
+
+static const struct espi_member tokenizer_rows[] = {
+    ROW(APPLIED, "truncation", "its direction"),
+    ROW(APPLIED, "added_tokens", "tokens found in texts before they are split"),
+    ROW(APPLIED, "normalizer", "BertNormalizer, alone in a Sequence too, or none; others are refused"),
+    ROW(APPLIED, "pre_tokenizer", "BertPreTokenizer, alone in a Sequence too; others are refused"),
+    ROW(APPLIED, "model", "WordPiece; others are refused"),
+    ROW(APPLIED, "post_processor", "TemplateProcessing, BertProcessing or none; others are refused"),
+    ROW(APPLIED, "decoder", "WordPiece or none; others are refused"),
+    ONLY(WARNED, "version", "this is not a version that is known", "\"1.0\""),
+    ROW(NEUTRAL, "padding", padding),
+};
+
+static const struct espi_member truncation_rows[] = {
+    ROW(APPLIED, "direction", "which end of a long text is cut, where tokenizer_config.json does not say it"),
+    ROW(NEUTRAL, "max_length", calls),
+    ROW(NEUTRAL, "strategy", calls),
+    ROW(NEUTRAL, "stride", calls),
+};
+
+static const struct espi_member added_rows[] = {
+    ROW(APPLIED, "id", "refused where the vocabulary makes it another"),
+    ROW(APPLIED, "content", "the token"),
+    ROW(APPLIED, "single_word", "found as a whole word only"),
+    ROW(APPLIED, "lstrip", "takes in the space before it"),
+    ROW(APPLIED, "rstrip", "takes in the space behind it"),
+    ROW(APPLIED, "normalized", "found in the normalized text"),
+    ROW(APPLIED, "special", "left out where text is made of tokens"),
+    ROW(NEUTRAL, "__type", bookkeeping),
+};
+
+static const struct espi_member normalizer_rows[] = {
+    ROW(APPLIED, "type", "BertNormalizer"),
+    ROW(APPLIED, "clean_text", "control characters are removed"),
+    ROW(APPLIED, "handle_chinese_chars", "a Chinese character is a word"),
+    ROW(APPLIED, "strip_accents", "null: as lowercase"),
+    ROW(APPLIED, "lowercase", "texts are written in lower case"),
+};
+
+static const struct espi_member pre_tokenizer_rows[] = {
+    ROW(APPLIED, "type", "BertPreTokenizer"),
+};
+
+static const struct espi_member model_rows[] = {
+    ROW(APPLIED, "type", "WordPiece"),
+    ROW(APPLIED, "unk_token", "the token of unknown words"),
+    ROW(APPLIED, "continuing_subword_prefix", "what pieces inside a word begin with"),
+    ROW(APPLIED, "max_input_chars_per_word", "longer words are unknown"),
+    ROW(APPLIED, "vocab", "the tokens and their ids"),
+};
+
+static const struct espi_member post_processor_rows[] = {
+    ROW(APPLIED, "type", "TemplateProcessing or BertProcessing"),
+    {"single", ESPI_MEMBER_APPLIED, "the template of a text", {0}, "TemplateProcessing"},
+    {"pair", ESPI_MEMBER_APPLIED, "the template of two texts", {0}, "TemplateProcessing"},
+    {"special_tokens", ESPI_MEMBER_APPLIED, "their ids", {0}, "TemplateProcessing"},
+    {"sep", ESPI_MEMBER_APPLIED, "a token and its id", {0}, "BertProcessing"},
+    {"cls", ESPI_MEMBER_APPLIED, "a token and its id", {0}, "BertProcessing"},
+};
+
+static const struct espi_member decoder_rows[] = {
+    ROW(APPLIED, "type", "WordPiece"),
+    ROW(APPLIED, "prefix", "what is taken off pieces inside a word"),
+    ROW(APPLIED, "cleanup", "spaces before punctuation are removed"),
+};
+
+#define TABLE(name, file, rows) const struct espi_member_table name = {file, rows, ESPI_COUNT(rows)}
+
+TABLE(espi_tokenizer_config_members, "tokenizer_config.json", config_rows);
+TABLE(espi_special_map_members, "special_tokens_map.json", special_map_rows);
+TABLE(espi_tokenizer_members, "tokenizer.json", tokenizer_rows);
+TABLE(espi_truncation_members, "tokenizer.json: truncation", truncation_rows);
+TABLE(espi_added_token_members, "an added token", added_rows);
+TABLE(espi_normalizer_members, "tokenizer.json: normalizer", normalizer_rows);
+TABLE(espi_pre_tokenizer_members, "tokenizer.json: pre_tokenizer", pre_tokenizer_rows);
+TABLE(espi_wordpiece_members, "tokenizer.json: model", model_rows);
+TABLE(espi_post_processor_members, "tokenizer.json: post_processor", post_processor_rows);
+TABLE(espi_decoder_members, "tokenizer.json: decoder", decoder_rows);
