@@ -3,7 +3,7 @@
 
 #include "cli.h"
 
-#include "base/json_scan.h"
+#include "base/json_parse.h"
 #include "base/size.h"
 
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
-#include "base/json_scan.h"
+#include "base/json_parse.h"
 #include "base/json_writer.h"
 #include "base/memory.h"
 
@@ -14,20 +14,7 @@
 int espi_json_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes, struct espi_json *out)
 {
     *out = (struct espi_json){.source = source};
-    char *copy;
-    int status = espi_json_scan(ctx, source, text, bytes, &copy);
-    if (status)
-        return status;
-    json_error_t error;
-    out->value =
-        json_loadb(copy ? copy : text, bytes, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
-    free(copy);
-    if (out->value)
-        return ESP_OK;
-    enum json_error_code code = json_error_code(&error);
-    if (code != json_error_duplicate_key && code != json_error_null_byte_in_key)
-        return espi_fail_memory(ctx, bytes); // whatever jansson says: the text itself was found good
-    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: line %d, column %d: %s", source, error.line, error.column, error.text);
+    return espi_json_parse(ctx, source, text, bytes, &out->value);
 }
 
 int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *out)

@@ -2,7 +2,7 @@
 #include "support.h"
 
 #include "base/json.h"
-#include "base/json_scan.h"
+#include "base/json_parse.h"
 #include "base/json_writer.h"
 #include "base/size.h"
 
@@ -35,7 +35,7 @@ static void test_syntax(void **state)
     fails_with("{\"a\":\"\xff\"}", "column 7: not valid JSON: expected UTF-8");
     fails_with("{\"a\":NaN}", "NaN and Infinity are no numbers");
     fails_with("{\"a\":-Infinity}", "Infinity is no number");
-    fails_with("{\"\\u0000\":1}", "line 1");
+    fails_with("{\"\\u0000\":1}", "column 2: not valid JSON: a zero character in a key");
     char deep[10001];
     memset(deep, '[', 10000);
     deep[10000] = 0;
@@ -44,6 +44,23 @@ static void test_syntax(void **state)
     deep[256] = 0;
     struct espi_json json = parse(deep);
     espi_json_close(&json);
+}
+
+/* Escapes become what they stand for, in values and in keys. */
+static void test_strings(void **state)
+{
+    (void)state;
+    static const char expected[] = "a\"\\/\b\f\n\r\t\0\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z";
+    struct espi_json json =
+        parse("{\"\\u0061\\n\":[\"a\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0000\\u00E9\\u20ac\\ud83d\\uDE00z\",\"\"]}");
+    const json_t *list = json_object_get(json.value, "a\n"), *text = json_array_get(list, 0);
+    assert_int_equal(json_string_length(text), sizeof expected - 1);
+    assert_memory_equal(json_string_value(text), expected, sizeof expected - 1);
+    assert_string_equal(json_string_value(json_array_get(list, 1)), "");
+    espi_json_close(&json);
+    fails_with("{\"ab\":1,\"a\\u0062\":2}", "column 9: not valid JSON: duplicate object key");
+    fails_with("[\"\\n\\", "the text ends within a string");
+    fails_with("[\"\\n\\\"", "the text ends within a string");
 }
 
 /* What RFC 8259 allows, and the nearest that it does not. */
@@ -315,9 +332,9 @@ static void test_print(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_syntax),      cmocka_unit_test(test_grammar), cmocka_unit_test(test_sizes_of_numbers),
-        cmocka_unit_test(test_member_text), cmocka_unit_test(test_writer),  cmocka_unit_test(test_getters),
-        cmocka_unit_test(test_paths),       cmocka_unit_test(test_print),
+        cmocka_unit_test(test_syntax),           cmocka_unit_test(test_strings),     cmocka_unit_test(test_grammar),
+        cmocka_unit_test(test_sizes_of_numbers), cmocka_unit_test(test_member_text), cmocka_unit_test(test_writer),
+        cmocka_unit_test(test_getters),          cmocka_unit_test(test_paths),       cmocka_unit_test(test_print),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
