@@ -15,13 +15,22 @@
 
 enum { TEST_SKIP = 77 }; // exit code ctest counts as skipped
 
-/* Defined where a sanitizer has an allocator of its own. */
+/* TEST_SANITIZED where a sanitizer has an allocator of its own, TEST_THREAD_SANITIZED where it is the one of threads. */
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define TEST_SANITIZED
 #endif
+#if __has_feature(thread_sanitizer)
+#define TEST_THREAD_SANITIZED
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_SANITIZED
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define TEST_THREAD_SANITIZED
+#endif
+#if defined(TEST_THREAD_SANITIZED)
 #define TEST_SANITIZED
 #endif
 
