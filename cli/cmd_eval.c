@@ -75,7 +75,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static int save(void *cookie, esp_context *ctx, const struct espi_answer *answer)
 {
-    return cli_predictions_add(ctx, cookie, answer->example, answer->result);
+    return cli_predictions_add(ctx, cookie, answer->example, answer->found);
 }
 
 static int evaluate_model(esp_context *ctx, const struct options *options, json_t **report)

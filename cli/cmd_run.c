@@ -55,6 +55,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 struct running {
     const struct espi_task *task;
+    const struct espi_job *job;
     struct espi_pipeline *pipeline;
     struct cli_jsonl in;
 };
@@ -69,9 +70,14 @@ static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *ans
 {
     struct running *running = cookie;
     struct line *line = answer->cookie;
-    int status = answer->status
-                     ? cli_jsonl_error(ctx, &running->in, line->number, line->id, answer->status, answer->error)
-                     : cli_jsonl_answer(ctx, line->id, answer->result);
+    int status;
+    if (answer->status) {
+        status = cli_jsonl_error(ctx, &running->in, line->number, line->id, answer->status, answer->error);
+    } else {
+        struct espi_json_writer w = {.stream = stdout};
+        espi_answer_put(&w, running->job, answer->found, line->id);
+        status = espi_json_writer_end(ctx, &w);
+    }
     free(line);
     return status;
 }
@@ -107,6 +113,7 @@ static int push_line(void *cookie, esp_context *ctx, size_t number, const struct
 static int run_task(esp_context *ctx, const struct options *options, struct cli_model *model, struct running *running)
 {
     struct espi_job job;
+    running->job = &job;
     running->task = options->task.task ? options->task.task : espi_task_for_head(model->engine->config->head);
     running->in.members = running->task->members;
     int status =

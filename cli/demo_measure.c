@@ -169,12 +169,12 @@ static int keep(void *cookie, esp_context *ctx, const struct espi_answer *given)
     const struct espi_example *example = given->example;
     if (given->status)
         return espi_fail(ctx, given->status, "%s", given->error);
-    const char *text = json_string_value(json_object_get(given->result, "answer"));
-    answer->score = json_number_value(json_object_get(given->result, "score"));
+    const esp_item *item = &given->found->items[0];
+    answer->score = item->score;
     answer->context = strndup(example->pair.data, example->pair.bytes);
     answer->question = strndup(example->text.data, example->text.bytes);
     answer->expected = strndup(example->answers[0].text.data, example->answers[0].text.bytes);
-    answer->answer = strdup(text ? text : "");
+    answer->answer = strndup(item->text, item->text_bytes);
     return answer->context && answer->question && answer->expected && answer->answer ? ESP_OK
                                                                                      : espi_fail_memory(ctx, 0);
 }

@@ -133,23 +133,6 @@ int cli_jsonl_error(esp_context *ctx, struct cli_jsonl *in, size_t number, struc
     return espi_json_writer_end(ctx, &w);
 }
 
-int cli_jsonl_answer(esp_context *ctx, struct espi_text id, const json_t *answer)
-{
-    struct espi_json_writer w = {.stream = stdout};
-    if (!id.data) {
-        espi_put_value(&w, NULL, answer);
-        return espi_json_writer_end(ctx, &w);
-    }
-    cli_jsonl_begin(&w, id);
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)answer, key, value) espi_put_value(&w, key, value);
-    if (!json_is_object(answer))
-        espi_put_value(&w, "result", answer);
-    espi_put_object_end(&w);
-    return espi_json_writer_end(ctx, &w);
-}
-
 int cli_jsonl_exit_code(const esp_context *ctx, const struct cli_jsonl *in, int status)
 {
     int code = cli_exit_code(ctx, in->command, status);

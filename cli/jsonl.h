@@ -44,8 +44,4 @@ int cli_jsonl_exit_code(const esp_context *ctx, const struct cli_jsonl *in, int 
 /* Opens the object of an answer, with the id in front. */
 void cli_jsonl_begin(struct espi_json_writer *w, struct espi_text id);
 
-/* Prints an answer with the id in front: {"id":…, members of the object} or {"id":…,"result":[…]} for a list. Without
- * an id the answer stands alone. */
-int cli_jsonl_answer(esp_context *ctx, struct espi_text id, const json_t *answer);
-
 #endif

@@ -2,7 +2,7 @@
 #include "predictions.h"
 
 #include "base/json.h"
-#include "base/size.h"
+#include "base/json_number.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -29,55 +29,38 @@ int cli_predictions_create(esp_context *ctx, struct cli_predictions *predictions
 }
 
 static int add_question(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,
-                        const json_t *answer)
+                        const struct espi_found *found)
 {
     const char *id = json_string_value(example->id);
     if (!id)
         return espi_fail(ctx, ESP_ERR_FORMAT, "--save: question %zu has no id", example->number);
-    if (!answer) // a question that is not in the file counts as wrong, as it does here
+    if (!found) // a question that is not in the file counts as wrong, as it does here
         return ESP_OK;
-    return json_object_set(predictions->answers, id, json_object_get(answer, "answer"))
-               ? espi_fail_memory(ctx, strlen(id))
-               : ESP_OK;
-}
-
-/* A value as text in the file: a string as it is, a number in a short form that reads back as the same number. */
-static void print_value(const json_t *value, FILE *stream)
-{
-    char text[32];
-    if (json_is_string(value)) {
-        fputs(json_string_value(value), stream);
-    } else if (json_is_number(value)) {
-        double number = json_number_value(value);
-        snprintf(text, sizeof text, "%.9g", number);
-        fprintf(stream, "%.*g", strtod(text, NULL) == number ? 9 : 17, number);
-    }
+    const esp_item *item = &found->items[0];
+    json_t *answer = json_stringn_nocheck(item->text, item->text_bytes);
+    return json_object_set_new(predictions->answers, id, answer) ? espi_fail_memory(ctx, item->text_bytes) : ESP_OK;
 }
 
 int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,
-                        const json_t *answer)
+                        const struct espi_found *found)
 {
     if (predictions->answers)
-        return add_question(ctx, predictions, example, answer);
+        return add_question(ctx, predictions, example, found);
     FILE *stream = predictions->output.stream;
-    size_t i;
-    for (i = 0; !answer && i < example->word_count; i++) // a sentence keeps its place
+    bool tags = is_task(predictions, "tag");
+    for (size_t i = 0; !found && i < example->word_count; i++) // a sentence keeps its place
         fputs("O\n", stream);
-    json_t *value, *list = json_object_get(answer, is_task(predictions, "tag") ? "tags" : "labels");
-    json_array_foreach(list, i, value)
-    {
-        if (i && !is_task(predictions, "tag"))
+    for (size_t i = 0; found && i < found->count; i++) {
+        char number[ESPI_NUMBER_BYTES];
+        if (i && !tags)
             putc(',', stream);
-        print_value(value, stream);
-        if (is_task(predictions, "tag"))
+        if (found->items[i].label)
+            fputs(found->items[i].label, stream);
+        else
+            fwrite(number, 1, espi_format_double(number, found->items[i].score), stream);
+        if (tags)
             putc('\n', stream);
     }
-    static const char *const members[] = {"label", "similarity", "score"}; // the first one there is the prediction
-    for (i = 0; i < ESPI_COUNT(members); i++)
-        if (json_object_get(answer, members[i])) {
-            print_value(json_object_get(answer, members[i]), stream);
-            break;
-        }
     putc('\n', stream); // ends the line, or with tags the sentence
     return ESP_OK;
 }

@@ -16,9 +16,9 @@ struct cli_predictions {
 /* ESP_ERR_ARGUMENT when the task's answers have no such form (mlm). */
 int cli_predictions_create(esp_context *ctx, struct cli_predictions *predictions, const struct espi_task *task,
                            const char *path);
-/* An answer in the evaluate form of task.h; NULL: none (an empty line). */
+/* The answer of a job with options.evaluate; NULL: none (an empty line). */
 int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,
-                        const json_t *answer);
+                        const struct espi_found *found);
 int cli_predictions_commit(esp_context *ctx, struct cli_predictions *predictions);
 void cli_predictions_abort(struct cli_predictions *predictions);
 

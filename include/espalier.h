@@ -364,7 +364,8 @@ typedef struct esp_answer_options {
     bool json;                  /* esp_answer.json is wanted too */
 } esp_answer_options;
 
-/* One thing found. Texts end with a zero; those that a task does not give are NULL, numbers 0. */
+/* One thing found. Texts end with a zero, and their lengths say where when they hold one themselves; those that a task does
+ * not give are NULL, numbers 0. */
 typedef struct esp_item {
     double score;                /* of 1 at most, unless scores are raw */
     const char *text;            /* QA: the answer ("": none); TAG: its tokens as text; MLM: the token */
@@ -374,6 +375,8 @@ typedef struct esp_item {
     size_t mask;                 /* MLM: number of the mask in the text, from 0 */
     size_t char_begin, char_end; /* QA: place in the context, TAG: in the text, [begin, end) in Unicode code points */
     size_t byte_begin, byte_end; /* the same in bytes */
+    size_t text_bytes, sequence_bytes;
+    size_t index; /* TAG, ESP_MERGE_NONE: number of the token in its window */
 } esp_item;
 
 /* The answer to one input. */

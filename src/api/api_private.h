@@ -32,8 +32,8 @@ struct esp_session {
 
 const struct espi_task *espi_api_task(const struct esp_model *model, esp_task task);
 
-/* An answer's items, embedding and JSON text from what the task gives, in the session's arena. */
-int espi_api_answer(esp_context *ctx, struct esp_session *session, const struct espi_answer *from,
+/* What was found, and its JSON text, copied to the session's arena. */
+int espi_api_answer(esp_context *ctx, struct esp_session *session, const struct espi_found *found,
                     esp_answer *to) ESPI_NODISCARD;
 
 #endif

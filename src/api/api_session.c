@@ -147,7 +147,7 @@ static int keep_answer(void *cookie, esp_context *ctx, const struct espi_answer 
     esp_answer *to = &session->answers[session->answered++];
     *to = (esp_answer){.status = from->status, .error = ""};
     if (!from->status)
-        return espi_api_answer(ctx, session, from, to);
+        return espi_api_answer(ctx, session, from->found, to);
     to->error = espi_arena_copy(ctx, &session->arena, from->error, strlen(from->error));
     return to->error ? ESP_OK : ESP_ERR_MEMORY;
 }
@@ -202,7 +202,6 @@ static struct espi_task_options options_of(const esp_answer_options *from)
                                       .top_k = from->top_k,
                                       .handle_impossible = from->may_be_empty,
                                       .no_align_words = from->split_words,
-                                      .vector_only = !from->json,
                                       .function = (enum espi_function)from->scores,
                                       .aggregation = (enum espi_aggregation)from->merge};
 }

@@ -218,7 +218,7 @@ static size_t write_decimal(char *out, struct decimal decimal)
     return count + 1;
 }
 
-static size_t write_number(char *out, bool negative, uint64_t fraction, unsigned exponent, bool single)
+static inline size_t write_number(char *out, bool negative, uint64_t fraction, unsigned exponent, bool single)
 {
     int bits = single ? 23 : 52, bias = single ? 150 : 1075;
     *out = '-';

@@ -204,8 +204,9 @@ void espi_put_number(struct espi_json_writer *w, const char *key, double value)
         add_unfit(w, "null", key);
 }
 
-static void add_float(struct espi_json_writer *w, const char *key, float value)
+void espi_put_float(struct espi_json_writer *w, const char *key, float value)
 {
+    begin_value(w, key);
     char *out = reserve(w, ESPI_NUMBER_BYTES);
     if (out && isfinite(value))
         w->length += espi_format_float(out, value);
@@ -213,17 +214,19 @@ static void add_float(struct espi_json_writer *w, const char *key, float value)
         add_unfit(w, "null", key);
 }
 
-void espi_put_float(struct espi_json_writer *w, const char *key, float value)
-{
-    begin_value(w, key);
-    add_float(w, key, value);
-}
-
 void espi_put_floats(struct espi_json_writer *w, const char *key, const float *values, size_t count, size_t stride)
 {
     espi_put_array(w, key);
-    for (size_t i = 0; i < count; i++)
-        espi_put_float(w, NULL, values[i * stride]);
+    for (size_t i = 0; i < count; i++) {
+        float value = values[i * stride];
+        char *out = w->begun && !w->indent && isfinite(value) ? reserve(w, 1 + ESPI_NUMBER_BYTES) : NULL;
+        if (out) { // the many: put as espi_put_float does, at a fraction of its cost
+            *out = ',';
+            w->length += 1 + espi_format_float(out + 1, value);
+        } else {
+            espi_put_float(w, NULL, value);
+        }
+    }
     espi_put_array_end(w);
 }
 

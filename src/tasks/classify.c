@@ -226,65 +226,53 @@ static int consume(esp_context *ctx, const struct espi_job *job, const struct es
     return ESP_OK;
 }
 
-static json_t *label_json(const struct espi_job *job, const double *scores, size_t label)
+int espi_classify_labels(esp_context *ctx, const struct espi_job *job, const float *chosen, struct espi_found *found)
 {
-    return json_pack("{s:s, s:f}", "label", job->config->label_names[label], "score", scores[label]);
-}
-
-int espi_classify_labels_json(esp_context *ctx, const struct espi_job *job, const float *chosen, json_t **out)
-{
-    json_t *labels = json_array();
-    for (size_t i = 0; i < job->config->labels; i++) {
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < job->config->labels; i++) {
         if (chosen[i] > 0)
-            json_array_append_new(labels, json_string(job->config->label_names[i]));
+            status = espi_found_add(ctx, found, &(esp_item){.label = job->config->label_names[i]});
     }
-    *out = json_pack("{s:o}", "labels", labels);
-    return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    return status;
 }
 
-/* The evaluate form: all labels that are more likely than not, the number, or the likeliest label. */
-static int evaluated(esp_context *ctx, const struct espi_job *job, const double *scores, json_t **result)
+static int add_label(esp_context *ctx, const struct espi_job *job, const double *scores, size_t label,
+                     struct espi_found *found)
+{
+    return espi_found_add(ctx, found, &(esp_item){.label = job->config->label_names[label], .score = scores[label]});
+}
+
+/* To evaluate: all labels that are more likely than not, the number, or the likeliest label. */
+static int evaluated(esp_context *ctx, const struct espi_job *job, const double *scores, struct espi_found *found)
 {
     size_t labels = job->config->labels;
-    if (job->config->problem == ESPI_MULTI_LABEL) {
-        float *chosen = espi_calloc(ctx, labels, sizeof(*chosen));
-        for (size_t i = 0; chosen && i < labels; i++)
-            chosen[i] = scores[i] > 0.5 ? 1 : 0;
-        int status = chosen ? espi_classify_labels_json(ctx, job, chosen, result) : ESP_ERR_MEMORY;
-        free(chosen);
-        return status;
+    if (job->config->problem == ESPI_REGRESSION)
+        return espi_found_add(ctx, found, &(esp_item){.score = scores[0]});
+    if (job->config->problem != ESPI_MULTI_LABEL)
+        return add_label(ctx, job, scores, espi_argmax(scores, labels), found);
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < labels; i++) {
+        if (scores[i] > 0.5)
+            status = add_label(ctx, job, scores, i, found);
     }
-    *result = job->config->problem == ESPI_REGRESSION
-                  ? json_pack("{s:f}", "score", scores[0])
-                  : json_pack("{s:s}", "label", job->config->label_names[espi_argmax(scores, labels)]);
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
-}
-
-static json_t *list_json(esp_context *ctx, const struct espi_job *job, const double *scores)
-{
-    size_t *order = espi_calloc(ctx, job->options.top_k, sizeof(*order));
-    json_t *list = order ? json_array() : NULL;
-    if (list) {
-        espi_top_k(scores, job->config->labels, job->options.top_k, order);
-        for (size_t i = 0; i < job->options.top_k; i++)
-            json_array_append_new(list, label_json(job, scores, order[i]));
-    }
-    free(order);
-    return list;
+    return status;
 }
 
 static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                  struct espi_features *features, json_t **result)
+                  struct espi_features *features)
 {
     (void)example;
     const double *scores = features->state;
     if (job->options.evaluate)
-        return evaluated(ctx, job, scores, result);
-    if (job->options.top_k == 1)
-        *result = label_json(job, scores, espi_argmax(scores, job->config->labels));
-    else
-        *result = list_json(ctx, job, scores);
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+        return evaluated(ctx, job, scores, &features->found);
+    size_t *order = espi_calloc(ctx, job->options.top_k, sizeof(*order));
+    int status = order ? ESP_OK : ESP_ERR_MEMORY;
+    if (order)
+        espi_top_k(scores, job->config->labels, job->options.top_k, order);
+    for (size_t i = 0; !status && i < job->options.top_k; i++)
+        status = add_label(ctx, job, scores, order[i], &features->found);
+    free(order);
+    return status;
 }
 
 const struct espi_task espi_task_classify = {
@@ -292,6 +280,7 @@ const struct espi_task espi_task_classify = {
     .help = "classification or regression of a text or a pair: TSV, CSV or JSON Lines",
     .result = ESPI_RESULT_SEQUENCE_LOGITS,
     .head = ESPI_HEAD_SEQUENCE,
+    .answer = ESPI_ANSWER_LABEL,
     .configure = configure,
     .members = espi_text_members,
     .parse = espi_example_text_members,

@@ -17,9 +17,9 @@ int espi_classify_wanted(esp_context *ctx, const struct espi_job *job, const str
 /* Labels joined by commas, or one whose name has a comma: wanted[i] = 1 for each. ESP_ERR_FORMAT names the label. */
 int espi_classify_parse_labels(esp_context *ctx, const struct espi_job *job, const char *joined,
                                float *wanted) ESPI_NODISCARD;
-/* {"labels": […]}, those with chosen[i] > 0. */
-int espi_classify_labels_json(esp_context *ctx, const struct espi_job *job, const float *chosen,
-                              json_t **out) ESPI_NODISCARD;
+/* Adds the labels with chosen[i] > 0. */
+int espi_classify_labels(esp_context *ctx, const struct espi_job *job, const float *chosen,
+                         struct espi_found *found) ESPI_NODISCARD;
 
 /* The number a label states. ESP_ERR_FORMAT names the example. */
 int espi_example_number(esp_context *ctx, const struct espi_example *example, double *out) ESPI_NODISCARD;

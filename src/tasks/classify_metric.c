@@ -86,48 +86,39 @@ static int add_values(esp_context *ctx, struct classify_metric *m, double gold, 
 }
 
 static int add_single(esp_context *ctx, struct classify_metric *m, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     if (example->label_count != 1)
         return espi_example_fail(ctx, example, "expected one label, found %zu", example->label_count);
     int32_t gold = 0, predicted = NOTHING;
     int status = m->base.job ? espi_job_label(ctx, m->base.job, example, example->labels[0], &gold)
                              : intern(ctx, m, example->labels[0], &gold);
-    const char *label = json_string_value(json_object_get(prediction, "label"));
-    if (!status && prediction && !label)
-        return espi_example_fail(ctx, example, "expected a prediction with a label");
-    if (!status && label)
-        status = intern(ctx, m, label, &predicted);
+    if (!status && prediction)
+        status = intern(ctx, m, prediction->items[0].label, &predicted);
     return status ? status : add_pair(ctx, m, gold, predicted);
 }
 
 static int add_number(esp_context *ctx, struct classify_metric *m, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     double gold;
     int status = espi_example_number(ctx, example, &gold);
     if (status || !prediction) // a correlation has no notion of a wrong value
         return status;
-    const json_t *score = json_object_get(prediction, "score");
-    if (!json_is_number(score))
-        return espi_example_fail(ctx, example, "expected a prediction with a score");
-    return add_values(ctx, m, gold, json_number_value(score));
+    return add_values(ctx, m, gold, prediction->items[0].score);
 }
 
 static int add_several(esp_context *ctx, struct classify_metric *m, const struct espi_example *example,
-                       const json_t *prediction)
+                       const struct espi_found *prediction)
 {
     int status = espi_classify_wanted(ctx, m->base.job, example, m->wanted);
     if (status)
         return status;
-    const json_t *labels = json_object_get(prediction, "labels");
     bool exact = true;
     for (size_t i = 0; i < m->label_count; i++) {
         bool gold = m->wanted[i] > 0, predicted = false;
-        for (size_t j = 0; j < json_array_size(labels) && !predicted; j++) {
-            const char *name = json_string_value(json_array_get(labels, j));
-            predicted = name && !strcmp(name, m->names[i]);
-        }
+        for (size_t j = 0; prediction && j < prediction->count && !predicted; j++)
+            predicted = !strcmp(prediction->items[j].label, m->names[i]);
         m->counts[i][0] += gold && predicted;
         m->counts[i][1] += !gold && predicted;
         m->counts[i][2] += gold && !predicted;
@@ -139,7 +130,7 @@ static int add_several(esp_context *ctx, struct classify_metric *m, const struct
 }
 
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     struct classify_metric *m = (struct classify_metric *)metric;
     if (!example->labelled)
@@ -322,39 +313,40 @@ static bool is_number(const char *text)
     return *text && !*end && isfinite(value);
 }
 
-/* The answer that a line states, in the evaluate form; NULL: none. */
-static int parse_prediction(esp_context *ctx, const struct espi_job *job, const char *text, json_t **out)
+/* The answer that a line states. *none: it states none. */
+static int parse_prediction(esp_context *ctx, const struct espi_job *job, const char *text, struct espi_found *found,
+                            bool *none)
 {
-    *out = NULL;
-    if (job && job->config->problem == ESPI_MULTI_LABEL) {
+    bool several = job && job->config->problem == ESPI_MULTI_LABEL;
+    *none = !*text && !several;
+    if (*none)
+        return ESP_OK;
+    if (several) {
         float *wanted = espi_calloc(ctx, job->config->labels, sizeof(*wanted));
         int status = wanted ? espi_classify_parse_labels(ctx, job, text, wanted) : ESP_ERR_MEMORY;
         if (!status)
-            status = espi_classify_labels_json(ctx, job, wanted, out);
+            status = espi_classify_labels(ctx, job, wanted, found);
         free(wanted);
         return status;
     }
-    if (!*text)
-        return ESP_OK;
     if (job && job->config->problem == ESPI_REGRESSION) {
         if (!is_number(text))
             return espi_fail(ctx, ESP_ERR_FORMAT, "expected a number, found \"%.40s\"", text);
-        *out = json_pack("{s:f}", "score", strtod(text, NULL));
-        return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+        return espi_found_add(ctx, found, &(esp_item){.score = strtod(text, NULL)});
     }
     int32_t label;
     int status = job ? espi_job_find_label(ctx, job, text, &label) : ESP_OK;
     if (status)
         return status;
-    *out = json_pack("{s:s}", "label", job ? job->config->label_names[label] : text);
-    return *out ? ESP_OK : espi_fail(ctx, ESP_ERR_FORMAT, "expected a label in UTF-8");
+    return espi_found_add(ctx, found, &(esp_item){.label = job ? job->config->label_names[label] : text});
 }
 
 static int add_line(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example, const char *text,
                     size_t bytes)
 {
     struct classify_metric *m = (struct classify_metric *)metric;
-    json_t *prediction;
+    struct espi_found found = {0};
+    bool none;
     if (strlen(text) != bytes)
         return espi_fail(ctx, ESP_ERR_FORMAT, "expected a label without a zero character");
     if (example->label_count == 1) {
@@ -362,10 +354,10 @@ static int add_line(esp_context *ctx, struct espi_metric *metric, const struct e
         m->gold_is_fraction |= strchr(example->labels[0], '.') != NULL;
     }
     m->predicted_is_number &= bytes == 0 || is_number(text);
-    int status = parse_prediction(ctx, metric->job, text, &prediction);
+    int status = parse_prediction(ctx, metric->job, text, &found, &none);
     if (!status)
-        status = espi_metric_add(ctx, metric, example, prediction);
-    json_decref(prediction);
+        status = espi_metric_add(ctx, metric, example, none ? NULL : &found);
+    free(found.items);
     return status;
 }
 

@@ -29,13 +29,13 @@ static size_t replace(char *text, size_t length, const struct replacement *rule)
     return kept;
 }
 
-int espi_detokenize_add(esp_context *ctx, const char *token, bool first, struct espi_string *out)
+int espi_detokenize_add(esp_context *ctx, const char *token, size_t bytes, bool first, struct espi_string *out)
 {
     size_t begin = out->length;
-    bool continues = !first && !strncmp(token, "##", 2);
+    bool continues = !first && bytes >= 2 && !memcmp(token, "##", 2);
     int status = first || continues ? ESP_OK : espi_string_add(ctx, out, " ", 1);
     if (!status)
-        status = espi_string_add(ctx, out, token + (continues ? 2 : 0), strlen(token) - (continues ? 2 : 0));
+        status = espi_string_add(ctx, out, token + (continues ? 2 : 0), bytes - (continues ? 2 : 0));
     for (size_t i = 0; !status && i < ESPI_COUNT(replacements); i++)
         out->length = begin + replace(out->data + begin, out->length - begin, &replacements[i]);
     return status;

@@ -8,7 +8,6 @@
 #include "text/lower.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -119,32 +118,17 @@ static double cosine(const float *x, const float *y, size_t count)
     return xx > 0 && yy > 0 ? xy / sqrt(xx * yy) : 0;
 }
 
-/* The double that prints with the nine digits a float needs, not seventeen. */
-static double short_double(float value)
-{
-    char text[32];
-    snprintf(text, sizeof(text), "%.9g", (double)value);
-    return strtod(text, NULL);
-}
-
 static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                  struct espi_features *features, json_t **result)
+                  struct espi_features *features)
 {
     (void)example;
     const float *vectors = features->state;
     size_t hidden = job->config->hidden, width = job->config->embedding; // the first numbers of each vector
-    features->vector = vectors;
-    if (job->options.evaluate) {
-        *result = json_pack("{s:f}", "similarity", cosine(vectors, vectors + hidden, width));
-    } else if (job->options.vector_only) {
-        *result = json_null();
-    } else {
-        json_t *values = json_array();
-        for (size_t i = 0; i < width; i++)
-            json_array_append_new(values, json_real(short_double(vectors[i])));
-        *result = json_pack("{s:o}", "embedding", values);
-    }
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    if (job->options.evaluate)
+        return espi_found_add(ctx, &features->found, &(esp_item){.score = cosine(vectors, vectors + hidden, width)});
+    features->found.vector = vectors;
+    features->found.width = width;
+    return ESP_OK;
 }
 
 /* ---- metric ------------------------------------------------------------------------------------------------------ */
@@ -164,23 +148,20 @@ static void metric_free(struct espi_metric *metric)
 }
 
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     struct similarity_metric *m = (struct similarity_metric *)metric;
     double gold;
     int status = espi_example_number(ctx, example, &gold);
     if (status || !prediction) // a correlation has no notion of a wrong value
         return status;
-    const json_t *similarity = json_object_get(prediction, "similarity");
-    if (!json_is_number(similarity))
-        return espi_example_fail(ctx, example, "expected a predicted similarity");
     status = espi_grow(ctx, &m->gold, &m->gold_capacity, m->count + 1, sizeof(*m->gold));
     if (!status)
         status = espi_grow(ctx, &m->predicted, &m->predicted_capacity, m->count + 1, sizeof(*m->predicted));
     if (status)
         return status;
     m->gold[m->count] = gold;
-    m->predicted[m->count++] = json_number_value(similarity);
+    m->predicted[m->count++] = prediction->items[0].score;
     return ESP_OK;
 }
 
@@ -218,12 +199,8 @@ static int add_line(esp_context *ctx, struct espi_metric *metric, const struct e
         return espi_metric_add(ctx, metric, example, NULL);
     if (end != text + bytes || !isfinite(value))
         return espi_fail(ctx, ESP_ERR_FORMAT, "expected a similarity, found \"%.40s\"", text);
-    json_t *prediction = json_pack("{s:f}", "similarity", value);
-    if (!prediction)
-        return espi_fail_memory(ctx, sizeof(json_t));
-    int status = espi_metric_add(ctx, metric, example, prediction);
-    json_decref(prediction);
-    return status;
+    esp_item item = {.score = value};
+    return espi_metric_add(ctx, metric, example, &(struct espi_found){.items = &item, .count = 1});
 }
 
 static int score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions)
@@ -236,6 +213,7 @@ const struct espi_task espi_task_embed = {
     .help = "sentence embeddings; scored on pairs with a similarity: TSV, CSV or JSON Lines",
     .result = ESPI_RESULT_EMBEDDING,
     .head = ESPI_HEAD_NONE,
+    .answer = ESPI_ANSWER_VECTOR,
     .configure = configure,
     .members = espi_text_members,
     .parse = espi_example_text_members,

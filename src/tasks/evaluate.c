@@ -20,7 +20,7 @@ static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *ans
         espi_log(ctx, ESP_LOG_WARNING, "%s", answer->error);
         e->failed++;
     }
-    int status = espi_metric_add(ctx, e->metric, answer->example, answer->result);
+    int status = espi_metric_add(ctx, e->metric, answer->example, answer->found);
     if (!status && e->how->see)
         status = e->how->see(e->how->cookie, ctx, answer);
     espi_progress_update(&e->progress, e->progress.done + 1, NULL);

@@ -21,7 +21,7 @@ int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct
 }
 
 int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                    const json_t *prediction)
+                    const struct espi_found *prediction)
 {
     metric->examples++;
     metric->missing += !prediction;

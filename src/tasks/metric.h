@@ -13,7 +13,7 @@ struct espi_metric {
     size_t missing;             // of these, without a prediction: they count as wrong
     const char *main;           // the figure to compare models by; may be chosen as late as in finish
     int (*add)(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-               const json_t *prediction);
+               const struct espi_found *prediction);
     int (*finish)(esp_context *ctx, struct espi_metric *metric, json_t *report);
     void (*free)(struct espi_metric *metric);
 };
@@ -21,10 +21,10 @@ struct espi_metric {
 /* `job` may be NULL: labels are then compared as they are written. */
 int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct espi_job *job,
                     struct espi_metric **out) ESPI_NODISCARD;
-/* Adds an example and its answer in the evaluate form of task.h; NULL: there is none (it counts as wrong, where the
+/* Adds an example and its answer, of a job with options.evaluate; NULL: there is none (it counts as wrong, where the
  * metric has such a notion, and is reported as missing). */
 int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                    const json_t *prediction) ESPI_NODISCARD;
+                    const struct espi_found *prediction) ESPI_NODISCARD;
 /* The report: {"examples", "missing", "metric", figures…}. The caller owns it. "metric" names the figure to compare
  * models by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
 int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report) ESPI_NODISCARD;

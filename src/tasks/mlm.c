@@ -144,7 +144,8 @@ struct state {
     struct choice *choices; // run: (positions, top_k)
     double *scores;         // (vocab_size)
     size_t *order;          // (top_k)
-    double loss;            // evaluate: sums
+    struct espi_arena sequences;
+    double loss; // evaluate: sums
     size_t predicted, correct;
 };
 
@@ -154,6 +155,7 @@ static void release(struct espi_features *features)
     free(state->choices);
     free(state->scores);
     free(state->order);
+    espi_arena_clear(&state->sequences);
     free(state);
     features->state = NULL;
 }
@@ -231,52 +233,45 @@ static int sequence(esp_context *ctx, const struct espi_job *job, const struct e
     return status;
 }
 
-static int choice_json(esp_context *ctx, const struct espi_job *job, const struct espi_features *features, size_t mask,
-                       const struct choice *choice, json_t **out)
+static int add_choice(esp_context *ctx, const struct espi_job *job, struct espi_features *features, size_t mask,
+                      const struct choice *choice)
 {
-    const char *token = esp_tokenizer_token(job->tokenizer, (int32_t)choice->token);
+    struct state *state = features->state;
+    const char *token = esp_tokenizer_token(job->tokenizer, (int32_t)choice->token), *kept;
     char *text;
     int status = sequence(ctx, job, features, mask, choice->token, &text);
     if (status)
         return status;
-    *out = json_pack("{s:f, s:I, s:s, s:s}", "score", choice->score, "token", (json_int_t)choice->token, "token_str",
-                     token ? token : "", "sequence", text);
+    kept = espi_arena_copy(ctx, &state->sequences, text, strlen(text));
+    token = token ? token : "";
+    status = kept ? espi_found_add(ctx, &features->found,
+                                   &(esp_item){.score = choice->score,
+                                               .token = (int32_t)choice->token,
+                                               .mask = mask,
+                                               .text = token,
+                                               .text_bytes = strlen(token),
+                                               .sequence = kept,
+                                               .sequence_bytes = strlen(text)})
+                  : ESP_ERR_MEMORY;
     free(text);
-    return *out ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
-}
-
-/* One list of choices for each mask; the list itself when there is only one. */
-static int finish_choices(esp_context *ctx, const struct espi_job *job, const struct espi_features *features,
-                          json_t **result)
-{
-    const struct state *state = features->state;
-    json_t *masks = json_array();
-    int status = masks ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
-    for (size_t mask = 0; !status && mask < features->position_count; mask++) {
-        json_t *list = json_array(), *choice = NULL;
-        json_array_append_new(masks, list);
-        for (size_t i = 0; !status && i < job->options.top_k; i++) {
-            status = choice_json(ctx, job, features, mask, &state->choices[mask * job->options.top_k + i], &choice);
-            if (!status && json_array_append_new(list, choice))
-                status = espi_fail_memory(ctx, sizeof(json_t));
-        }
-    }
-    if (!status)
-        *result = json_incref(features->position_count == 1 ? json_array_get(masks, 0) : masks);
-    json_decref(masks);
     return status;
 }
 
 static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                  struct espi_features *features, json_t **result)
+                  struct espi_features *features)
 {
     (void)example;
-    if (!job->options.evaluate)
-        return finish_choices(ctx, job, features, result);
     const struct state *state = features->state;
-    *result = json_pack("{s:f, s:I, s:I}", "loss", state->loss, "predicted", (json_int_t)state->predicted, "correct",
-                        (json_int_t)state->correct);
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    if (job->options.evaluate) {
+        features->found.loss = state->loss;
+        features->found.predicted = state->predicted;
+        features->found.correct = state->correct;
+        return ESP_OK;
+    }
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < features->position_count * job->options.top_k; i++)
+        status = add_choice(ctx, job, features, i / job->options.top_k, &state->choices[i]);
+    return status;
 }
 
 /* ---- plain text -------------------------------------------------------------------------------------------------- */
@@ -396,13 +391,15 @@ static void metric_free(struct espi_metric *metric)
 }
 
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     (void)ctx, (void)example;
     struct mlm_metric *m = (struct mlm_metric *)metric;
-    m->loss += json_number_value(json_object_get(prediction, "loss"));
-    m->predicted += json_number_value(json_object_get(prediction, "predicted"));
-    m->correct += json_number_value(json_object_get(prediction, "correct"));
+    if (!prediction)
+        return ESP_OK;
+    m->loss += prediction->loss;
+    m->predicted += (double)prediction->predicted;
+    m->correct += (double)prediction->correct;
     return ESP_OK;
 }
 
@@ -440,6 +437,7 @@ const struct espi_task espi_task_mlm = {
     .help = "masked-language modelling: plain text, a paragraph a line, blank lines between documents",
     .result = ESPI_RESULT_VOCAB_LOGITS,
     .head = ESPI_HEAD_MLM,
+    .answer = ESPI_ANSWER_TOKEN,
     .configure = configure,
     .members = espi_text_members,
     .parse = espi_example_text_members,

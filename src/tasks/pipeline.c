@@ -145,10 +145,9 @@ static int slot_settle(struct espi_pipeline *pipeline, esp_context *ctx, struct 
 
 static int deliver(struct espi_pipeline *pipeline, esp_context *ctx, struct slot *slot)
 {
-    json_t *result = NULL;
     int status = ESP_OK;
     if (!slot->status) {
-        status = pipeline->job->task->finish(ctx, pipeline->job, slot->example, &slot->features, &result);
+        status = pipeline->job->task->finish(ctx, pipeline->job, slot->example, &slot->features);
         if ((status = slot_settle(pipeline, ctx, slot, status)))
             return status;
     }
@@ -156,11 +155,9 @@ static int deliver(struct espi_pipeline *pipeline, esp_context *ctx, struct slot
                                  .cookie = slot->cookie,
                                  .status = slot->status,
                                  .error = slot->error ? slot->error : "",
-                                 .result = result,
-                                 .vector = slot->status ? NULL : slot->features.vector};
+                                 .found = slot->status ? NULL : &slot->features.found};
     status = pipeline->deliver(pipeline->deliver_cookie, ctx, &answer);
     espi_features_release(&slot->features);
-    json_decref(result);
     espi_example_free(slot->example);
     slot->example = NULL;
     free(slot->error);

@@ -17,8 +17,7 @@ struct espi_answer {
     void *cookie;                       // as pushed
     int status;                         // ESP_OK, or why this example has no answer
     const char *error;                  // its text; "" when there is none
-    json_t *result;                     // borrowed; NULL when status is not ESP_OK
-    const float *vector;                // embed: (hidden); else NULL
+    const struct espi_found *found;     // NULL when status is not ESP_OK
 };
 
 /* A negative status stops the pipeline: push or flush returns it. Must not push. */

@@ -146,6 +146,7 @@ const struct espi_task espi_task_qa = {
     .help = "question answering: SQuAD 1.1 or 2.0, or JSON Lines",
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_QA,
+    .answer = ESPI_ANSWER_SPAN,
     .default_length = MAX_LENGTH,
     .configure = configure,
     .members = members,

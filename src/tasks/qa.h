@@ -8,7 +8,7 @@
 int espi_qa_consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                     struct espi_features *features, size_t window, const float *out) ESPI_NODISCARD;
 int espi_qa_finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                   struct espi_features *features, json_t **result) ESPI_NODISCARD;
+                   struct espi_features *features) ESPI_NODISCARD;
 
 int espi_qa_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out) ESPI_NODISCARD;
 int espi_qa_score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,

@@ -324,15 +324,8 @@ static int rank_answers(esp_context *ctx, const struct espi_job *job, struct sta
     return ESP_OK;
 }
 
-static json_t *to_json(const struct espi_example *example, const struct span *span)
-{
-    const char *text = example->pair.data + span->start;
-    return json_pack("{s:f, s:I, s:I, s:s%}", "score", span->score, "start", (json_int_t)span->char_start, "end",
-                     (json_int_t)span->char_end, "answer", text, span->end - span->start);
-}
-
 int espi_qa_finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                   struct espi_features *features, json_t **result)
+                   struct espi_features *features)
 {
     struct state *state;
     int status = get_state(ctx, features, &state);
@@ -340,18 +333,16 @@ int espi_qa_finish(esp_context *ctx, const struct espi_job *job, const struct es
         return status;
     const struct espi_task_options *o = &job->options;
     status = o->evaluate ? weigh_null(ctx, job, example, state) : rank_answers(ctx, job, state);
-    if (status)
-        return status;
-    if (o->top_k == 1) {
-        *result = to_json(example, &state->spans.items[0]);
-        return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    for (size_t i = 0; !status && i < espi_size_min(o->top_k, state->spans.count); i++) {
+        const struct span *span = &state->spans.items[i];
+        status = espi_found_add(ctx, &features->found,
+                                &(esp_item){.score = span->score,
+                                            .text = example->pair.data + span->start,
+                                            .text_bytes = span->end - span->start,
+                                            .char_begin = span->char_start,
+                                            .char_end = span->char_end,
+                                            .byte_begin = span->start,
+                                            .byte_end = span->end});
     }
-    *result = json_array();
-    for (size_t i = 0; *result && i < espi_size_min(o->top_k, state->spans.count); i++) {
-        if (json_array_append_new(*result, to_json(example, &state->spans.items[i]))) {
-            json_decref(*result);
-            *result = NULL;
-        }
-    }
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    return status;
 }

@@ -201,7 +201,7 @@ static int best_scores(esp_context *ctx, const struct espi_example *example, con
 }
 
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     struct squad_metric *squad = (struct squad_metric *)metric;
     squad->version_2 |= example->answerable_stated;
@@ -211,13 +211,9 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
         espi_log(ctx, ESP_LOG_WARNING, "%s: no answer was predicted; it counts as wrong", example->source);
         return ESP_OK;
     }
-    if (json_is_array(prediction))
-        prediction = json_array_get(prediction, 0);
-    const json_t *answer = json_is_string(prediction) ? prediction : json_object_get(prediction, "answer");
-    if (!json_is_string(answer))
-        return espi_example_fail(ctx, example, "expected a predicted answer that is a string");
+    const esp_item *answer = &prediction->items[0];
     double exact, f1;
-    int status = best_scores(ctx, example, json_string_value(answer), json_string_length(answer), &exact, &f1);
+    int status = best_scores(ctx, example, answer->text, answer->text_bytes, &exact, &f1);
     if (status)
         return status;
     tally->exact += exact;
@@ -274,6 +270,15 @@ int espi_qa_metric_new(esp_context *ctx, const struct espi_job *job, struct espi
     return ESP_OK;
 }
 
+/* NULL: no answer. */
+static int add_text(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
+                    const json_t *text)
+{
+    esp_item item = {.text = json_string_value(text), .text_bytes = json_string_length(text)};
+    const struct espi_found found = {.items = &item, .count = 1};
+    return espi_metric_add(ctx, metric, example, text ? &found : NULL);
+}
+
 int espi_qa_score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions)
 {
     struct espi_json document = {0};
@@ -289,7 +294,7 @@ int espi_qa_score(esp_context *ctx, struct espi_metric *metric, struct espi_data
         if (answer.value && !json_is_string(answer.value))
             status = espi_json_fail(ctx, &answer, "expected the answer as a string");
         else
-            status = espi_metric_add(ctx, metric, example, answer.value);
+            status = add_text(ctx, metric, example, answer.value);
         espi_example_free(example);
     }
     espi_json_close(&document);

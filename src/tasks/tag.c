@@ -169,16 +169,16 @@ static int words_consume(esp_context *ctx, const struct espi_job *job, const str
 
 /* Words of which the tokenizer leaves nothing are outside. */
 static int words_finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                        const struct espi_features *features, json_t **result)
+                        struct espi_features *features)
 {
     const struct words *words = features->state;
-    json_t *tags = json_array();
-    for (size_t i = 0; i < example->word_count; i++) {
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < example->word_count; i++) {
         int32_t label = words->labels[i];
-        json_array_append_new(tags, json_string(label < 0 ? "O" : job->config->label_names[label]));
+        status = espi_found_add(ctx, &features->found,
+                                &(esp_item){.label = label < 0 ? "O" : job->config->label_names[label]});
     }
-    *result = json_pack("{s:o}", "tags", tags);
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    return status;
 }
 
 /* ---- the task's doors -------------------------------------------------------------------------------------------- */
@@ -197,10 +197,9 @@ static int consume(esp_context *ctx, const struct espi_job *job, const struct es
 }
 
 static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                  struct espi_features *features, json_t **result)
+                  struct espi_features *features)
 {
-    return by_words(job, example) ? words_finish(ctx, job, example, features, result)
-                                  : espi_entities_finish(ctx, job, features, result);
+    return by_words(job, example) ? words_finish(ctx, job, example, features) : espi_entities_finish(ctx, features);
 }
 
 const struct espi_task espi_task_tag = {
@@ -208,6 +207,7 @@ const struct espi_task espi_task_tag = {
     .help = "tagging of words (entities, parts of speech): CoNLL columns, CoNLL-U or JSON Lines",
     .result = ESPI_RESULT_TOKEN_LOGITS,
     .head = ESPI_HEAD_TOKEN,
+    .answer = ESPI_ANSWER_ENTITY,
     .configure = configure,
     .members = espi_text_members,
     .parse = espi_example_text_members,

@@ -17,11 +17,12 @@
 struct entity {
     const char *name; // label, or the label without B- and I- of a group
     double score;
-    const char *word;     // in the state's arena
-    const double *scores; // (labels) of a token
-    size_t index;         // of a token, within its window
-    size_t start, end;    // code points
-    bool continues;       // a token that belongs to the word before it
+    struct espi_text word; // the tokenizer's, or in the state's arena
+    const double *scores;  // (labels) of a token
+    size_t index;          // of a token, within its window
+    size_t start, end;     // code points
+    size_t byte_start, byte_end;
+    bool continues; // a token that belongs to the word before it
 };
 
 struct list {
@@ -68,38 +69,37 @@ static int add_token(esp_context *ctx, const struct espi_job *job, const struct 
         return ESP_ERR_MEMORY;
     espi_softmax(logits, labels, scores);
     size_t best = espi_argmax(scores, labels);
+    const char *piece = esp_tokenizer_token(job->tokenizer, encoding->ids[token]);
+    if (!piece)
+        return espi_example_fail(ctx, example, "the vocabulary has no token %d", (int)encoding->ids[token]);
     struct entity entity = {.name = job->config->label_names[best],
                             .score = scores[best],
                             .scores = scores,
-                            .word = esp_tokenizer_token(job->tokenizer, encoding->ids[token]),
+                            .word = {piece, strlen(piece)},
                             .index = token - encoding->starts[window],
                             .start = encoding->char_begin[token],
-                            .end = encoding->char_end[token]};
-    if (!entity.word)
-        return espi_example_fail(ctx, example, "the vocabulary has no token %d", (int)encoding->ids[token]);
-    if (encoding->ids[token] == job->special.unk) {
-        size_t begin = encoding->byte_begin[token];
-        entity.word =
-            espi_arena_copy(ctx, &state->arena, example->text.data + begin, encoding->byte_end[token] - begin);
-        if (!entity.word)
-            return ESP_ERR_MEMORY;
-    } else {
-        entity.continues = espi_utf8_length(entity.word, strlen(entity.word)) != entity.end - entity.start;
-    }
+                            .end = encoding->char_end[token],
+                            .byte_start = encoding->byte_begin[token],
+                            .byte_end = encoding->byte_end[token]};
+    if (encoding->ids[token] == job->special.unk)
+        entity.word = (struct espi_text){example->text.data + entity.byte_start, entity.byte_end - entity.byte_start};
+    else
+        entity.continues = espi_utf8_length(entity.word.data, entity.word.bytes) != entity.end - entity.start;
     return add(ctx, &state->tokens, &entity);
 }
 
 /* Joins the words of some entities into one text in the arena. */
-static int join(esp_context *ctx, struct state *state, const struct entity *items, size_t count, const char **out)
+static int join(esp_context *ctx, struct state *state, const struct entity *items, size_t count, struct espi_text *out)
 {
     state->text.length = 0;
     int status = ESP_OK;
     for (size_t i = 0; !status && i < count; i++)
-        status = espi_detokenize_add(ctx, items[i].word, i == 0, &state->text);
+        status = espi_detokenize_add(ctx, items[i].word.data, items[i].word.bytes, i == 0, &state->text);
     if (status)
         return status;
-    *out = espi_arena_copy(ctx, &state->arena, state->text.data, state->text.length);
-    return *out ? ESP_OK : ESP_ERR_MEMORY;
+    *out = (struct espi_text){espi_arena_copy(ctx, &state->arena, state->text.data, state->text.length),
+                              state->text.length};
+    return out->data ? ESP_OK : ESP_ERR_MEMORY;
 }
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
@@ -143,7 +143,10 @@ static int merge_words(esp_context *ctx, const struct espi_job *job, struct stat
         while (end < tokens->count && tokens->items[end].continues)
             end++;
         const struct entity *items = tokens->items + begin;
-        struct entity word = {.start = items[0].start, .end = tokens->items[end - 1].end};
+        struct entity word = {.start = items[0].start,
+                              .end = tokens->items[end - 1].end,
+                              .byte_start = items[0].byte_start,
+                              .byte_end = tokens->items[end - 1].byte_end};
         int status = word_label(ctx, job, state, items, end - begin, &word);
         if (!status)
             status = join(ctx, state, items, end - begin, &word.word);
@@ -178,7 +181,9 @@ static int group(esp_context *ctx, struct state *state, const struct list *list)
         struct entity whole = {.name = dash ? dash + 1 : items[0].name,
                                .score = sum / (double)(end - begin),
                                .start = items[0].start,
-                               .end = list->items[end - 1].end};
+                               .end = list->items[end - 1].end,
+                               .byte_start = items[0].byte_start,
+                               .byte_end = list->items[end - 1].byte_end};
         int status = join(ctx, state, items, end - begin, &whole.word);
         if (!status)
             status = add(ctx, &state->found, &whole);
@@ -274,26 +279,24 @@ static void drop_overlapping(struct list *list)
     list->count = list->count ? kept + 1 : 0;
 }
 
-int espi_entities_finish(esp_context *ctx, const struct espi_job *job, struct espi_features *features, json_t **result)
+int espi_entities_finish(esp_context *ctx, struct espi_features *features)
 {
     struct state *state = features->state;
     if (features->encoding.windows > 1)
         drop_overlapping(&state->found);
-    bool tokens = job->options.aggregation == ESPI_AGGREGATE_NONE;
-    *result = json_array();
-    for (size_t i = 0; *result && i < state->found.count; i++) {
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < state->found.count; i++) {
         const struct entity *e = &state->found.items[i];
-        json_t *object = json_pack("{s:s, s:f}", tokens ? "entity" : "entity_group", e->name, "score", e->score);
-        if (object && tokens)
-            json_object_set_new(object, "index", json_integer((json_int_t)e->index));
-        if (!object || json_object_set_new(object, "word", json_string(e->word)) ||
-            json_object_set_new(object, "start", json_integer((json_int_t)e->start)) ||
-            json_object_set_new(object, "end", json_integer((json_int_t)e->end)) ||
-            json_array_append(*result, object)) {
-            json_decref(*result);
-            *result = NULL;
-        }
-        json_decref(object);
+        status = espi_found_add(ctx, &features->found,
+                                &(esp_item){.score = e->score,
+                                            .text = e->word.data,
+                                            .text_bytes = e->word.bytes,
+                                            .label = e->name,
+                                            .index = e->index,
+                                            .char_begin = e->start,
+                                            .char_end = e->end,
+                                            .byte_begin = e->byte_start,
+                                            .byte_end = e->byte_end});
     }
-    return *result ? ESP_OK : espi_fail_memory(ctx, sizeof(json_t));
+    return status;
 }

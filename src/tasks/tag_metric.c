@@ -173,16 +173,14 @@ static int gold_name(esp_context *ctx, const struct espi_job *job, const struct 
 }
 
 static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
-                      const json_t *prediction)
+                      const struct espi_found *prediction)
 {
     struct tag_metric *m = (struct tag_metric *)metric;
-    const json_t *tags = json_object_get(prediction, "tags");
     if (!example->tags)
         return espi_example_fail(ctx, example, "expected tagged words to score against, found a text");
-    if (prediction && json_array_size(tags) != example->word_count) {
+    if (prediction && prediction->count != example->word_count)
         return espi_example_fail(ctx, example, "expected %zu predicted tags, found %zu", example->word_count,
-                                 json_array_size(tags));
-    }
+                                 prediction->count);
     for (size_t i = 0; i < example->word_count; i++) {
         const char *name;
         int status = gold_name(ctx, metric->job, example, i, &name);
@@ -190,10 +188,7 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
             return status;
         struct tag gold = parse_tag(name), found = outside;
         if (prediction) {
-            const char *text = json_string_value(json_array_get(tags, i));
-            if (!text)
-                return espi_example_fail(ctx, example, "expected predicted tags that are strings");
-            found = parse_tag(text);
+            found = parse_tag(prediction->items[i].label);
             m->correct_words += !strcmp(gold.text, found.text);
         }
         m->chunks |= is_chunk(&gold) || is_chunk(&found);
@@ -284,14 +279,13 @@ static int add_sentence(esp_context *ctx, struct espi_metric *metric, const stru
 {
     if (!predicted->tags || predicted->tag_numbers)
         return espi_example_fail(ctx, predicted, "expected predicted tags by their names");
-    json_t *tags = json_array();
-    for (size_t i = 0; i < predicted->word_count; i++)
-        json_array_append_new(tags, json_string(predicted->tags[i]));
-    json_t *prediction = json_pack("{s:o}", "tags", tags);
-    if (!prediction)
-        return espi_fail_memory(ctx, sizeof(json_t));
-    int status = espi_metric_add(ctx, metric, example, prediction);
-    json_decref(prediction);
+    struct espi_found found = {0};
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < predicted->word_count; i++)
+        status = espi_found_add(ctx, &found, &(esp_item){.label = predicted->tags[i]});
+    if (!status)
+        status = espi_metric_add(ctx, metric, example, &found);
+    free(found.items);
     return status ? espi_fail_prefix(ctx, status, "%s: line %zu", predicted->source, predicted->number) : ESP_OK;
 }
 

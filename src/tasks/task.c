@@ -287,8 +287,8 @@ int espi_features_encode(esp_context *ctx, const struct espi_job *job, const str
     features->encoding.windows = features->encoding.tokens = 0;
     features->second.windows = features->second.tokens = 0;
     features->position_count = features->target_count = features->value_count = 0;
-    features->vector = NULL;
     features->question_tokens = 0;
+    features->found = (struct espi_found){.items = features->found.items, .capacity = features->found.capacity};
     enum espi_head head = job->task->head;
     if (example->pair.data && head != ESPI_HEAD_QA && head != ESPI_HEAD_SEQUENCE && !job->options.evaluate)
         return espi_example_fail(ctx, example, "pair: expected none for the task %s, which takes one text",
@@ -332,6 +332,7 @@ void espi_features_clear(struct espi_features *features)
     free(features->positions);
     free(features->targets);
     free(features->values);
+    free(features->found.items);
     *features = (struct espi_features){0};
 }
 
@@ -343,6 +344,14 @@ int espi_features_grow_targets(esp_context *ctx, struct espi_features *features,
 int espi_features_grow_values(esp_context *ctx, struct espi_features *features, size_t count)
 {
     return espi_grow(ctx, &features->values, &features->value_capacity, count, sizeof(*features->values));
+}
+
+int espi_found_add(esp_context *ctx, struct espi_found *found, const esp_item *item)
+{
+    int status = espi_grow(ctx, &found->items, &found->capacity, found->count + 1, sizeof(*found->items));
+    if (!status)
+        found->items[found->count++] = *item;
+    return status;
 }
 
 size_t espi_features_windows(const struct espi_features *features)

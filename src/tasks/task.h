@@ -4,17 +4,17 @@
  * A task never runs a model. It turns an example (a record of a data set, or one JSON line) into windows of tokens, says
  * which result of the engine it wants for them, and turns the floats that come back into an answer:
  *
- *   example --encode--> features --(engine, see pipeline.h)--> consume, window by window --finish--> JSON
+ *   example --encode--> features --(engine, see pipeline.h)--> consume, window by window --finish--> typed items
  *
- * The answer has two forms. `espalier run` prints what the Hugging Face pipeline of the task returns; with
- * options.evaluate the answer is the smaller form the task's metric reads:
+ * The items (answer.h) are printed, handed out by the API or scored. With options.evaluate they are what the task's
+ * metric compares, else what the Hugging Face pipeline of the task returns:
  *
  *   task      run                                                      evaluate
  *   qa        {"score","start","end","answer"}, a list with top_k > 1  the same, by the n-best rule of evaluation
- *   classify  {"label","score"}, a list with top_k > 1                 {"label"} or {"labels":[…]} or {"score"}
- *   tag       [{"entity" or "entity_group","score","word",…}]          {"tags":[one a word]}
- *   embed     {"embedding":[…]}                                        {"similarity"} of text and pair
- *   mlm       [{"score","token","token_str","sequence"}]               {"loss","predicted","correct"} (sums)
+ *   classify  {"label","score"}, a list with top_k > 1                 the label, all labels, or the score alone
+ *   tag       [{"entity" or "entity_group","score","word",…}]          a label for each word
+ *   embed     {"embedding":[…]}                                        the similarity of text and pair as the score
+ *   mlm       [{"score","token","token_str","sequence"}]               loss, predicted, correct (sums)
  *
  * Offsets in answers are in Unicode code points of the original text.
  */
@@ -22,6 +22,7 @@
 #define ESPI_TASKS_TASK_H
 
 #include "model/engine.h"
+#include "tasks/answer.h"
 #include "text/tokenizer.h"
 
 #include <jansson.h>
@@ -128,8 +129,6 @@ struct espi_task_options {
     double null_threshold;      // evaluation: "" wins when it scores higher than the best span by more than this
     bool no_align_words;        // run: answers may begin or end inside a word
 
-    bool vector_only; // embed, run: the answer is espi_answer.vector; no time is spent on its JSON, which is null
-
     enum espi_function function; // classify; default: what the files name, else softmax, sigmoid (multi-label, one
                                  // label), none (regression; evaluation on numbers)
     enum espi_aggregation aggregation;
@@ -201,7 +200,7 @@ struct espi_features {
 
     size_t question_tokens; // qa: of the whole question, which may have been cut to options.max_question_length
 
-    const float *vector; // embed: (hidden) the answer, between finish and release
+    struct espi_found found; // the answer, between finish and release
 
     void *state;                                     // the task's, while an example is decoded
     void (*release)(struct espi_features *features); // frees it and sets it to NULL
@@ -247,7 +246,8 @@ struct espi_task {
     const char *help;        // "question answering (SQuAD JSON)"
     enum espi_result result; // what it wants of the engine
     enum espi_head head;     // the head a model must have; ESPI_HEAD_NONE: any
-    size_t default_length;   // most tokens of a window unless options say otherwise; 0: what the model takes
+    enum espi_answer_kind answer;
+    size_t default_length; // most tokens of a window unless options say otherwise; 0: what the model takes
 
     /* Fills defaults of options and checks them against the model. */
     int (*configure)(esp_context *ctx, struct espi_job *job);
@@ -263,9 +263,9 @@ struct espi_task {
      * this window alone and is gone after the call. */
     int (*consume)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                    struct espi_features *features, size_t window, const float *out);
-    /* The answer, after all windows. The caller owns *result. */
+    /* The answer, after all windows, into features->found, which is empty. */
     int (*finish)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
-                  struct espi_features *features, json_t **result);
+                  struct espi_features *features);
     int (*open)(esp_context *ctx, const char *path, const struct espi_task_options *options,
                 struct espi_dataset **out);                                                    // see dataset.h
     int (*metric_new)(esp_context *ctx, const struct espi_job *job, struct espi_metric **out); // see metric.h

@@ -11,12 +11,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void score(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example)
 {
-    json_t *prediction = NULL;
-    if (example->answer_count > 0)
-        prediction = json_pack("{s:s%}", "answer", example->answers[0].text.data, example->answers[0].text.bytes);
-    if (espi_metric_add(ctx, metric, example, prediction))
+    esp_item item = {0};
+    const struct espi_found prediction = {.items = &item, .count = 1};
+    if (example->answer_count > 0) {
+        item.text = example->answers[0].text.data;
+        item.text_bytes = example->answers[0].text.bytes;
+    }
+    if (espi_metric_add(ctx, metric, example, item.text ? &prediction : NULL))
         abort();
-    json_decref(prediction);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

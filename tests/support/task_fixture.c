@@ -74,13 +74,38 @@ void fixture_job(struct fixture *fixture, const char *task, const struct espi_ta
                                         options ? options : &defaults));
 }
 
+/* What a metric is given: the labels, or {"score"}; alone when it is one thing. */
+static json_t *evaluated(const struct espi_found *found)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < found->count; i++)
+        json_array_append_new(list, found->items[i].label ? json_string(found->items[i].label)
+                                                          : json_pack("{s:f}", "score", found->items[i].score));
+    json_t *first = json_incref(found->count == 1 ? json_array_get(list, 0) : list);
+    json_decref(list);
+    return first;
+}
+
 static int keep(void *cookie, esp_context *ctx, const struct espi_answer *answer)
 {
     struct fixture *fixture = cookie;
-    (void)ctx;
     assert_int_equal((uintptr_t)answer->cookie, json_array_size(fixture->results)); // input order
-    assert_true((answer->status == ESP_OK) == (answer->result != NULL));
-    json_array_append_new(fixture->results, answer->status ? json_string(answer->error) : json_incref(answer->result));
+    assert_true((answer->status == ESP_OK) == (answer->found != NULL));
+    if (answer->status) {
+        json_array_append_new(fixture->results, json_string(answer->error));
+        return ESP_OK;
+    }
+    if (fixture->job.options.evaluate && fixture->job.task->answer != ESPI_ANSWER_SPAN) {
+        json_array_append_new(fixture->results, evaluated(answer->found));
+        return ESP_OK;
+    }
+    struct espi_json_writer w = {0};
+    struct espi_json json;
+    espi_answer_put(&w, &fixture->job, answer->found, (struct espi_text){0});
+    test_ok(ctx, espi_json_writer_end(ctx, &w));
+    test_ok(ctx, espi_json_open_text(ctx, "answer", w.data, w.length, &json));
+    json_array_append_new(fixture->results, json.value);
+    free(w.data);
     return ESP_OK;
 }
 
@@ -116,7 +141,7 @@ const json_t *fixture_run_one(struct fixture *fixture, const char *line)
 
 static int score(void *cookie, esp_context *ctx, const struct espi_answer *answer)
 {
-    return espi_metric_add(ctx, cookie, answer->example, answer->result);
+    return espi_metric_add(ctx, cookie, answer->example, answer->found);
 }
 
 json_t *fixture_evaluate(struct fixture *fixture, const char *path)
@@ -147,7 +172,7 @@ json_t *fixture_evaluate(struct fixture *fixture, const char *path)
 static bool alike(const json_t *a, const json_t *b)
 {
     if (json_is_number(a) && json_is_number(b))
-        return fabs(json_number_value(a) - json_number_value(b)) <= 1e-9;
+        return fabs(json_number_value(a) - json_number_value(b)) <= 1e-7;
     if (json_is_array(a) && json_is_array(b)) {
         bool same = json_array_size(a) == json_array_size(b);
         for (size_t i = 0; same && i < json_array_size(a); i++)
@@ -196,4 +221,13 @@ double test_number(const json_t *object, const char *key)
     if (!json_is_number(value))
         fail_msg("no number \"%s\"", key);
     return json_number_value(value);
+}
+
+void test_score_nearly(const json_t *object, double expected, const char *file, int line)
+{
+    double found = test_number(object, "score");
+    if (fabs(found - expected) > 1e-7 * fabs(expected)) {
+        fprintf(stderr, "%s:%d: expected %.9g, found %.9g\n", file, line, expected, found);
+        _fail(file, line);
+    }
 }

@@ -43,11 +43,15 @@ const json_t *fixture_run_one(struct fixture *fixture, const char *line);
 /* Runs a data set through pipeline and metric; the caller owns the report. */
 json_t *fixture_evaluate(struct fixture *fixture, const char *path);
 
-/* Compares a value with JSON text (single quotes for double ones); reals may differ by 1e-9. */
+/* Compares a value with JSON text (single quotes for double ones); reals may differ by 1e-7. */
 void test_json(const json_t *value, const char *expected);
 /* Asserts that two numbers differ by at most 1e-12 of the second. */
 #define test_near(found, expected) test_nearly(found, expected, __FILE__, __LINE__)
 void test_nearly(double found, double expected, const char *file, int line);
+
+/* Asserts that an answer's "score", printed as a float, is that one. */
+#define test_score(answer, expected) test_score_nearly(answer, expected, __FILE__, __LINE__)
+void test_score_nearly(const json_t *object, double expected, const char *file, int line);
 
 double test_number(const json_t *object, const char *key);
 

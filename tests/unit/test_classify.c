@@ -54,23 +54,23 @@ static void test_single_label(void **state)
     const json_t *result = fixture_run_one(&fixture, "{\"text\":\"cat sat\"}");
     double sum = exp(1) + exp(2) + exp(3);
     assert_string_equal(json_string_value(json_object_get(result, "label")), "good");
-    test_near(test_number(result, "score"), exp(3) / sum);
+    test_score(result, exp(3) / sum);
 
     struct espi_task_options options = {.top_k = ESPI_ALL};
     fixture_job(&fixture, "classify", &options);
     result = fixture_run_one(&fixture, "{\"text\":\"cat sat\",\"pair\":\"mat\",\"id\":7}");
     assert_int_equal(json_array_size(result), 3);
     assert_string_equal(json_string_value(json_object_get(json_array_get(result, 1), "label")), "so-so");
-    test_near(test_number(json_array_get(result, 2), "score"), exp(1) / sum);
+    test_score(json_array_get(result, 2), exp(1) / sum);
 
     options = (struct espi_task_options){.function = ESPI_FUNCTION_SIGMOID, .top_k = 2};
     fixture_job(&fixture, "classify", &options);
     result = fixture_run_one(&fixture, "{\"text\":\"cat\",\"text_pair\":\"mat\"}");
     assert_int_equal(json_array_size(result), 2);
-    test_near(test_number(json_array_get(result, 0), "score"), 1 / (1 + exp(-3)));
+    test_score(json_array_get(result, 0), 1 / (1 + exp(-3)));
     options = (struct espi_task_options){.function = ESPI_FUNCTION_NONE};
     fixture_job(&fixture, "classify", &options);
-    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), 3);
+    test_score(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), 3);
 }
 
 /* gold bad bad good good so-so; predicted bad good good good bad */
@@ -117,10 +117,10 @@ static void test_multi_label(void **state)
     row("cat", &fixture, 2, 1, -3);
     row("sat", &fixture, -1, -1, -1);
     fixture_job(&fixture, "classify", NULL);
-    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), 1 / (1 + exp(-2)));
+    test_score(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), 1 / (1 + exp(-2)));
     const struct espi_task_options options = {.evaluate = true};
     fixture_job(&fixture, "classify", &options);
-    test_json(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "{'labels':['bad','good']}");
+    test_json(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "['bad','good']");
     json_t *report = fixture_evaluate(
         &fixture, data("a.jsonl", "{\"text\":\"cat\",\"labels\":[\"bad\",\"so-so\"]}\n{\"text\":\"sat\",\"labels\":[]}"
                                   "\n{\"text\":\"cat\",\"label\":\"bad, good\"}\n"));
@@ -177,8 +177,7 @@ static void test_one_label(void **state)
     for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
         fixture.config.scores = cases[i].scores;
         fixture_job(&fixture, "classify", NULL);
-        test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"),
-                  cases[i].raw_run ? -2.5 : gone);
+        test_score(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), cases[i].raw_run ? -2.5 : gone);
         fixture_job(&fixture, "classify", &evaluate);
         test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"),
                   cases[i].raw_evaluated ? -2.5 : gone);
@@ -186,15 +185,15 @@ static void test_one_label(void **state)
         assert_int_equal(test_number(report, "mse") == 0, cases[i].raw_evaluated);
         json_decref(report);
         fixture_job(&fixture, "classify", &raw);
-        test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), -2.5);
+        test_score(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), -2.5);
     }
     fixture.config.scores = ESPI_SCORES_UNSTATED;
     fixture.config.problem_told = false; // problem_type: regression
     fixture_job(&fixture, "classify", NULL);
-    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), -2.5);
+    test_score(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), -2.5);
     fixture.config.problem = ESPI_SINGLE_LABEL; // stated, as older files have it
     fixture_job(&fixture, "classify", NULL);
-    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "score"), gone);
+    test_score(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), gone);
 }
 
 static void test_embed(void **state)
@@ -207,10 +206,10 @@ static void test_embed(void **state)
     fixture_job(&fixture, "embed", NULL);
     const json_t *vector = json_object_get(fixture_run_one(&fixture, "{\"text\":\"cat\"}"), "embedding");
     assert_int_equal(json_array_size(vector), 3);
-    assert_true(json_real_value(json_array_get(vector, 0)) == 0.100000001); // nine digits of the float
+    assert_true(json_real_value(json_array_get(vector, 0)) == 0.1); // the digits that tell the float
     const struct espi_task_options options = {.evaluate = true};
     fixture_job(&fixture, "embed", &options);
-    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\",\"pair\":\"on\"}"), "similarity"),
+    test_near(test_number(fixture_run_one(&fixture, "{\"text\":\"cat\",\"pair\":\"on\"}"), "score"),
               4 / (5 * sqrt(1 + (double)0.1f * (double)0.1f)));
     const json_t *error = fixture_run_one(&fixture, "{\"text\":\"cat\"}");
     assert_string_equal(json_string_value(error), "line 1: expected a pair of texts to compare, found one text");

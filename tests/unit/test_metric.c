@@ -93,9 +93,9 @@ static struct espi_example *question(const char *id, bool version_2, const char 
 
 static void add(struct espi_metric *metric, struct espi_example *e, const char *answer)
 {
-    json_t *prediction = answer ? json_pack("{s:s}", "answer", answer) : NULL;
-    test_ok(NULL, espi_metric_add(NULL, metric, e, prediction));
-    json_decref(prediction);
+    esp_item item = {.text = answer, .text_bytes = answer ? strlen(answer) : 0};
+    const struct espi_found prediction = {.items = &item, .count = 1};
+    test_ok(NULL, espi_metric_add(NULL, metric, e, answer ? &prediction : NULL));
     espi_example_free(e);
 }
 
@@ -229,7 +229,7 @@ static void test_detokenize(void **state)
     static const char *const tokens[] = {"##it", "##s", "here", ".", "'s", "##!", "?"};
     struct espi_string out = {0};
     for (size_t i = 0; i < 7; i++)
-        test_ok(NULL, espi_detokenize_add(NULL, tokens[i], i == 0, &out));
+        test_ok(NULL, espi_detokenize_add(NULL, tokens[i], strlen(tokens[i]), i == 0, &out));
     assert_string_equal(out.data, "##its here.'s!?");
     free(out.data);
     char text[] = "do not , we don ' t do n't say 've";

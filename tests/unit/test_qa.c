@@ -55,7 +55,7 @@ static void test_best_span(void **state)
     fixture_job(f, "qa", NULL);
     const json_t *result = fixture_run_one(f, cat_line);
     double start = exp(2) / (exp(2) + exp(1) + 5), end = exp(3) / (exp(3) + exp(1) + 5);
-    test_near(test_number(result, "score"), start * end);
+    test_score(result, start * end);
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "cat sat on the mat");
     assert_int_equal(test_number(result, "start"), 4);
     assert_int_equal(test_number(result, "end"), 22);
@@ -71,7 +71,7 @@ static void test_longest_answer(void **state)
     const json_t *result = fixture_run_one(f, cat_line);
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "cat");
     double start = exp(2) / (exp(2) + 6), end = exp(1.5) / (exp(3) + exp(1.5) + 5);
-    test_near(test_number(result, "score"), start * end);
+    test_score(result, start * end);
 }
 
 /* The best span begins inside a word: it is widened, and the spans that become the same words add up. */
@@ -85,7 +85,7 @@ static void test_whole_words(void **state)
     double sum = exp(4) + 3, high = exp(4) / sum, low = 1 / sum;
     /* of play, ##ing: (##ing, ##ing), (play, ##ing), (play, play) */
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "playing");
-    test_near(test_number(result, "score"), high * high + low * high + low * low);
+    test_score(result, high * high + low * high + low * low);
     assert_int_equal(test_number(result, "start"), 5);
     assert_int_equal(test_number(result, "end"), 12);
 
@@ -93,7 +93,7 @@ static void test_whole_words(void **state)
     fixture_job(f, "qa", &options);
     result = fixture_run_one(f, line);
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "ing");
-    test_near(test_number(result, "score"), high * high);
+    test_score(result, high * high);
 }
 
 static void test_top_k_and_case(void **state)
@@ -108,7 +108,7 @@ static void test_top_k_and_case(void **state)
     double sum = 2 * exp(3) + 2, cat = exp(3) / sum;
     const json_t *first = json_array_get(result, 0);
     assert_string_equal(json_string_value(json_object_get(first, "answer")), "Cat");
-    test_near(test_number(first, "score"), 2 * cat * cat);
+    test_score(first, 2 * cat * cat);
     assert_int_equal(test_number(first, "start"), 0);
     const json_t *second = json_array_get(result, 1); // [UNK], in code points
     assert_string_equal(json_string_value(json_object_get(second, "answer")), "\xc3\xa9");
@@ -125,7 +125,7 @@ static void test_impossible(void **state)
     const json_t *result = fixture_run_one(f, cat_line);
     double cls = exp(5) / (exp(5) + 6);
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "");
-    test_near(test_number(result, "score"), cls * cls);
+    test_score(result, cls * cls);
     assert_int_equal(test_number(result, "end"), 0);
     /* Without the option, the best span is the answer however small. */
     fixture_job(f, "qa", NULL);
@@ -142,14 +142,14 @@ static void test_windows(void **state)
     const json_t *result = fixture_run_one(f, cat_line);
     double on = exp(2) / (exp(2) + 4);
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "on");
-    test_near(test_number(result, "score"), 2 * on * on); // once in each window
+    test_score(result, 2 * on * on); // once in each window
     assert_int_equal(f->runs, 1);
     assert_int_equal(f->most_sequences, 2);
     /* The same over two batches. */
     const char *lines[] = {cat_line};
     f->runs = 0;
     result = json_array_get(fixture_run(f, 10, lines, 1), 0);
-    test_near(test_number(result, "score"), 2 * on * on);
+    test_score(result, 2 * on * on);
     assert_int_equal(f->runs, 2);
 }
 
@@ -175,7 +175,7 @@ static void test_evaluate(void **state)
     const json_t *result = fixture_run_one(f, cat_line);
     /* starts: who 9, cat 3, [CLS] 2; ends: who 9, mat 4, [CLS] 2: one span, cat .. mat. */
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "cat sat on the mat");
-    test_near(test_number(result, "score"), 1);
+    test_score(result, 1);
 }
 
 static void test_evaluate_null(void **state)
@@ -188,12 +188,12 @@ static void test_evaluate_null(void **state)
     const json_t *result = fixture_run_one(f, cat_line);
     /* null 7, cat 6: 7 - 6 > 0 */
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "");
-    test_near(test_number(result, "score"), 1 / (1 + exp(-1)));
+    test_score(result, 1 / (1 + exp(-1)));
     options.null_threshold = 1; // 7 - 6 is not more than 1
     fixture_job(f, "qa", &options);
     result = fixture_run_one(f, cat_line);
     assert_string_equal(json_string_value(json_object_get(result, "answer")), "cat");
-    test_near(test_number(result, "score"), 1 / (1 + exp(1)));
+    test_score(result, 1 / (1 + exp(1)));
     options.handle_impossible = false;
     options.null_threshold = 0;
     fixture_job(f, "qa", &options);

@@ -227,17 +227,17 @@ static void count(const char *gold, const char *found, int golds, int founds, in
     example->tags = tags;
     for (char *tag = strtok_r(gold_copy, " ", &rest); tag; tag = strtok_r(NULL, " ", &rest))
         tags[example->word_count++] = tag;
-    json_t *list = json_array();
+    struct espi_found prediction = {0};
+    json_t *report;
     for (char *tag = strtok_r(found_copy, " ", &rest); tag; tag = strtok_r(NULL, " ", &rest))
-        json_array_append_new(list, json_string(tag));
-    json_t *prediction = json_pack("{s:o}", "tags", list), *report;
-    test_ok(fixture.ctx, espi_metric_add(fixture.ctx, metric, example, prediction));
+        test_ok(fixture.ctx, espi_found_add(fixture.ctx, &prediction, &(esp_item){.label = tag}));
+    test_ok(fixture.ctx, espi_metric_add(fixture.ctx, metric, example, &prediction));
     test_ok(fixture.ctx, espi_metric_finish(fixture.ctx, metric, &report));
     assert_int_equal(test_number(report, "entities"), golds);
     assert_int_equal(test_number(report, "found"), founds);
     assert_int_equal(test_number(report, "correct"), corrects);
     json_decref(report);
-    json_decref(prediction);
+    free(prediction.items);
     espi_example_free(example);
     espi_metric_free(metric);
 }
