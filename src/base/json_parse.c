@@ -111,7 +111,7 @@ static bool parse_escape(struct parser *s, struct chars *chars)
     const char *found = letter ? strchr(letters, letter) : NULL;
     uint32_t code;
     if (!found && letter != 'u')
-        return fail(s, "unknown escape in a string");
+        return fail(s, s->at < s->bytes ? "unknown escape in a string" : "the text ends within a string");
     s->at++;
     if (found)
         chars->room[chars->bytes++] = meanings[found - letters];
