@@ -42,13 +42,12 @@ static json_t *describe_config(const struct espi_config *c, const esp_tokenizer 
     static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm"};
     static const char *const problems[] = {"single_label", "multi_label", "regression"};
     static const char *const poolings[] = {"none", "cls", "mean", "max"};
-    json_t *report =
-        json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o}", "model_type", c->arch->model_type, "head",
-                  heads[c->head], "task", espi_task_for_head(c->head)->name, "layers", (json_int_t)c->layers, "hidden",
-                  (json_int_t)c->hidden, "heads", (json_int_t)c->heads, "intermediate", (json_int_t)c->intermediate,
-                  "vocab_size", (json_int_t)c->vocab_size, "max_positions", (json_int_t)c->max_positions,
-                  "max_sequence", (json_int_t)c->max_sequence, "layer_norm_eps", (double)c->layer_norm_eps, "tokenizer",
-                  tokenizer_to_json(tokenizer));
+    json_t *report = json_pack(
+        "{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o}", "model_type", c->family, "head", heads[c->head], "task",
+        espi_task_for_head(c->head)->name, "layers", (json_int_t)c->layers, "hidden", (json_int_t)c->hidden, "heads",
+        (json_int_t)c->heads, "intermediate", (json_int_t)c->intermediate, "vocab_size", (json_int_t)c->vocab_size,
+        "max_positions", (json_int_t)c->max_positions, "max_sequence", (json_int_t)c->max_sequence, "layer_norm_eps",
+        (double)c->layer_norm_eps, "tokenizer", tokenizer_to_json(tokenizer));
     if (c->removed_heads)
         json_object_set_new(report, "layer_heads", layer_heads_to_json(c));
     if (c->head == ESPI_HEAD_SEQUENCE || c->head == ESPI_HEAD_TOKEN)

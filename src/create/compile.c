@@ -229,16 +229,12 @@ static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_k
 static int make_text(esp_context *ctx, const struct build *build, struct espi_esp_source *source)
 {
     const struct espi_config *config = &build->checkpoint->config;
-    char *text = NULL;
-    if (source->section.kind == ESPI_ESP_CONFIG) {
-        json_t *json = espi_config_json(ctx, config);
-        text = json ? json_dumps(json, JSON_COMPACT) : NULL;
-        json_decref(json);
-    } else {
-        text = espi_esp_model_json(config, build->options->points, build->options->warnings);
-    }
-    if (!text)
-        return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory for a section of the file");
+    char *text;
+    int status = source->section.kind == ESPI_ESP_CONFIG
+                     ? espi_esp_config_write(ctx, config, &text)
+                     : espi_esp_model_json(ctx, config, build->options->points, build->options->warnings, &text);
+    if (status)
+        return status;
     source->data = text;
     source->section.columns = source->section.bytes = strlen(text);
     return ESP_OK;

@@ -14,16 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bounds far above any encoder; with them no product of two sizes overflows. */
-enum {
-    MAX_VOCAB = 1 << 26,
-    MAX_HIDDEN = 1 << 16,
-    MAX_LAYERS = 1024,
-    MAX_INTERMEDIATE = 1 << 20,
-    MAX_POSITIONS = 1 << 24,
-    MAX_TYPES = 256, // a type id is one byte
-};
-
 /* The first name of an activation is the one written. */
 static const struct activation {
     const char *name;
@@ -97,6 +87,7 @@ static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi
         espi_arch_list(list, sizeof list);
         return espi_config_unsupported(ctx, &at, "model type \"%.64s\" is not supported; supported: %s", type, list);
     }
+    out->family = out->arch->model_type;
     return ESP_OK;
 }
 
@@ -120,12 +111,12 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
 {
     const struct espi_arch_keys *keys = &out->arch->keys;
     int status;
-    if ((status = espi_json_get_size(ctx, json, "vocab_size", 1, MAX_VOCAB, &out->vocab_size)) ||
-        (status = espi_json_get_size(ctx, json, keys->hidden, 1, MAX_HIDDEN, &out->hidden)) ||
-        (status = espi_json_get_size(ctx, json, keys->layers, 1, MAX_LAYERS, &out->layers)) ||
-        (status = espi_json_get_size(ctx, json, keys->heads, 1, MAX_HIDDEN, &out->heads)) ||
-        (status = espi_json_get_size(ctx, json, keys->intermediate, 1, MAX_INTERMEDIATE, &out->intermediate)) ||
-        (status = espi_json_get_size(ctx, json, "max_position_embeddings", 1, MAX_POSITIONS, &out->max_positions)))
+    if ((status = espi_json_get_size(ctx, json, "vocab_size", 1, ESPI_MAX_VOCAB, &out->vocab_size)) ||
+        (status = espi_json_get_size(ctx, json, keys->hidden, 1, ESPI_MAX_HIDDEN, &out->hidden)) ||
+        (status = espi_json_get_size(ctx, json, keys->layers, 1, ESPI_MAX_LAYERS, &out->layers)) ||
+        (status = espi_json_get_size(ctx, json, keys->heads, 1, ESPI_MAX_HIDDEN, &out->heads)) ||
+        (status = espi_json_get_size(ctx, json, keys->intermediate, 1, ESPI_MAX_INTERMEDIATE, &out->intermediate)) ||
+        (status = espi_json_get_size(ctx, json, "max_position_embeddings", 1, ESPI_MAX_POSITIONS, &out->max_positions)))
         return status;
     if (out->hidden % out->heads != 0) {
         struct espi_json at = espi_json_at(json, keys->heads);
@@ -135,7 +126,7 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
     out->embedding = out->hidden;
     out->type_vocab = keys->type_vocab ? 2 : 0;
     if (keys->type_vocab && espi_json_has(json, keys->type_vocab))
-        status = espi_json_get_size(ctx, json, keys->type_vocab, 1, MAX_TYPES, &out->type_vocab);
+        status = espi_json_get_size(ctx, json, keys->type_vocab, 1, ESPI_MAX_TYPES, &out->type_vocab);
     /* Nothing is padded here: an id outside the vocabulary is no reason to refuse the model. */
     int64_t pad = -1;
     espi_json_is_integer(espi_json_at(json, "pad_token_id").value, &pad);

@@ -73,10 +73,13 @@ enum espi_pooling { ESPI_POOL_NONE, ESPI_POOL_CLS, ESPI_POOL_MEAN, ESPI_POOL_MAX
 
 /* Owner: the caller; zero-initialise, espi_config_clear releases. Immutable after reading. */
 struct espi_config {
-    const struct espi_arch *arch;
+    const struct espi_arch *arch; // of a checkpoint; NULL: of a compiled file, which need not know its family
+    const char *family;           // its name
     enum espi_head head;
-    size_t vocab_size, hidden, layers, heads, intermediate;
-    size_t max_positions; // tokens of the longest sequence
+    size_t vocab_size, hidden, layers, heads;
+    size_t intermediate;   // of the widest layer
+    const uint32_t *inner; // (layers) of each; NULL: all are that wide
+    size_t max_positions;  // tokens of the longest sequence
     struct espi_block block;
     size_t type_vocab;            // 0: the family has no token types
     const uint8_t *removed_heads; // (layers, heads) 1: pruned away (pruned_heads), not in the weights; NULL: none
@@ -138,6 +141,10 @@ void espi_config_positions(const struct espi_config *config, const int32_t *ids,
                            uint32_t *rows);
 /* ESP_ERR_UNSUPPORTED that names the part of the block that nothing here computes. */
 int espi_block_check(esp_context *ctx, const char *source, const struct espi_block *block) ESPI_NODISCARD;
+static inline size_t espi_config_inner(const struct espi_config *config, size_t layer)
+{
+    return config->inner ? config->inner[layer] : config->intermediate;
+}
 /* Heads a layer has: those that have not been removed, 1 or more. */
 size_t espi_config_layer_heads(const struct espi_config *config, size_t layer);
 /* Columns of a layer's query, key, value and context: its heads side by side, in their old order. */

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LABELS = 1 << 16 };
-
 static const char *const problems[ESPI_PROBLEM_COUNT] = {
     [ESPI_SINGLE_LABEL] = "single_label_classification",
     [ESPI_MULTI_LABEL] = "multi_label_classification",
@@ -156,11 +154,11 @@ int espi_config_read_labels(esp_context *ctx, const struct espi_json *json, stru
     if (!status && map.value)
         out->labels = espi_json_length(&map);
     else if (!status && espi_json_has(json, "num_labels"))
-        status = espi_json_get_size(ctx, json, "num_labels", 1, MAX_LABELS, &out->labels);
+        status = espi_json_get_size(ctx, json, "num_labels", 1, ESPI_MAX_LABELS, &out->labels);
     if (status)
         return status;
-    if (out->labels < 1 || out->labels > MAX_LABELS)
-        return espi_json_fail(ctx, &map, "expected 1 to %d labels, found %zu", MAX_LABELS, out->labels);
+    if (out->labels < 1 || out->labels > ESPI_MAX_LABELS)
+        return espi_json_fail(ctx, &map, "expected 1 to %d labels, found %zu", ESPI_MAX_LABELS, out->labels);
     out->label_names = espi_arena_alloc(ctx, &out->arena, out->labels, sizeof *out->label_names);
     if (!out->label_names)
         return ESP_ERR_MEMORY;

@@ -6,6 +6,17 @@
 #include "base/file.h"
 #include "model/config.h"
 
+/* Bounds far above any encoder; with them no product of two sizes overflows. */
+enum {
+    ESPI_MAX_VOCAB = 1 << 26,
+    ESPI_MAX_HIDDEN = 1 << 16,
+    ESPI_MAX_LAYERS = 1024,
+    ESPI_MAX_INTERMEDIATE = 1 << 20,
+    ESPI_MAX_POSITIONS = 1 << 24,
+    ESPI_MAX_TYPES = 256, // a type id is one byte
+    ESPI_MAX_LABELS = 1 << 16,
+};
+
 /* A complaint as espi_json_fail makes it, with the status ESP_ERR_UNSUPPORTED. */
 int espi_config_unsupported(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 

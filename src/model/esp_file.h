@@ -43,6 +43,9 @@ bool espi_esp_is_file(const char *path);
 enum { ESPI_ESP_NAME_BYTES = 80 };
 const char *espi_esp_section_name(uint32_t kind, uint32_t layer, char text[ESPI_ESP_NAME_BYTES]);
 const char *espi_esp_encoding_name(uint32_t encoding); // "unknown" when it is none
+/* False for what only a later version has. */
+bool espi_esp_kind_known(uint32_t kind);
+bool espi_esp_encoding_known(uint32_t encoding);
 
 /* ---- writing ------------------------------------------------------------------------------------------------------- */
 

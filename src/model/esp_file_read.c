@@ -55,6 +55,16 @@ const char *espi_esp_encoding_name(uint32_t encoding)
     }
 }
 
+bool espi_esp_kind_known(uint32_t kind)
+{
+    return kind_name(kind) != NULL;
+}
+
+bool espi_esp_encoding_known(uint32_t encoding)
+{
+    return strcmp(espi_esp_encoding_name(encoding), "unknown") != 0;
+}
+
 /* ---- header and table ---------------------------------------------------------------------------------------------- */
 
 static int bad(esp_context *ctx, const char *source, const char *field, uint64_t expected, uint64_t found)
@@ -77,9 +87,11 @@ static int check_header(esp_context *ctx, const char *source, const unsigned cha
                          source);
     if (bytes < sizeof *header)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: cut short: %zu bytes are less than its header", source, bytes);
-    if (header->version != ESPI_ESP_VERSION)
-        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: version: expected %d, found %" PRIu32 "; compile it again",
-                         source, ESPI_ESP_VERSION, header->version);
+    if (header->version < ESPI_ESP_VERSION) // of a later version everything is read that this one knows
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
+                         "%s: version: expected %d or later, found %" PRIu32
+                         "; make it again from its checkpoint: espalier compile CHECKPOINT -o %s",
+                         source, ESPI_ESP_VERSION, header->version, source);
     uint32_t crc = espi_crc32c(0, data, offsetof(struct espi_esp_header, header_crc));
     if (crc != header->header_crc)
         return bad_crc(ctx, source, "header", header->header_crc, crc);

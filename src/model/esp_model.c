@@ -37,9 +37,16 @@ static int check_slot(esp_context *ctx, const char *source, const struct espi_es
 {
     char name[ESPI_ESP_NAME_BYTES], other[ESPI_ESP_NAME_BYTES];
     espi_esp_section_name(section->kind, section->layer, name);
+    if (!espi_esp_kind_known(section->kind))
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
+                         "%s: %s: not known to this version, which writes files of version %d: a later one is needed",
+                         source, name, ESPI_ESP_VERSION);
     if (section->kind != slot->kind || section->layer != slot->layer)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected the section \"%s\", found \"%s\"", source,
                          espi_esp_section_name(slot->kind, slot->layer, other), name);
+    if (!espi_esp_encoding_known(section->encoding))
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: %s: encoding %" PRIu32 " is not known to this version", source,
+                         name, section->encoding);
     if (!encoding_fits(slot->encoding, section->encoding))
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: %s: expected encoding %s, found %s (%" PRIu32 ")", source, name,
                          espi_esp_encoding_name(slot->encoding), espi_esp_encoding_name(section->encoding),
@@ -239,7 +246,7 @@ static int read_texts(esp_context *ctx, struct espi_esp_model *model)
     const char *text;
     size_t bytes;
     int status = text_section(ctx, file, 0, ESPI_ESP_CONFIG, &text, &bytes);
-    if (!status && (status = espi_config_parse(ctx, "config", text, bytes, &model->config)))
+    if (!status && (status = espi_esp_config_read(ctx, "config", text, bytes, &model->config)))
         return espi_fail_prefix(ctx, status, "%s", file->source);
     if (!status)
         status = text_section(ctx, file, 1, ESPI_ESP_MODEL, &text, &bytes);

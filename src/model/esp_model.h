@@ -3,6 +3,7 @@
 #ifndef ESPI_MODEL_ESP_MODEL_H
 #define ESPI_MODEL_ESP_MODEL_H
 
+#include "base/json_writer.h"
 #include "base/warnings.h"
 #include "kernels/activation.h"
 #include "kernels/pack.h"
@@ -126,15 +127,24 @@ static inline const float *espi_esp_head(const struct espi_esp_model *model, enu
 /* True when the requantizing epilogue of the first feed-forward layer can apply the activation from a table. */
 bool espi_esp_curve(enum espi_activation activation, enum espi_curve *out);
 
-/* ---- the model section ------------------------------------------------------------------------------------------------ */
+/* ---- the sections of text ------------------------------------------------------------------------------------------- */
 
-/* The JSON text of section MODEL: what config.json does not say. `points`: (layers) or NULL for a step per token;
- * `warnings`: NULL for none. free() the result; NULL when out of memory. */
-char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT],
-                          const struct espi_warnings *warnings);
-/* The list of the layers' points in it, and in a checkpoint's quantization.json: [{"input": [step, zero point], …}, …]. A
- * new reference; NULL: out of memory. */
-json_t *espi_esp_points_json(size_t layers, const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+/* Section CONFIG: what the model is. free() *text. */
+int espi_esp_config_write(esp_context *ctx, const struct espi_config *config, char **text) ESPI_NODISCARD;
+/* Everything is checked; ESP_ERR_UNSUPPORTED names what this version does not know. */
+int espi_esp_config_read(esp_context *ctx, const char *source, const char *text, size_t bytes,
+                         struct espi_config *out) ESPI_NODISCARD;
+
+/* Section MODEL: how it is used, and its activations' steps. `points`: (layers) or NULL for a step per token; `warnings`:
+ * NULL for none. free() *text. */
+int espi_esp_model_json(esp_context *ctx, const struct espi_config *config,
+                        const struct espi_steps (*points)[ESPI_POINT_COUNT], const struct espi_warnings *warnings,
+                        char **text) ESPI_NODISCARD;
+/* The member "layers" in it, and in a checkpoint's quantization.json: [{"input": [step, zero point], …}, …]. */
+void espi_esp_points_put(struct espi_json_writer *w, size_t layers,
+                         const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+/* A member that is one of some words (NULL-terminated): its number. */
+int espi_esp_word(esp_context *ctx, const struct espi_json *at, const char *const *words, size_t *out) ESPI_NODISCARD;
 /* The member "layers" of an object. */
 int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_t layers,
                          struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;

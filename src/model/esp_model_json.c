@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Section MODEL: {"format", "max_sequence", "has_pooler", "pooling", "normalize", "activations", "layers",
- * "warnings"}. */
-#include "base/size.h"
-#include "model/arch.h"
+ * Section MODEL: how the model is used, its activations' steps, and what its files said that was not applied. */
+#include "base/json_writer.h"
+#include "model/config_private.h"
 #include "model/esp_model.h"
 
 #include <stdlib.h>
@@ -14,100 +13,85 @@ static const char *const point_names[ESPI_POINT_COUNT] = {
 #undef X
 };
 
-static const char *const poolings[] = {"none", "cls", "mean", "max"}; // by enum espi_pooling
+static const char *const poolings[] = {"none", "cls", "mean", "max", NULL}; // by enum espi_pooling
 static const char format_name[] = "espalier", fixed_name[] = "static", token_name[] = "per_token";
 
 /* ---- writing -------------------------------------------------------------------------------------------------------- */
 
-json_t *espi_esp_points_json(size_t count, const struct espi_steps (*points)[ESPI_POINT_COUNT])
+void espi_esp_points_put(struct espi_json_writer *w, size_t layers, const struct espi_steps (*points)[ESPI_POINT_COUNT])
 {
-    json_t *layers = json_array();
-    for (size_t i = 0; i < count; i++) {
-        json_t *layer = json_object();
-        for (size_t p = 0; p < ESPI_POINT_COUNT; p++)
-            json_object_set_new(layer, point_names[p],
-                                json_pack("[f,i]", (double)points[i][p].step, (int)points[i][p].zero_point));
-        if (json_object_size(layer) != ESPI_POINT_COUNT || json_array_append_new(layers, layer)) {
-            json_decref(layers);
-            return NULL;
+    espi_put_array(w, "layers");
+    for (size_t i = 0; i < layers; i++) {
+        espi_put_object(w, NULL);
+        for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
+            espi_put_array(w, point_names[p]);
+            espi_put_float(w, NULL, points[i][p].step);
+            espi_put_integer(w, NULL, points[i][p].zero_point);
+            espi_put_array_end(w);
         }
+        espi_put_object_end(w);
     }
-    return layers;
-}
-
-/* A long text may have been cut inside a character. */
-static json_t *warning_json(const char *text)
-{
-    json_t *json = json_string(text);
-    char *ascii = json ? NULL : strdup(text);
-    for (char *at = ascii; at && *at; at++)
-        if ((unsigned char)*at >= 0x80)
-            *at = '?';
-    if (ascii)
-        json = json_string(ascii);
-    free(ascii);
-    return json;
-}
-
-static int set_warnings(json_t *json, const struct espi_warnings *warnings)
-{
-    if (!warnings || !warnings->count)
-        return 0;
-    json_t *list = json_array();
-    int failed = !list;
-    for (size_t i = 0; !failed && i < warnings->count; i++)
-        failed = json_array_append_new(list, warning_json(warnings->texts[i]));
-    failed = failed || json_object_set(json, "warnings", list);
-    json_decref(list);
-    return failed;
+    espi_put_array_end(w);
 }
 
 /* What only some sentence encoders have. */
-static int set_sentence(json_t *json, const struct espi_config *config)
+static void put_sentence(struct espi_json_writer *w, const struct espi_config *config)
 {
-    return (config->sequence_stated && json_object_set_new(json, "sequence_stated", json_true())) ||
-           (config->lowercase && json_object_set_new(json, "lowercase", json_true())) ||
-           (config->prompt && json_object_set_new(json, "prompt", json_string(config->prompt))) ||
-           (config->embedding != config->hidden &&
-            json_object_set_new(json, "embedding", json_integer((json_int_t)config->embedding)));
+    if (config->sequence_stated)
+        espi_put_bool(w, "sequence_stated", true);
+    if (config->lowercase)
+        espi_put_bool(w, "lowercase", true);
+    if (config->prompt)
+        espi_put_string(w, "prompt", config->prompt);
+    if (config->embedding != config->hidden)
+        espi_put_size(w, "embedding", config->embedding);
 }
 
-char *espi_esp_model_json(const struct espi_config *config, const struct espi_steps (*points)[ESPI_POINT_COUNT],
-                          const struct espi_warnings *warnings)
+int espi_esp_model_json(esp_context *ctx, const struct espi_config *config,
+                        const struct espi_steps (*points)[ESPI_POINT_COUNT], const struct espi_warnings *warnings,
+                        char **text)
 {
-    json_t *json = json_pack("{s:s, s:I, s:b, s:s, s:b, s:s}", "format", format_name, "max_sequence",
-                             (json_int_t)config->max_sequence, "has_pooler", (int)espi_config_has_pooler(config),
-                             "pooling", poolings[config->pooling], "normalize", (int)config->normalize, "activations",
-                             points ? fixed_name : token_name);
-    json_t *layers = points ? espi_esp_points_json(config->layers, points) : NULL;
-    char *text = NULL;
-    /* 9 digits give a float back. */
-    if (json && (!points || (layers && !json_object_set(json, "layers", layers))) && !set_sentence(json, config) &&
-        !set_warnings(json, warnings))
-        text = json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(9));
-    json_decref(layers);
-    json_decref(json);
-    return text;
+    struct espi_json_writer w = {.exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "format", format_name);
+    espi_put_size(&w, "max_sequence", config->max_sequence);
+    espi_put_string(&w, "pooling", poolings[config->pooling]);
+    espi_put_bool(&w, "normalize", config->normalize);
+    espi_put_string(&w, "activations", points ? fixed_name : token_name);
+    if (points)
+        espi_esp_points_put(&w, config->layers, points);
+    put_sentence(&w, config);
+    w.exact = false; // a warning may have been cut inside a character
+    if (warnings && warnings->count) {
+        espi_put_array(&w, "warnings");
+        for (size_t i = 0; i < warnings->count; i++)
+            espi_put_string(&w, NULL, warnings->texts[i]);
+        espi_put_array_end(&w);
+    }
+    espi_put_object_end(&w);
+    int status = espi_json_writer_end(ctx, &w);
+    *text = w.data;
+    return status;
 }
 
 /* ---- reading -------------------------------------------------------------------------------------------------------- */
 
-/* Index of the member's text in a list of words. */
-static int get_word(esp_context *ctx, const struct espi_json *json, const char *key, const char *const *words,
-                    size_t count, size_t *out)
+int espi_esp_word(esp_context *ctx, const struct espi_json *at, const char *const *words, size_t *out)
 {
-    const char *text;
-    int status = espi_json_get_string(ctx, json, key, &text, NULL);
-    if (status)
-        return status;
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(words[i], text) == 0) {
-            *out = i;
+    const char *text = json_string_value(at->value);
+    if (!text)
+        return espi_json_fail(ctx, at, "expected a string");
+    for (*out = 0; words[*out]; (*out)++)
+        if (strcmp(words[*out], text) == 0)
             return ESP_OK;
-        }
-    }
+    return espi_config_unsupported(ctx, at, "\"%.64s\" is not known to this version", text);
+}
+
+static int get_word(esp_context *ctx, const struct espi_json *json, const char *key, const char *const *words,
+                    size_t *out)
+{
     struct espi_json at = espi_json_at(json, key);
-    return espi_json_fail(ctx, &at, "\"%.64s\" is not known", text);
+    return espi_esp_word(ctx, &at, words, out);
 }
 
 static int read_sentence(esp_context *ctx, const struct espi_json *json, struct espi_config *config)
@@ -131,28 +115,16 @@ static int read_sentence(esp_context *ctx, const struct espi_json *json, struct 
 
 static int read_config(esp_context *ctx, const struct espi_json *json, struct espi_config *config)
 {
-    static const char *const formats[] = {format_name};
+    static const char *const formats[] = {format_name, NULL};
     size_t format = 0, pooling = 0;
     int status;
-    if ((status = get_word(ctx, json, "format", formats, 1, &format)) ||
+    if ((status = get_word(ctx, json, "format", formats, &format)) ||
         (status = espi_json_get_size(ctx, json, "max_sequence", 1, config->max_positions, &config->max_sequence)) ||
-        (status = get_word(ctx, json, "pooling", poolings, ESPI_COUNT(poolings), &pooling)) ||
+        (status = get_word(ctx, json, "pooling", poolings, &pooling)) ||
         (status = espi_json_get_bool(ctx, json, "normalize", &config->normalize)))
         return status;
     config->pooling = (enum espi_pooling)pooling;
-    if ((status = read_sentence(ctx, json, config)))
-        return status;
-    bool pooler, could = espi_config_has_pooler(config), must = could && config->head != ESPI_HEAD_NONE;
-    status = espi_json_get_bool(ctx, json, "has_pooler", &pooler);
-    if (status)
-        return status;
-    if ((pooler && !could) || (!pooler && must)) {
-        struct espi_json at = espi_json_at(json, "has_pooler");
-        return espi_json_fail(ctx, &at, "expected %s for this architecture and head", could ? "true" : "false");
-    }
-    if (!pooler && could)
-        config->recipe = (struct espi_head_recipe){.rows = ESPI_ROWS_NONE};
-    return ESP_OK;
+    return read_sentence(ctx, json, config);
 }
 
 /* [step, zero point] */
@@ -224,7 +196,7 @@ static int read_warnings(esp_context *ctx, const struct espi_json *json, struct 
 int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              struct espi_esp_model *model)
 {
-    static const char *const kinds[] = {token_name, fixed_name};
+    static const char *const kinds[] = {token_name, fixed_name, NULL};
     struct espi_json json;
     size_t kind = 0;
     int status = espi_json_open_text(ctx, source, text, bytes, &json);
@@ -234,7 +206,7 @@ int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *t
     if (!status)
         status = read_config(ctx, &json, &model->config);
     if (!status)
-        status = get_word(ctx, &json, "activations", kinds, ESPI_COUNT(kinds), &kind);
+        status = get_word(ctx, &json, "activations", kinds, &kind);
     model->fixed_steps = kind == 1;
     if (!status && model->fixed_steps)
         status = read_points(ctx, &json, model);

@@ -42,7 +42,7 @@ static size_t extent(const struct espi_config *config, enum espi_extent extent, 
     case ESPI_EXTENT_CONTEXT:
         return espi_config_context(config, layer);
     case ESPI_EXTENT_INTERMEDIATE:
-        return config->intermediate;
+        return espi_config_inner(config, layer);
     case ESPI_EXTENT_VOCAB:
         return config->vocab_size;
     case ESPI_EXTENT_POSITIONS:
@@ -81,7 +81,10 @@ static int add(esp_context *ctx, const struct espi_config *config, enum espi_rol
     if (!rows)
         return ESP_OK;
     *param = (struct espi_param){.role = role, .layer = layer, .rows = rows, .cols = columns};
-    espi_arch_tensor_name(config, role, layer, param->name);
+    if (config->arch)
+        espi_arch_tensor_name(config, role, layer, param->name);
+    else // of a compiled file, whose sections have names
+        snprintf(param->name, sizeof param->name, "tensor %d of layer %zu", (int)role, layer);
     if (!espi_size_add(params->elements, behind ? 0 : 15, &param->offset) ||
         !espi_size_mul(rows, vector ? 1 : columns, &param->count))
         return espi_fail(ctx, ESP_ERR_LIMIT, "%s: too large", param->name);

@@ -113,8 +113,10 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
     X(magic, image->data[0] = 'E', FORMAT, "does not start with the magic bytes")                                      \
     X(text_mode, image->data[4] = '\n', FORMAT, "does not start with the magic bytes")                                 \
     X(header_cut, image->bytes = 40, FORMAT, "cut short: 40 bytes are less than its header")                           \
-    X(version, (H->version = 6, seal_header(image)), UNSUPPORTED, "version: expected 5, found 6")                      \
-    X(version_0, H->version = 0, UNSUPPORTED, "version: expected 5, found 0")                                          \
+    X(version, (H->version = 4, seal_header(image)), UNSUPPORTED,                                                      \
+      "version: expected 5 or later, found 4; make it "                                                                \
+      "again from its checkpoint: espalier compile CHECKPOINT -o ")                                                    \
+    X(version_0, H->version = 0, UNSUPPORTED, "version: expected 5 or later, found 0")                                 \
     X(header_crc, H->header_crc ^= 1, FORMAT, "header: damaged: its checksum is")                                      \
     X(header_bit, H->file_bytes ^= 64, FORMAT, "header: damaged")                                                      \
     X(header_bytes, (H->header_bytes = 128, seal_header(image)), FORMAT, "header_bytes: expected 64, found 128")       \
@@ -145,12 +147,12 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
     X(first_kind, (S(0).kind = ESPI_ESP_MODEL, seal(image)), FORMAT,                                                   \
       "expected the section \"config\", found "                                                                        \
       "\"model\"")                                                                                                     \
-    X(unknown_kind, (S(2).kind = 99, seal(image)), FORMAT, "found \"section of kind 99\"")                             \
+    X(unknown_kind, (S(2).kind = 99, seal(image)), UNSUPPORTED, "section of kind 99: not known to this version")       \
     X(kind_twice, (S(3).kind = S(2).kind, seal(image)), FORMAT, "expected the section \"position embeddings\"")        \
     X(layer, (find(image, ESPI_ESP_QKV, 1)->layer = 9, seal(image)), FORMAT, "expected the section \"layer 1: query/") \
     X(layer_of_model, (S(2).layer = 1, seal(image)), FORMAT, "expected the section \"word embeddings\"")               \
     X(encoding, (S(2).encoding = ESPI_ESP_F32, seal(image)), FORMAT, "expected encoding bf16, found f32 (2)")          \
-    X(unknown_encoding, (S(2).encoding = 77, seal(image)), FORMAT, "found unknown (77)")                               \
+    X(unknown_encoding, (S(2).encoding = 77, seal(image)), UNSUPPORTED, "encoding 77 is not known to this version")    \
     X(sparse_norm, (S(5).encoding = ESPI_ESP_QUADS_SPARSE, seal(image)), FORMAT,                                       \
       "expected encoding f32, found "                                                                                  \
       "int8-sparse")                                                                                                   \
@@ -176,23 +178,34 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
     X(one_less, drop_last(image), FORMAT, "sections for this config, found")                                           \
     X(only_config, keep(image, 1), FORMAT, "the section \"model\" is missing")                                         \
     X(config_json, replace(image, ESPI_ESP_CONFIG, "{", "["), FORMAT, "config: ")                                      \
-    X(config_type, replace(image, ESPI_ESP_CONFIG, "\"bert\"", "\"best\""), UNSUPPORTED, "best")                       \
-    X(config_hidden, replace(image, ESPI_ESP_CONFIG, "\"hidden_size\":8", "\"hidden_size\":4"), FORMAT,                \
+    X(config_hidden, replace(image, ESPI_ESP_CONFIG, "\"hidden\":8", "\"hidden\":4"), FORMAT,                          \
       "word embeddings: columns: expected 4, found 8")                                                                 \
-    X(config_layers, replace(image, ESPI_ESP_CONFIG, "\"num_hidden_layers\":2", "\"num_hidden_layers\":9"), FORMAT,    \
-      "layers: expected 9 layers, found 2")                                                                            \
-    X(config_vocab, replace(image, ESPI_ESP_CONFIG, "\"vocab_size\":20", "\"vocab_size\":99"), FORMAT,                 \
+    X(config_vocab, replace(image, ESPI_ESP_CONFIG, "\"vocabulary\":20", "\"vocabulary\":99"), FORMAT,                 \
       "word embeddings: rows: expected 99, found 20")                                                                  \
-    X(config_heads, replace(image, ESPI_ESP_CONFIG, "\"num_attention_heads\":2", "\"num_attention_heads\":3"), FORMAT, \
-      "expected a divisor of hidden_size")                                                                             \
+    X(config_heads, replace(image, ESPI_ESP_CONFIG, "\"heads\":2", "\"heads\":3"), FORMAT, "expected a divisor of ")   \
+    X(config_pad,                                                                                                      \
+      replace(image, ESPI_ESP_CONFIG, "\"pad\":0,\"activation\":\"gelu\",\"layer_norm_eps\":1e-12",                    \
+              "\"pad\":77,\"activation\":\"gelu\",\"layer_norm_eps\":1e-1"),                                           \
+      FORMAT, "pad: expected an id below 20, found 77")                                                                \
+    X(config_layer, replace(image, ESPI_ESP_CONFIG, "\"removed_heads\":[]", "\"removed_heads\":{}"), FORMAT, "layers") \
+    X(config_member, replace(image, ESPI_ESP_CONFIG, "\"hidden\"", "\"hibben\""), FORMAT, "hidden: expected ")         \
+    X(config_word, replace(image, ESPI_ESP_CONFIG, "\"learned\"", "\"spirals\""), UNSUPPORTED,                         \
+      "block.positions: \"spirals\" is not known to this version")                                                     \
+    X(config_unknown, replace(image, ESPI_ESP_CONFIG, "\"gated\":false", "\"flash\":99999"), FORMAT, "gated")          \
+    X(config_gated, replace(image, ESPI_ESP_CONFIG, "\"no_bias\":false", "\"no_bias\": true"), UNSUPPORTED,            \
+      "linear layers without bias, which is not supported")                                                            \
+    X(config_rows, replace(image, ESPI_ESP_CONFIG, "\"first\"", "\"all\"  "), UNSUPPORTED, "head.rows")                \
+    X(config_labels, replace(image, ESPI_ESP_CONFIG, "\"labels\":3", "\"labels\":0"), FORMAT, "head.labels")           \
+    X(config_names, replace(image, ESPI_ESP_CONFIG, "\"labels\":3", "\"labels\":4"), FORMAT,                           \
+      "head.label_names: expected 4 names, found 3")                                                                   \
     X(model_json, replace(image, ESPI_ESP_MODEL, "}", "]"), FORMAT, "model: ")                                         \
-    X(model_format, replace(image, ESPI_ESP_MODEL, "\"espalier\"", "\"somewhat\""), FORMAT,                            \
+    X(model_format, replace(image, ESPI_ESP_MODEL, "\"espalier\"", "\"somewhat\""), UNSUPPORTED,                       \
       "\"somewhat\" is not known")                                                                                     \
-    X(model_pooling, replace(image, ESPI_ESP_MODEL, "\"none\"", "\"most\""), FORMAT, "pooling: \"most\" is not known") \
+    X(model_pooling, replace(image, ESPI_ESP_MODEL, "\"none\"", "\"most\""), UNSUPPORTED,                              \
+      "pooling: \"most\" is not known")                                                                                \
     X(model_length, replace(image, ESPI_ESP_MODEL, "\"max_sequence\":16", "\"max_sequence\":17"), FORMAT,              \
       "max_sequence: expected an integer from 1 to 16, found 17")                                                      \
-    X(model_pooler, replace(image, ESPI_ESP_MODEL, "\"has_pooler\":true,", "\"has_pooler\":false"), FORMAT, "model")   \
-    X(model_kind, replace(image, ESPI_ESP_MODEL, "\"static\"", "\"statik\""), FORMAT, "activations: \"statik\"")       \
+    X(model_kind, replace(image, ESPI_ESP_MODEL, "\"static\"", "\"statik\""), UNSUPPORTED, "activations: \"statik\"")  \
     X(model_point, replace(image, ESPI_ESP_MODEL, "\"context\"", "\"contest\""), FORMAT, "context: ")                  \
     X(model_zero, replace_behind(image, ESPI_ESP_MODEL, "query", ",128]", ",129]"), FORMAT,                            \
       "layers[0].query: expected a zero point from 128 to 128, found 129")                                             \

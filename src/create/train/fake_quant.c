@@ -390,14 +390,17 @@ int espi_fake_quant_write(esp_context *ctx, const struct espi_fake_quant *quant,
     for (size_t i = 0; i < layers * ESPI_POINT_COUNT; i++)
         points[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT] =
             steps_of((enum espi_esp_point)(i % ESPI_POINT_COUNT), quant->ranges[i]);
-    json_t *list = espi_esp_points_json(layers, (const struct espi_steps(*)[ESPI_POINT_COUNT])points);
-    json_t *json = list ? json_pack("{s:s, s:o}", "activations", "static", "layers", list) : NULL;
-    char *text = json ? json_dumps(json, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
-    int status = text ? espi_path_join(ctx, path, directory, file_name) : espi_fail_memory(ctx, 0);
+    struct espi_json_writer w = {.indent = true, .exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "activations", "static");
+    espi_esp_points_put(&w, layers, (const struct espi_steps(*)[ESPI_POINT_COUNT])points);
+    espi_put_object_end(&w);
+    int status = espi_json_writer_end(ctx, &w);
     if (!status)
-        status = espi_output_write_file(ctx, path, text, strlen(text));
-    free(text);
-    json_decref(json);
+        status = espi_path_join(ctx, path, directory, file_name);
+    if (!status)
+        status = espi_output_write_file(ctx, path, w.data, strlen(w.data));
+    free(w.data);
     free(points);
     return status;
 }
