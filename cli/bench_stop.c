@@ -27,19 +27,12 @@ int cli_bench_print(esp_context *ctx, const json_t *document)
     return nothing ? ESP_OK : espi_json_print(ctx, document, false, stdout);
 }
 
-static void stop_signals(sigset_t *set)
-{
-    sigemptyset(set);
-    sigaddset(set, SIGINT);
-    sigaddset(set, SIGTERM);
-}
-
 /* Ends by _exit: the threads that still run must not meet what exit() tears down. */
 static void *wait_for_signal(void *document)
 {
     sigset_t set;
     int signal;
-    stop_signals(&set);
+    cli_stop_signals(&set);
     while (sigwait(&set, &signal) != 0)
         continue;
     if (cli_bench_print(NULL, document) != ESP_OK)
@@ -53,7 +46,7 @@ int cli_bench_stop_at_signals(esp_context *ctx, const json_t *document)
 {
     sigset_t set;
     pthread_t thread;
-    stop_signals(&set);
+    cli_stop_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     int error = pthread_create(&thread, NULL, wait_for_signal, (void *)(uintptr_t)document);
     if (error)

@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-/* From here on SIGINT and SIGTERM print `document` as JSON (NULL: nothing; an empty array counts as nothing) and end the
+/* From here on the signals of cli_stop_signals print `document` as JSON (NULL: nothing; an empty array counts as nothing) and end the
  * program with CLI_FAILED. Call it once, before other threads are started: they leave the signals to this one. */
 int cli_bench_stop_at_signals(esp_context *ctx, const json_t *document) ESPI_NODISCARD;
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli.h"
 
+#include "base/file.h"
+#include "base/size.h"
+
 #include <errno.h>
 #include <math.h>
 #include <signal.h>
@@ -18,7 +21,7 @@ static void log_to_stderr(void *cookie, esp_log_level level, const char *text)
 esp_context *cli_context_new(const char *command)
 {
     esp_context *ctx = esp_context_new();
-    if (!ctx) {
+    if (!ctx || espi_inputs_keep(ctx)) {
         fprintf(stderr, "espalier %s: out of memory\n", command);
         exit(CLI_FAILED);
     }
@@ -31,7 +34,8 @@ int cli_exit_code(const esp_context *ctx, const char *command, int status)
     if (status == ESP_OK)
         return CLI_OK;
     const char *text = esp_last_error(ctx);
-    fprintf(stderr, "espalier %s: %s\n", command, *text ? text : esp_status_text(status));
+    if (!ferror(stdout)) // else that is the reason, and cli_finish says it
+        fprintf(stderr, "espalier %s: %s\n", command, *text ? text : esp_status_text(status));
     return status == ESP_ERR_ARGUMENT ? CLI_USAGE : CLI_FAILED;
 }
 
@@ -102,7 +106,10 @@ const char *cli_parse_output_directory(struct argp_state *state, const char *pat
     return path;
 }
 
+/* ---- signals ------------------------------------------------------------------------------------------------------- */
+
 static volatile sig_atomic_t interrupted;
+static bool broken_pipe_ends; // at the start SIGPIPE was not ignored
 
 static void on_signal(int signal)
 {
@@ -110,13 +117,34 @@ static void on_signal(int signal)
     interrupted = 1;
 }
 
+void cli_start_signals(void)
+{
+    signal(SIGXFSZ, SIG_IGN); // a write beyond a limit is an error to report, as on a full disk
+    /* Whoever read the progress may go without ending a training. What goes to stdout is looked at: cli_stdout_gone. */
+    broken_pipe_ends = signal(SIGPIPE, SIG_IGN) != SIG_IGN;
+}
+
+void cli_stop_signals(sigset_t *set)
+{
+    struct sigaction hangup;
+    sigemptyset(set);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGTERM);
+    if (sigaction(SIGHUP, NULL, &hangup) != 0 || hangup.sa_handler != SIG_IGN) // else nohup: it goes on
+        sigaddset(set, SIGHUP);
+}
+
 void cli_catch_signals(void)
 {
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
     /* Without SA_RESTART a blocked read returns; a second signal ends the program at once. */
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
+    sigset_t stop;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    cli_stop_signals(&stop);
+    for (size_t i = 0; i < ESPI_COUNT(signals); i++)
+        if (sigismember(&stop, signals[i]))
+            sigaction(signals[i], &action, NULL);
 }
 
 bool cli_interrupted(void)
@@ -124,11 +152,33 @@ bool cli_interrupted(void)
     return interrupted != 0;
 }
 
+/* ---- the end ------------------------------------------------------------------------------------------------------- */
+
+/* Whether everything has arrived; else errno has the reason. Of an earlier failure stdio does not keep it: one byte more
+ * fails in the same way. */
+static bool flush_stdout(void)
+{
+    if (!ferror(stdout))
+        return fflush(stdout) == 0;
+    clearerr(stdout);
+    errno = 0;
+    if (fputc('\n', stdout) != EOF)
+        fflush(stdout);
+    return false;
+}
+
 int cli_finish(const char *command, int code)
 {
-    if (ferror(stdout) || fflush(stdout) != 0) {
-        fprintf(stderr, "espalier %s: cannot write to standard output: %s\n", command, strerror(errno));
-        return CLI_FAILED;
+    static bool failed; // once is enough
+    if (failed || flush_stdout())
+        return code;
+    failed = true;
+    int reason = errno;
+    if (reason == EPIPE && broken_pipe_ends) { // as every program in a pipe that ends with `head`
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
     }
-    return code;
+    if (reason != EPIPE)
+        fprintf(stderr, "espalier %s: cannot write to standard output: %s\n", command, strerror(reason));
+    return CLI_FAILED;
 }

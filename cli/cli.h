@@ -8,6 +8,7 @@
 #include "base/status.h"
 
 #include <argp.h>
+#include <signal.h>
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
@@ -39,11 +40,16 @@ size_t cli_parse_word(struct argp_state *state, const char *option, const char *
  * must be a name, not "." or "..". */
 const char *cli_parse_output_directory(struct argp_state *state, const char *path);
 
-/* From here on SIGINT and SIGTERM set a flag that long work asks for. */
+/* Once, at the start of the program. */
+void cli_start_signals(void);
+/* Those that ask a command to stop: SIGINT, SIGTERM and, unless it was ignored at the start (nohup), SIGHUP. */
+void cli_stop_signals(sigset_t *set);
+/* From here on they set a flag that long work asks for. */
 void cli_catch_signals(void);
 bool cli_interrupted(void);
 
-/* Flushes stdout; a failure (full disk, closed pipe) is reported and makes the exit code CLI_FAILED. */
+/* Flushes stdout; a failure (full disk) is reported and makes the exit code CLI_FAILED. When its reader has gone, nothing is
+ * said: the program ends by SIGPIPE, or with CLI_FAILED where that was ignored at the start. */
 int cli_finish(const char *command, int code);
 
 #endif

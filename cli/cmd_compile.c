@@ -315,7 +315,6 @@ static int compile(esp_context *ctx, struct work *work)
 /* Asked before the work, so that a bad name does not cost it, nor a slip of the hand the weights of a model. */
 static int check_output(esp_context *ctx, const char *path)
 {
-    struct espi_output output;
     struct espi_map there = {0};
     if (!espi_map_open(NULL, path, &there) && there.bytes && !espi_esp_is_file(path)) {
         espi_map_close(&there);
@@ -323,9 +322,8 @@ static int check_output(esp_context *ctx, const char *path)
                          "--output: %s: expected a new file, or a compiled one to replace, found another file", path);
     }
     espi_map_close(&there);
-    int status = espi_output_create(ctx, &output, path);
-    espi_output_abort(&output);
-    return status;
+    int status = espi_output_check(ctx, path);
+    return status ? espi_fail_prefix(ctx, status, "--output") : ESP_OK;
 }
 
 /* What the files say that is not applied goes into the compiled file, too. */
@@ -355,7 +353,11 @@ static int prepare(esp_context *ctx, struct work *work)
     const struct options *options = work->options;
     const struct espi_config *config = &work->checkpoint.config;
     bool reads = options->calibrate || options->search;
-    int status = check_output(ctx, options->output);
+    int status = espi_input_add(ctx, options->calibrate);
+    if (!status)
+        status = espi_input_add(ctx, options->find.data);
+    if (!status)
+        status = check_output(ctx, options->output);
     if (!status)
         status = read_files(ctx, work, reads);
     if (!status && reads) {
@@ -374,7 +376,7 @@ static int run(esp_context *ctx, const struct options *options)
     int status = prepare(ctx, &work);
     if (!status)
         status = compile(ctx, &work);
-    if (!status)
+    if (!status && !espi_path_same(options->output, "/dev/stdout")) // the file itself has gone there
         status = cli_compile_report_print(ctx, &work.report, options->json);
     cli_compile_report_clear(&work.report);
     free(work.precisions);
@@ -403,7 +405,7 @@ int cmd_compile(int argc, char **argv)
     cli_parse(&argp, "compile", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("compile");
-    int code = cli_finish("compile", cli_exit_code(ctx, "compile", run(ctx, &options)));
+    int code = cli_exit_code(ctx, "compile", run(ctx, &options));
     esp_context_free(ctx);
     return code;
 }

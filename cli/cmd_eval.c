@@ -91,7 +91,9 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
                                   .interrupted = cli_interrupted,
                                   .see = options->save ? save : NULL,
                                   .cookie = &predictions};
-    int status = cli_model_open(ctx, options->model, options->task.threads, true, &model);
+    int status = espi_input_add(ctx, options->data);
+    if (!status)
+        status = cli_model_open(ctx, options->model, options->task.threads, true, &model);
     if (!status) {
         const struct espi_config *config = model.engine->config;
         const struct espi_task *task = options->task.task ? options->task.task : espi_task_for_head(config->head);
@@ -100,9 +102,6 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
         how.engine = model.engine;
         status = espi_job_init(ctx, &job, task, model.tokenizer, config, &task_options);
     }
-    if (!status && options->save && espi_path_same(options->save, options->data))
-        status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--save: expected another file than --data, found %s for both",
-                           options->save);
     if (!status && options->save)
         status = cli_predictions_create(ctx, &predictions, job.task, options->save);
     if (!status)

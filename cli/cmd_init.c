@@ -3,13 +3,13 @@
 #include "cli.h"
 
 #include "base/file.h"
+#include "base/file_temporary.h"
 #include "base/memory.h"
 #include "create/initial.h"
 #include "create/random_vocab.h"
 #include "create/train/train_options.h"
 #include "text/tokenizer.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,15 +159,15 @@ static int write_with_tokenizer(esp_context *ctx, const struct options *options,
     if (options->vocab && espi_path_is_directory(options->vocab))
         return espi_initial_write(ctx, config, options->vocab, &options->initial, options->output);
     const char *base = getenv("TMPDIR");
-    char directory[ESPI_PATH_BYTES];
-    base = base && *base ? base : "/tmp";
-    snprintf(directory, sizeof directory, "%s/espalier-vocab-XXXXXX", base);
-    if (!mkdtemp(directory))
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create a temporary directory (TMPDIR)", base);
-    int status = write_tokenizer(ctx, options, config->vocab_size, directory);
+    struct espi_temporary directory;
+    int status = espi_temporary_directory(ctx, base && *base ? base : "/tmp", "espalier-vocab", &directory);
+    if (status)
+        return espi_fail_prefix(ctx, status, "TMPDIR");
+    status = write_tokenizer(ctx, options, config->vocab_size, directory.path);
     if (!status)
-        status = espi_initial_write(ctx, config, directory, &options->initial, options->output);
-    int removed = espi_remove_tree(status ? NULL : ctx, directory);
+        status = espi_initial_write(ctx, config, directory.path, &options->initial, options->output);
+    int removed = espi_remove_tree(status ? NULL : ctx, directory.path);
+    close(directory.fd);
     return status ? status : removed;
 }
 
@@ -176,7 +176,9 @@ static int init(esp_context *ctx, struct options *options)
     struct espi_arena arena = {0};
     struct espi_config config = {0};
     size_t vocab_size = 0;
-    int status = read_labels(ctx, options, &arena);
+    int status = espi_output_dir_check(ctx, options->output);
+    if (!status)
+        status = read_labels(ctx, options, &arena);
     if (!status && options->vocab)
         status = espi_initial_vocab_size(ctx, options->vocab, &vocab_size);
     if (!status)

@@ -198,7 +198,7 @@ int cmd_prune(int argc, char **argv)
     options.train.compute = 1; // fp32, on every CPU alike
     cli_parse(&argp, "prune", argc, argv, &options);
     cli_catch_signals();
-    int code = cli_finish("prune", cli_exit_code(options.ctx, "prune", prune(options.ctx, &options)));
+    int code = cli_exit_code(options.ctx, "prune", prune(options.ctx, &options));
     esp_context_free(options.ctx);
     return code;
 }

@@ -260,7 +260,7 @@ int cmd_train(int argc, char **argv)
                               "[CKPT]",
                               "Trains a checkpoint: fine-tuning, pre-training (--task mlm), distillation (--teacher), "
                               "pruning (--sparsity), quantization-aware training (--qat)."
-                              "\vSIGINT and SIGTERM write a checkpoint and end the run; --resume goes on to the same "
+                              "\vSIGINT, SIGTERM and SIGHUP write a checkpoint and end the run; --resume goes on to the same "
                               "weights, bit for bit.",
                               NULL,
                               add_default,

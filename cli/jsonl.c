@@ -83,6 +83,8 @@ int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, vo
 {
     struct espi_lines *lines = &in->lines;
     for (;;) {
+        if (ferror(stdout))
+            return espi_fail(ctx, ESP_ERR_IO, "cannot write to standard output");
         int status = cli_interrupted() ? 0 : espi_lines_next(ctx, lines);
         if (status <= 0)
             return status == ESP_ERR_CANCELLED ? ESP_OK : status;

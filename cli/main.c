@@ -5,7 +5,6 @@
 #include "base/size.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,7 +44,7 @@ static void fill_standard_streams(void)
 int main(int argc, char **argv)
 {
     fill_standard_streams();
-    signal(SIGXFSZ, SIG_IGN); // a write beyond a limit is an error to report, as on a full disk
+    cli_start_signals();
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

@@ -25,7 +25,7 @@ int cli_predictions_create(esp_context *ctx, struct cli_predictions *predictions
     int status = espi_output_create(ctx, &predictions->output, path);
     if (status)
         cli_predictions_abort(predictions);
-    return status;
+    return status ? espi_fail_prefix(ctx, status, "--save") : ESP_OK;
 }
 
 static int add_question(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,

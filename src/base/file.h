@@ -58,38 +58,63 @@ int espi_lines_next(esp_context *ctx, struct espi_lines *lines) ESPI_NODISCARD;
 bool espi_lines_would_wait(const struct espi_lines *lines);
 void espi_lines_close(struct espi_lines *lines); // a zeroed struct is fine
 
+/* ---- inputs ------------------------------------------------------------------------------------------------------ */
+
+/* From here on the context keeps which files are read with it: what espi_map_open and espi_lines_open open, and what is
+ * added by name because it will be opened later. No output of the context replaces one of them, under whatever name. */
+int espi_inputs_keep(esp_context *ctx) ESPI_NODISCARD;
+void espi_inputs_free(struct espi_inputs *inputs);
+int espi_input_add(esp_context *ctx, const char *path) ESPI_NODISCARD; // NULL, or nothing there: nothing to keep
+struct stat;
+int espi_input_note(esp_context *ctx, const char *path, const struct stat *info) ESPI_NODISCARD;
+/* ESP_ERR_ARGUMENT when `target`, the file at `path`, is one of them. */
+int espi_input_refuse(esp_context *ctx, const char *path, const struct stat *target) ESPI_NODISCARD;
+
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
 /* A file that appears under its name only when it is complete: written beside it under a temporary name, fsynced,
  * renamed. Create, write to `stream` (stdio reports errors at commit), then commit or abort; abort after commit or on a
- * zeroed struct does nothing. */
+ * zeroed struct does nothing.
+ *
+ * What stands there already: a file is replaced and leaves its mode and, as far as the user may, its owner; of a link,
+ * what it leads to is replaced or created; devices, FIFOs and descriptors (/dev/stdout, /dev/fd/3) are written in place,
+ * from the first byte on. Refused: directories, sockets, inputs of the context (below), and what a rename cannot
+ * replace. What a killed process has left beside the same target is removed. */
 struct espi_output {
     FILE *stream;
-    char path[ESPI_PATH_BYTES];
-    char temporary[ESPI_PATH_BYTES];
+    char path[ESPI_PATH_BYTES];      // links followed
+    char temporary[ESPI_PATH_BYTES]; // empty: in place
 };
 
 int espi_output_create(esp_context *ctx, struct espi_output *output, const char *path) ESPI_NODISCARD;
+/* Whether it could be created and committed now: asked before long work, so that a bad name does not cost it. Nothing is
+ * left behind. */
+int espi_output_check(esp_context *ctx, const char *path) ESPI_NODISCARD;
 int espi_output_commit(esp_context *ctx, struct espi_output *output) ESPI_NODISCARD;
 void espi_output_abort(struct espi_output *output);
 /* create + write + commit */
 int espi_output_write_file(esp_context *ctx, const char *path, const void *data, size_t bytes) ESPI_NODISCARD;
 
-/* A directory that appears only when it is complete: files are written into `temporary` (a sibling of `path`), which is
- * fsynced and renamed. Creating fails (ESP_ERR_ARGUMENT) when `path` exists and is not an empty directory. Abort
- * removes the temporary directory; after commit or on a zeroed struct it does nothing. */
+/* A directory that appears only when it is complete: files are written into `temporary`, beside it, which is fsynced and
+ * renamed. An empty directory that is there already stays (it may be a mount point, or another user's): `temporary` is
+ * then within, and the files are renamed out of it one by one, config.json last. Links are followed. Creating fails
+ * (ESP_ERR_ARGUMENT) when something else is there. Abort removes the temporary directory; after commit or on a zeroed
+ * struct it does nothing. */
 struct espi_output_dir {
     char path[ESPI_PATH_BYTES];
     char temporary[ESPI_PATH_BYTES];
+    int lock; // private from here on
+    bool exists;
 };
 
 int espi_output_dir_create(esp_context *ctx, struct espi_output_dir *dir, const char *path) ESPI_NODISCARD;
-/* Whether it could be created now: asked before long work, so that a bad name does not cost it. Nothing is left behind. */
+/* As espi_output_check. */
 int espi_output_dir_check(esp_context *ctx, const char *path) ESPI_NODISCARD;
 int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir) ESPI_NODISCARD;
 void espi_output_dir_abort(struct espi_output_dir *dir);
 
-/* Makes the name of a file that was renamed durable. */
+/* A file or directory durable; the name of a file that was renamed. */
+int espi_sync_path(esp_context *ctx, const char *path) ESPI_NODISCARD;
 int espi_sync_parent(esp_context *ctx, const char *path) ESPI_NODISCARD;
 
 /* Removes a file, or a directory with everything in it; never follows links. Nothing there is no error. */

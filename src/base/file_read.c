@@ -28,6 +28,11 @@ static int open_regular(esp_context *ctx, const char *path, int *out, size_t *by
         return espi_fail(ctx, ESP_ERR_IO, "%s: expected a regular file, found %s", path,
                          S_ISDIR(info.st_mode) ? "a directory" : "a device, pipe or socket");
     }
+    int status = espi_input_note(ctx, path, &info);
+    if (status) {
+        close(fd);
+        return status;
+    }
     *out = fd;
     *bytes = (size_t)info.st_size;
     return ESP_OK;
@@ -137,7 +142,10 @@ int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines
     lines->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (lines->fd < 0)
         return espi_fail_errno(ctx, errno == ENOENT ? ESP_ERR_NOT_FOUND : ESP_ERR_IO, errno, "%s", path);
-    return ESP_OK;
+    int status = espi_input_add(ctx, standard ? "/dev/stdin" : path);
+    if (status)
+        espi_lines_close(lines);
+    return status;
 }
 
 /* Reads what is there, at least one byte, behind the bytes still in the buffer; 0 at the end. */

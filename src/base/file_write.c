@@ -1,28 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
+#include "base/file_target.h"
+#include "base/file_temporary.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-/* "path.tmp-XXXXXX" beside the final path, so that the rename stays within one file system. */
-static int temporary_name(esp_context *ctx, char temporary[ESPI_PATH_BYTES], const char *path)
-{
-    int written = snprintf(temporary, ESPI_PATH_BYTES, "%s.tmp-XXXXXX", path);
-    if (written < 0 || written >= ESPI_PATH_BYTES)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "%.100s…: path longer than %d bytes", path, ESPI_PATH_BYTES - 12);
-    return ESP_OK;
-}
-
-static int sync_path(esp_context *ctx, const char *path)
+int espi_sync_path(esp_context *ctx, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
+    if (fd < 0 && errno == EACCES) // a directory that may be written to, not read: the system syncs it in its own time
+        return ESP_OK;
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) { // EINVAL: nothing that could be synced
         int status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot sync", path);
         if (fd >= 0)
             close(fd);
@@ -34,54 +25,77 @@ static int sync_path(esp_context *ctx, const char *path)
 
 int espi_sync_parent(esp_context *ctx, const char *path)
 {
-    char copy[ESPI_PATH_BYTES];
-    snprintf(copy, sizeof copy, "%s", path);
-    return sync_path(ctx, dirname(copy));
+    char directory[ESPI_PATH_BYTES];
+    const char *name;
+    espi_path_split(path, directory, &name);
+    return espi_sync_path(ctx, directory);
 }
 
-static mode_t creation_mode(mode_t full)
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+/* Devices and pipes take what is written at once; a descriptor of this process keeps its place in the file. */
+static int open_in_place(const struct espi_target *target)
 {
-    mode_t mask = umask(0);
-    umask(mask);
-    return full & ~mask;
+    return target->descriptor >= 0 ? fcntl(target->descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                                   : open(target->path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+}
+
+static int open_beside(esp_context *ctx, const struct espi_target *target, struct espi_temporary *temporary)
+{
+    char directory[ESPI_PATH_BYTES];
+    const char *name;
+    espi_path_split(target->path, directory, &name);
+    return espi_temporary_file(ctx, directory, name, temporary);
 }
 
 int espi_output_create(esp_context *ctx, struct espi_output *output, const char *path)
 {
+    struct espi_target target;
+    struct espi_temporary temporary = {.path = ""};
     *output = (struct espi_output){0};
-    if (!*path)
-        return espi_fail(ctx, ESP_ERR_ARGUMENT, "output: expected a file name, found an empty one");
-    if (espi_path_is_directory(path))
-        return espi_fail(ctx, ESP_ERR_IO, "%s: expected a file name, found a directory", path);
-    char temporary[ESPI_PATH_BYTES];
-    int status = temporary_name(ctx, temporary, path);
+    int status = espi_target_file(ctx, path, &target);
+    if (!status && target.kind == ESPI_TARGET_IN_PLACE)
+        temporary.fd = open_in_place(&target);
+    else if (!status)
+        status = open_beside(ctx, &target, &temporary);
     if (status)
         return status;
-    int fd = mkostemp(temporary, O_CLOEXEC);
-    if (fd < 0)
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create", path);
-    output->stream = fdopen(fd, "wb");
-    if (!output->stream || fchmod(fd, creation_mode(0666)) != 0) {
-        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create", path);
-        if (output->stream)
-            fclose(output->stream);
-        else
-            close(fd);
-        output->stream = NULL;
-        unlink(temporary);
-        return status;
+    output->stream = temporary.fd < 0 ? NULL : fdopen(temporary.fd, "wb");
+    if (!output->stream) {
+        int reason = errno;
+        if (temporary.fd >= 0)
+            close(temporary.fd);
+        if (temporary.path[0])
+            unlink(temporary.path);
+        return espi_fail_errno(ctx, reason == EINTR ? ESP_ERR_CANCELLED : ESP_ERR_IO, reason, "%s: cannot write", path);
     }
-    memcpy(output->temporary, temporary, sizeof temporary);
-    snprintf(output->path, sizeof output->path, "%s", path);
+    memcpy(output->temporary, temporary.path, sizeof temporary.path);
+    memcpy(output->path, target.path, sizeof target.path);
+    return ESP_OK;
+}
+
+int espi_output_check(esp_context *ctx, const char *path)
+{
+    struct espi_target target;
+    struct espi_temporary temporary;
+    int status = espi_target_file(ctx, path, &target);
+    if (status || target.kind == ESPI_TARGET_IN_PLACE) // whoever reads a FIFO would take its closing for the end
+        return status;
+    status = open_beside(ctx, &target, &temporary);
+    if (status)
+        return status;
+    unlink(temporary.path);
+    close(temporary.fd);
     return ESP_OK;
 }
 
 /* Whether everything that was written has arrived; else errno has the reason. Of an earlier failure stdio does not keep
  * it: one byte more fails in the same way. */
-static bool flush_all(FILE *stream)
+static bool flush_all(const struct espi_output *output)
 {
+    FILE *stream = output->stream;
     if (!ferror(stream))
-        return fflush(stream) == 0 && fsync(fileno(stream)) == 0;
+        return fflush(stream) == 0 && (!output->temporary[0] || fsync(fileno(stream)) == 0);
     clearerr(stream);
     errno = 0;
     if (fputc(0, stream) != EOF)
@@ -89,34 +103,42 @@ static bool flush_all(FILE *stream)
     return false;
 }
 
-int espi_output_commit(esp_context *ctx, struct espi_output *output)
+/* Under its name, with the owner and mode of what it replaces. The stream is still open: closing gives up its lock. */
+static int move_into_place(esp_context *ctx, struct espi_output *output)
 {
-    int status = ESP_OK;
-    bool failed = !flush_all(output->stream);
-    int reason = errno;
-    if (fclose(output->stream) != 0 && !failed) {
-        failed = true;
-        reason = errno;
+    struct stat there;
+    int fd = fileno(output->stream);
+    if (lstat(output->path, &there) == 0) {
+        int status = espi_input_refuse(ctx, output->path, &there); // one that was opened since
+        if (status)
+            return status;
+        espi_keep_owner(fd, &there);
+    } else {
+        (void)!fchmod(fd, espi_creation_mode(0666)); // a file system without modes has its own
     }
-    output->stream = NULL;
-    if (failed)
-        status = espi_fail_errno(ctx, ESP_ERR_IO, reason ? reason : EIO, "%s: cannot write", output->path);
-    else if (rename(output->temporary, output->path) != 0)
-        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot rename into place", output->path);
-    if (status) {
-        espi_output_abort(output);
-        return status;
-    }
+    if (rename(output->temporary, output->path) != 0)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot rename into place", output->path);
     output->temporary[0] = 0;
     return espi_sync_parent(ctx, output->path);
 }
 
+int espi_output_commit(esp_context *ctx, struct espi_output *output)
+{
+    int status = ESP_OK;
+    if (!flush_all(output))
+        status = espi_fail_errno(ctx, ESP_ERR_IO, errno ? errno : EIO, "%s: cannot write", output->path);
+    else if (output->temporary[0])
+        status = move_into_place(ctx, output);
+    espi_output_abort(output);
+    return status;
+}
+
 void espi_output_abort(struct espi_output *output)
 {
-    if (output->stream)
-        fclose(output->stream);
     if (output->temporary[0])
         unlink(output->temporary);
+    if (output->stream)
+        fclose(output->stream);
     *output = (struct espi_output){0};
 }
 
@@ -129,107 +151,4 @@ int espi_output_write_file(esp_context *ctx, const char *path, const void *data,
     if (bytes)
         fwrite(data, 1, bytes, output.stream); // commit reports the stream's error
     return espi_output_commit(ctx, &output);
-}
-
-static bool directory_is_empty(const char *path)
-{
-    DIR *directory = opendir(path);
-    if (!directory)
-        return false;
-    size_t entries = 0;
-    for (struct dirent *entry; (entry = readdir(directory));)
-        entries += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-    closedir(directory);
-    return entries == 0;
-}
-
-int espi_output_dir_create(esp_context *ctx, struct espi_output_dir *dir, const char *path)
-{
-    *dir = (struct espi_output_dir){0};
-    char plain[ESPI_PATH_BYTES], temporary[ESPI_PATH_BYTES];
-    size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
-        length--;
-    if (length == 0 || length >= sizeof plain)
-        return espi_fail(ctx, ESP_ERR_ARGUMENT, "output directory: expected a path of 1 to %d bytes, found %zu",
-                         ESPI_PATH_BYTES - 12, length);
-    memcpy(plain, path, length);
-    plain[length] = 0;
-    if (espi_path_exists(plain) && !directory_is_empty(plain))
-        return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: expected a new or empty directory, found %s", plain,
-                         espi_path_is_directory(plain) ? "one with files in it" : "a file");
-    int status = temporary_name(ctx, temporary, plain);
-    if (status)
-        return status;
-    if (!mkdtemp(temporary))
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create", plain);
-    if (chmod(temporary, creation_mode(0777)) != 0) {
-        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create", plain);
-        rmdir(temporary);
-        return status;
-    }
-    memcpy(dir->path, plain, sizeof plain);
-    memcpy(dir->temporary, temporary, sizeof temporary);
-    return ESP_OK;
-}
-
-int espi_output_dir_check(esp_context *ctx, const char *path)
-{
-    struct espi_output_dir dir;
-    int status = espi_output_dir_create(ctx, &dir, path);
-    espi_output_dir_abort(&dir);
-    return status;
-}
-
-int espi_output_dir_commit(esp_context *ctx, struct espi_output_dir *dir)
-{
-    int status = sync_path(ctx, dir->temporary);
-    if (!status && rename(dir->temporary, dir->path) != 0)
-        status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot rename into place", dir->path);
-    if (status) {
-        espi_output_dir_abort(dir);
-        return status;
-    }
-    dir->temporary[0] = 0;
-    return espi_sync_parent(ctx, dir->path);
-}
-
-void espi_output_dir_abort(struct espi_output_dir *dir)
-{
-    if (dir->temporary[0])
-        (void)!espi_remove_tree(NULL, dir->temporary); // best effort: the failure that led here is the one to report
-    *dir = (struct espi_output_dir){0};
-}
-
-static int remove_children(esp_context *ctx, const char *path)
-{
-    DIR *directory = opendir(path);
-    if (!directory)
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot remove", path);
-    int status = ESP_OK;
-    for (struct dirent *entry; !status && (entry = readdir(directory));) {
-        char child[ESPI_PATH_BYTES];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        status = espi_path_join(ctx, child, path, entry->d_name);
-        if (!status)
-            status = espi_remove_tree(ctx, child);
-    }
-    closedir(directory);
-    return status;
-}
-
-int espi_remove_tree(esp_context *ctx, const char *path)
-{
-    struct stat info;
-    if (lstat(path, &info) != 0)
-        return errno == ENOENT ? ESP_OK : espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s", path);
-    if (S_ISDIR(info.st_mode)) {
-        int status = remove_children(ctx, path);
-        if (status)
-            return status;
-    }
-    if (remove(path) != 0)
-        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot remove", path);
-    return ESP_OK;
 }

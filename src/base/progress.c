@@ -3,9 +3,18 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static const double TERMINAL_INTERVAL = 0.2, PLAIN_INTERVAL = 10.0;
+
+/* A line can be redrawn where the terminal knows how, and its user has not asked for plain text. */
+static bool can_redraw(FILE *stream)
+{
+    const char *terminal = getenv("TERM"), *plain = getenv("NO_COLOR");
+    return isatty(fileno(stream)) == 1 && terminal && *terminal && strcmp(terminal, "dumb") != 0 && !(plain && *plain);
+}
 
 static void format_time(char text[32], double seconds)
 {
@@ -41,7 +50,7 @@ void espi_progress_update(struct espi_progress *progress, size_t done, const cha
     double now = espi_clock();
     if (!progress->begun) {
         progress->begun = true;
-        progress->terminal = isatty(fileno(progress->stream)) == 1;
+        progress->terminal = can_redraw(progress->stream);
         progress->started = progress->drawn = now;
         progress->first = done;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Progress of long work on stderr: one line redrawn on a terminal, a plain line every few seconds otherwise. */
+ * Progress of long work on stderr: one line redrawn on a terminal (not with TERM=dumb or NO_COLOR), a plain line every few seconds otherwise. */
 #ifndef ESPI_BASE_PROGRESS_H
 #define ESPI_BASE_PROGRESS_H
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/status.h"
 
+#include "base/file.h"
 #include "base/utf8.h"
 #include "base/warnings.h"
 
@@ -37,6 +38,8 @@ esp_context *esp_context_new(void)
 
 void esp_context_free(esp_context *context)
 {
+    if (context)
+        espi_inputs_free(context->inputs);
     free(context);
 }
 

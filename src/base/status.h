@@ -17,6 +17,7 @@ struct espi_warnings;
 struct esp_context {
     esp_log_fn *log;
     void *cookie;
+    struct espi_inputs *inputs;     // which files are read (base/file.h); NULL: not kept
     struct espi_warnings *warnings; // where warnings are kept, too (base/warnings.h); NULL: nowhere
     const char *warnings_directory;
     char error[ESPI_ERROR_BYTES];

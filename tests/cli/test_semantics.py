@@ -525,7 +525,7 @@ class Files(Semantics):
         done = support.run("init", "bert-mini", "--random-vocab", "-o", self.path("o"),
                            env={"TMPDIR": self.path("none")})
         self.assertEqual(done.returncode, 1)
-        self.assertIn(self.path("none") + ": cannot create a temporary directory (TMPDIR): No such file", done.stderr)
+        self.assertIn(f"TMPDIR: {self.path('none')}/espalier-vocab: cannot create: No such file", done.stderr)
 
     def test_nothing_usable_is_a_failure(self):
         model = self.model(head="none")

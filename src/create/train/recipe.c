@@ -2,6 +2,7 @@
 #include "create/train/recipe.h"
 
 #include "base/file.h"
+#include "create/train/train_record.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -189,13 +190,30 @@ static int run_stage(esp_context *ctx, const struct espi_stage *stage, const str
     return status ? espi_fail_prefix(ctx, status, "stage \"%s\"", stage->name) : ESP_OK;
 }
 
+/* Whether there is a place for each stage's result: asked before the first one begins. */
+static int check_places(esp_context *ctx, const struct espi_recipe *recipe, const struct espi_train_run *run)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < recipe->count; i++) {
+        status = espi_path_join(ctx, path, run->directory, recipe->stages[i].name);
+        if (!status)
+            status = espi_train_record_check(ctx, path);
+        if (status)
+            return espi_fail_prefix(ctx, status, "stage \"%s\"", recipe->stages[i].name);
+    }
+    return ESP_OK;
+}
+
 int espi_recipe_run(esp_context *ctx, const struct espi_recipe *recipe, const struct espi_train_run *run,
                     struct espi_train_report *report, const char **stage)
 {
     *report = (struct espi_train_report){0};
     if (mkdir(run->directory, 0777) != 0 && (errno != EEXIST || !espi_path_is_directory(run->directory)))
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", run->directory);
-    int status = ESP_OK;
+    bool leads = espi_parallel_rank(run->parallel) == 0;
+    int status =
+        espi_parallel_agree(ctx, run->parallel, leads && !run->resume ? check_places(ctx, recipe, run) : ESP_OK);
     for (size_t i = 0; !status && !report->interrupted && i < recipe->count; i++) {
         if (stage)
             *stage = recipe->stages[i].name;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/train/train_record.h"
 
+#include "base/file_target.h"
 #include "base/json.h"
 #include "create/train/train_options.h"
 #include "model/checkpoint.h"
@@ -111,9 +112,9 @@ static int trim_log(esp_context *ctx, const struct espi_train_record *record, co
 {
     struct espi_output output;
     struct espi_lines lines;
-    int status = espi_lines_open(ctx, path, &lines);
+    int status = espi_lines_open(NULL, path, &lines); // no input of the context: it is to be replaced
     if (status)
-        return status == ESP_ERR_NOT_FOUND ? ESP_OK : status;
+        return status == ESP_ERR_NOT_FOUND ? ESP_OK : espi_fail(ctx, status, "%s: cannot read", path);
     status = espi_output_create(ctx, &output, path);
     if (status) {
         espi_lines_close(&lines);
@@ -176,22 +177,37 @@ static int lock(esp_context *ctx, struct espi_train_record *record)
     return ESP_OK;
 }
 
+/* No run has stopped here, and the result can take the place of what is there. */
+static int check_new(esp_context *ctx, const struct espi_train_record *record)
+{
+    if (espi_path_exists(record->partial))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "%s: a run stopped here: --resume goes on with it, or remove the directory", record->partial);
+    if (espi_path_is_mount_point(record->directory))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "%s: is a mount point, which the result cannot take the place of: name a directory in it",
+                         record->directory);
+    return espi_output_dir_check(ctx, record->directory);
+}
+
 static int begin(esp_context *ctx, struct espi_train_record *record, const json_t *options)
 {
-    if (espi_path_exists(record->partial)) {
-        int status = lock(ctx, record);
-        return status ? status
-                      : espi_fail(ctx, ESP_ERR_ARGUMENT,
-                                  "%s: a run stopped here: --resume goes on with it, or remove the directory",
-                                  record->partial);
-    }
-    if (espi_path_exists(record->directory) && rmdir(record->directory) != 0)
+    struct stat before;
+    int status = espi_path_exists(record->partial) ? lock(ctx, record) : ESP_OK;
+    if (!status)
+        status = check_new(ctx, record);
+    if (status)
+        return status;
+    bool replaces = stat(record->directory, &before) == 0;
+    if (replaces && rmdir(record->directory) != 0)
         return espi_fail_errno(ctx, ESP_ERR_ARGUMENT, errno, "%s: expected a new or empty directory",
                                record->directory);
     if (mkdir(record->partial, 0777) != 0)
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->partial);
     record->began = true;
-    int status = lock(ctx, record);
+    status = lock(ctx, record);
+    if (!status && replaces)
+        espi_keep_owner(record->lock, &before);
     return status ? status : write_options(ctx, record, options);
 }
 
@@ -219,18 +235,34 @@ static int go_on(esp_context *ctx, struct espi_train_record *record, const json_
     return status;
 }
 
+static int name_places(esp_context *ctx, const char *directory, struct espi_train_record *out)
+{
+    struct espi_target target;
+    *out = (struct espi_train_record){.lock = -1};
+    int status = espi_target_look(ctx, directory, &target); // the result takes the place of what a link leads to
+    if (status)
+        return status;
+    memcpy(out->directory, target.path, sizeof target.path);
+    int length = snprintf(out->partial, sizeof out->partial, "%s.partial", target.path);
+    if (length < 0 || (size_t)length >= sizeof out->partial)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "%.60s…: the path is too long", directory);
+    return ESP_OK;
+}
+
+int espi_train_record_check(esp_context *ctx, const char *directory)
+{
+    struct espi_train_record record;
+    int status = name_places(ctx, directory, &record);
+    return status ? status : check_new(ctx, &record);
+}
+
 int espi_train_record_open(esp_context *ctx, const char *directory, bool resume, const json_t *options,
                            struct espi_train_record *out)
 {
-    *out = (struct espi_train_record){.lock = -1};
-    size_t length = strlen(directory);
-    while (length > 1 && directory[length - 1] == '/')
-        length--;
-    if (length + sizeof ".partial" > ESPI_PATH_BYTES)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "%.60s…: the path is too long", directory);
-    snprintf(out->directory, sizeof out->directory, "%.*s", (int)length, directory);
-    snprintf(out->partial, sizeof out->partial, "%.*s.partial", (int)length, directory);
-    int status = resume ? go_on(ctx, out, options) : begin(ctx, out, options);
+    int status = name_places(ctx, directory, out);
+    if (status)
+        return status;
+    status = resume ? go_on(ctx, out, options) : begin(ctx, out, options);
     return status || out->done ? status : open_log(ctx, out);
 }
 
@@ -351,6 +383,17 @@ static int copy_file(esp_context *ctx, const struct espi_train_record *record, c
     return status ? status : espi_sync_parent(ctx, to);
 }
 
+/* The result has them from the directory of the run, and that from the one whose place the result takes. */
+static void keep_owner(const struct espi_train_record *record, const char *result)
+{
+    struct stat run;
+    int fd = open(result, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && stat(record->partial, &run) == 0)
+        espi_keep_owner(fd, &run);
+    if (fd >= 0)
+        close(fd);
+}
+
 int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record, uint64_t best,
                              const struct espi_train_output *output)
 {
@@ -363,6 +406,8 @@ int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record,
         status = copy_file(ctx, record, options_name, result);
     if (!status)
         status = copy_file(ctx, record, log_name, result);
+    if (!status)
+        keep_owner(record, result);
     if (!status && rename(result, record->directory) != 0)
         status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", record->directory);
     if (!status)

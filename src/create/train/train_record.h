@@ -45,6 +45,8 @@ struct espi_train_output {
  * here and `resume` is not set; the options differ; another process is at it. */
 int espi_train_record_open(esp_context *ctx, const char *directory, bool resume, const json_t *options,
                            struct espi_train_record *out) ESPI_NODISCARD;
+/* Whether a new run could begin there now: asked before the stages in front of it. */
+int espi_train_record_check(esp_context *ctx, const char *directory) ESPI_NODISCARD;
 void espi_train_record_close(struct espi_train_record *record);
 /* Removes the files of a run that this process began and that has no checkpoint; closes it. */
 void espi_train_record_discard(struct espi_train_record *record);
