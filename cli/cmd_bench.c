@@ -265,7 +265,7 @@ static int bench_model(esp_context *ctx, const struct options *options)
     json_t *about = NULL, *list = json_array();
     int status = cli_bench_stop_at_signals(ctx, several ? list : NULL);
     if (!status)
-        status = cli_model_load(ctx, options->model, false, &model);
+        status = cli_model_load(ctx, options->model, NULL, false, &model);
     if (!status)
         status = check_model(ctx, options, &model);
     if (!status) {

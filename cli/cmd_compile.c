@@ -330,8 +330,9 @@ static int check_output(esp_context *ctx, const char *path)
 static int read_files(esp_context *ctx, struct work *work, bool need_tokenizer)
 {
     const char *directory = work->options->checkpoint;
+    const struct espi_task *task = work->options->task.task;
     espi_warnings_keep(ctx, directory, &work->warnings);
-    int status = espi_checkpoint_read(ctx, directory, &work->checkpoint);
+    int status = espi_checkpoint_read_for(ctx, directory, task ? task->head : ESPI_HEAD_NONE, &work->checkpoint);
     if (!status) {
         status = esp_tokenizer_open(ctx, directory, &work->tokenizer);
         if (!status)

@@ -93,7 +93,7 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
                                   .cookie = &predictions};
     int status = espi_input_add(ctx, options->data);
     if (!status)
-        status = cli_model_open(ctx, options->model, options->task.threads, true, &model);
+        status = cli_model_open(ctx, options->model, options->task.task, options->task.threads, true, &model);
     if (!status) {
         const struct espi_config *config = model.engine->config;
         const struct espi_task *task = options->task.task ? options->task.task : espi_task_for_head(config->head);
@@ -119,7 +119,7 @@ static int evaluate_predictions(esp_context *ctx, const struct options *options,
     struct cli_model model = {0};
     struct espi_job job;
     const struct espi_task *task = options->task.task;
-    int status = options->model ? cli_model_open(ctx, options->model, 1, true, &model) : ESP_OK;
+    int status = options->model ? cli_model_open(ctx, options->model, task, 1, true, &model) : ESP_OK;
     if (!status && options->model) {
         task = task ? task : espi_task_for_head(model.engine->config->head);
         status = espi_job_init(ctx, &job, task, model.tokenizer, model.engine->config, &options->task.task_options);

@@ -168,7 +168,7 @@ static json_t *describe_compiled(esp_context *ctx, const char *path, int *status
 {
     struct cli_model model = {0};
     json_t *report = NULL;
-    *status = cli_model_open(ctx, path, 1, false, &model);
+    *status = cli_model_open(ctx, path, NULL, 1, false, &model);
     if (!*status) {
         *status = espi_esp_model_tokenizer(ctx, &model.compiled, &model.tokenizer);
         if (*status == ESP_ERR_NOT_FOUND)

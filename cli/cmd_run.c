@@ -153,7 +153,7 @@ int cmd_run(int argc, char **argv)
     struct running running = {.in = {.command = "run", .strict = options.strict}};
     int status = espi_lines_open(ctx, options.input, &running.in.lines);
     if (!status)
-        status = cli_model_open(ctx, options.model, options.task.threads, !options.raw, &model);
+        status = cli_model_open(ctx, options.model, options.task.task, options.task.threads, !options.raw, &model);
     if (!status)
         status = options.raw ? cli_run_raw(ctx, model.engine, options.task.batch_tokens, &running.in)
                              : run_task(ctx, &options, &model, &running);

@@ -31,7 +31,7 @@ static int open_subject(esp_context *ctx, const struct demo *demo, const char *n
     const struct espi_task_options options = {.evaluate = evaluate};
     int status = espi_path_join(ctx, subject->path, demo->directory, name);
     if (!status)
-        status = cli_model_open(ctx, subject->path, threads, true, &subject->model);
+        status = cli_model_open(ctx, subject->path, NULL, threads, true, &subject->model);
     return status ? status
                   : espi_job_init(ctx, &subject->job, espi_task_find("qa"), subject->model.tokenizer,
                                   subject->model.engine->config, &options);

@@ -5,9 +5,10 @@
 #include "create/encoder.h"
 #include "model/vocabulary.h"
 
-static int open_checkpoint(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
+static int open_checkpoint(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
+                           struct cli_model *out)
 {
-    int status = espi_checkpoint_read(ctx, path, &out->checkpoint);
+    int status = espi_checkpoint_read_for(ctx, path, task ? task->head : ESPI_HEAD_NONE, &out->checkpoint);
     if (!status && need_tokenizer)
         status = esp_tokenizer_open(ctx, path, &out->tokenizer);
     if (!status && need_tokenizer)
@@ -25,7 +26,8 @@ static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer
     return status ? status : espi_plan_make(ctx, &out->compiled, &out->plan);
 }
 
-int cli_model_load(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
+int cli_model_load(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
+                   struct cli_model *out)
 {
     *out = (struct cli_model){0};
     bool file = espi_path_exists(path) && !espi_path_is_directory(path), compiled = false;
@@ -38,7 +40,8 @@ int cli_model_load(esp_context *ctx, const char *path, bool need_tokenizer, stru
             "%s: expected a checkpoint directory (config.json, model.safetensors) or a compiled file, found "
             "another file",
             path);
-    status = file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, need_tokenizer, out);
+    status =
+        file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, task, need_tokenizer, out);
     if (status)
         cli_model_close(out);
     return status;
@@ -51,9 +54,10 @@ int cli_model_engine(esp_context *ctx, const struct cli_model *model, struct esp
     return espi_encoder_new(ctx, &model->checkpoint.config, &model->checkpoint.params, team, out);
 }
 
-int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out)
+int cli_model_open(esp_context *ctx, const char *path, const struct espi_task *task, size_t threads,
+                   bool need_tokenizer, struct cli_model *out)
 {
-    int status = cli_model_load(ctx, path, need_tokenizer, out);
+    int status = cli_model_load(ctx, path, task, need_tokenizer, out);
     if (!status)
         status = espi_team_new(ctx, threads, &out->team);
     if (!status)

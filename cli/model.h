@@ -7,6 +7,7 @@
 #include "model/checkpoint.h"
 #include "model/engine.h"
 #include "run/session.h"
+#include "tasks/task.h"
 
 /* Owner: the caller, zero-initialise; cli_model_close releases. */
 struct cli_model {
@@ -18,11 +19,14 @@ struct cli_model {
     struct espi_engine *engine;
 };
 
-/* Opens a checkpoint directory, or a compiled file (`path` outlives it). threads 0: ESPALIER_THREADS, else all this process may use. */
-int cli_model_open(esp_context *ctx, const char *path, size_t threads, bool need_tokenizer, struct cli_model *out);
+/* Opens a checkpoint directory, or a compiled file (`path` outlives it). task: whose head the model has, where its
+ * config.json names none; NULL: not said. threads 0: ESPALIER_THREADS, else all this process may use. */
+int cli_model_open(esp_context *ctx, const char *path, const struct espi_task *task, size_t threads,
+                   bool need_tokenizer, struct cli_model *out);
 
 /* The same without team and engine. */
-int cli_model_load(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out);
+int cli_model_load(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
+                   struct cli_model *out);
 /* A further engine on an open model; `team` (NULL: one thread) and the model outlive it. Free with engine->free. */
 int cli_model_engine(esp_context *ctx, const struct cli_model *model, struct espi_team *team, struct espi_engine **out);
 static inline bool cli_model_is_compiled(const struct cli_model *model)

@@ -33,7 +33,10 @@ enum {
 };
 
 static const struct argp_option task_table[] = {
-    {"task", 't', "TASK", 0, "qa, classify, tag, embed or mlm (default: what the model's head is for)", 1},
+    {"task", 't', "TASK", 0,
+     "qa, classify, tag, embed or mlm (default: what the model's head is for; it says the head where config.json does "
+     "not)",
+     1},
     {"threads", OPTION_THREADS, "N", 0, "threads (default: ESPALIER_THREADS, else all cores this process may use)", 1},
     {"batch-tokens", OPTION_BATCH_TOKENS, "N", 0, "most tokens of a batch (default 4096)", 1},
     {"max-length", OPTION_MAX_LENGTH, "N", 0, "tokens of a window (default: qa 384, else what the model takes)", 1},

@@ -2,6 +2,7 @@
 #include "base/json.h"
 
 #include "base/file.h"
+#include "base/foreign.h"
 #include "base/json_parse.h"
 #include "base/json_writer.h"
 #include "base/memory.h"
@@ -26,6 +27,10 @@ int espi_json_open_file(esp_context *ctx, const char *path, struct espi_json *ou
         return status;
     size_t mark = map.bytes >= 3 && !memcmp(map.data, "\xef\xbb\xbf", 3) ? 3 : 0; // byte order mark
     status = espi_json_open_text(ctx, path, (const char *)map.data + mark, map.bytes - mark, out);
+    if (status == ESP_ERR_FORMAT) {
+        int foreign = espi_foreign_check(ctx, path, "JSON", "fetch the file itself", map.data, map.bytes);
+        status = foreign ? foreign : status;
+    }
     espi_map_close(&map);
     return status;
 }

@@ -15,7 +15,7 @@ enum espi_member_use {
     ESPI_MEMBER_WARNED,  // the same, but only a warning: the answers are right for most
 };
 
-enum { ESPI_MEMBER_ACCEPTED = 6 };
+enum { ESPI_MEMBER_ACCEPTED = 8 };
 
 struct espi_member {
     const char *name; // a last '*' stands for any ending

@@ -19,6 +19,11 @@ const struct espi_arch *espi_arch_find(const char *model_type)
     return NULL;
 }
 
+const struct espi_arch *espi_arch_at(size_t index)
+{
+    return index < ESPI_COUNT(archs) ? &archs[index] : NULL;
+}
+
 void espi_arch_list(char *text, size_t bytes)
 {
     for (size_t i = 0, used = 0; i < ESPI_COUNT(archs) && used < bytes; i++)

@@ -41,6 +41,7 @@ struct espi_arch {
 };
 
 const struct espi_arch *espi_arch_find(const char *model_type); // NULL: not supported
+const struct espi_arch *espi_arch_at(size_t index);             // NULL behind the last
 /* "bert, distilbert", for messages. */
 void espi_arch_list(char *text, size_t bytes);
 

@@ -14,8 +14,12 @@ struct espi_checkpoint {
 
 /* Reads and checks everything: header fields, bounds, overlaps, dtypes, shapes against the config, missing tensors (all
  * listed), NaN/Inf weights refused; tensors nothing uses are logged as a warning by name. With and without the family's
- * prefix ("bert.", "distilbert."), old LayerNorm names (gamma, beta) included. */
+ * prefix ("bert.", "distilbert.") and what PyTorch's tools put in front ("module."), old LayerNorm names (gamma, beta) included. */
 int espi_checkpoint_read(esp_context *ctx, const char *directory, struct espi_checkpoint *out) ESPI_NODISCARD;
+/* The same of a model for a task: its head, where config.json names no architectures (nor modules.json says that the model
+ * is a sentence encoder). ESPI_HEAD_NONE: as the files say. */
+int espi_checkpoint_read_for(esp_context *ctx, const char *directory, enum espi_head head,
+                             struct espi_checkpoint *out) ESPI_NODISCARD;
 /* The same for training with another head (or vocabulary size of the config): encoder tensors must be there; the pooler and
  * the head's are initialised from the seed where the checkpoint has none, or those of another head or shape, and are
  * logged by name. `changes` NULL: as above. */

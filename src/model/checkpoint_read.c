@@ -15,23 +15,89 @@ struct reading {
     const struct espi_config *config;
     struct espi_weights weights;
     struct espi_tensor **tensors; // (params.length) where each parameter is; NULL: to be initialised
+    char outer[64];               // in front of all names of the encoder: "module."; mostly nothing
     bool new_head;                // the file's head tensors belong to another head
+    enum espi_head assumed;       // where config.json names none
     bool initialise;              // missing head tensors are initialised
 };
 
 /* ---- names -------------------------------------------------------------------------------------------------------- */
+
+/* Behind all of what stands in front of the encoder's names, or part of it: heads stand further out. */
+static struct espi_tensor *find_exact(const struct reading *reading, const char *name)
+{
+    char full[sizeof reading->outer + 2 * ESPI_TENSOR_NAME_BYTES];
+    size_t length = strlen(reading->outer);
+    for (;;) {
+        snprintf(full, sizeof full, "%.*s%s", (int)length, reading->outer, name);
+        struct espi_tensor *tensor = espi_weights_find(&reading->weights, full, NULL);
+        if (tensor || !length)
+            return tensor;
+        do
+            length--;
+        while (length && reading->outer[length - 1] != '.');
+    }
+}
 
 /* As this head's checkpoints name it, else with or without the family's prefix: which of the two depends on the class that
  * saved the file. */
 static struct espi_tensor *find_name(const struct reading *reading, const char *name)
 {
     const char *prefix = reading->config->arch->prefix, *base = espi_arch_in_encoder(reading->config, name);
-    struct espi_tensor *tensor = espi_weights_find(&reading->weights, name, NULL);
+    struct espi_tensor *tensor = find_exact(reading, name);
     if (tensor || !base)
         return tensor;
     char other[2 * ESPI_TENSOR_NAME_BYTES];
     snprintf(other, sizeof other, "%s%s", base == name ? prefix : "", base);
-    return espi_weights_find(&reading->weights, other, NULL);
+    return find_exact(reading, other);
+}
+
+/* Whether every part of a prefix is one that classes and tools of PyTorch put around a model. */
+static bool is_wrapping(const char *prefix, size_t length)
+{
+    static const char *const parts[] = {"model", "module", "encoder", "base_model", "auto_model", "0", "_orig_mod"};
+    while (length) {
+        size_t part = strcspn(prefix, "."), i = 0;
+        while (i < ESPI_COUNT(parts) && (strlen(parts[i]) != part || memcmp(parts[i], prefix, part) != 0))
+            i++;
+        if (i == ESPI_COUNT(parts))
+            return false;
+        prefix += part + 1;
+        length -= part + 1;
+    }
+    return true;
+}
+
+/* The length of what stands before `base` and its dot in a name, or SIZE_MAX when it does not end so. */
+static size_t before(const char *name, const char *base)
+{
+    size_t length = strlen(name), end = strlen(base);
+    if (length < end || strcmp(name + length - end, base) != 0 || (length > end && name[length - end - 1] != '.'))
+        return SIZE_MAX;
+    return length - end;
+}
+
+/* Finds what stands in front of the names, by the word embeddings, when it is known and there is but one of them. */
+static void find_outer(struct reading *reading, const struct espi_params *params)
+{
+    const char *prefix = reading->config->arch->prefix, *name = espi_params_find(params, ESPI_EMBED_WORD, 0)->name;
+    const char *base = espi_arch_in_encoder(reading->config, name), *found = NULL;
+    size_t length = 0, inner = strlen(prefix), count = 0;
+    for (size_t i = 0; base && i < reading->weights.length; i++)
+        for (size_t j = 0; j < reading->weights.files[i].length; j++) {
+            const char *tensor = reading->weights.files[i].tensors[j].name;
+            if (before(tensor, base) == SIZE_MAX)
+                continue;
+            found = tensor;
+            length = before(tensor, base);
+            count++;
+        }
+    if (count != 1 || !length)
+        return;
+    if (length >= inner && memcmp(found + length - inner, prefix, inner) == 0)
+        length -= inner;
+    if (length < sizeof reading->outer && is_wrapping(found, length))
+        snprintf(reading->outer, sizeof reading->outer, "%.*s", (int)length, found);
 }
 
 /* "….LayerNorm.gamma" for "….LayerNorm.weight", "beta" for "bias", as files from before 2019 have it. */
@@ -70,6 +136,9 @@ static bool has_role(const struct reading *reading, enum espi_role role)
 /* What files hold without need: buffers that older ones store, and the pooler beside a head that does not read it. */
 static bool is_needless(const struct reading *reading, const char *name)
 {
+    size_t outer = strlen(reading->outer);
+    if (strncmp(name, reading->outer, outer) == 0)
+        name += outer;
     const struct espi_arch *arch = reading->config->arch;
     const char *base = espi_arch_in_encoder(reading->config, name), *pooler = arch->heads[ESPI_HEAD_NONE].dense;
     if (!base)
@@ -80,8 +149,10 @@ static bool is_needless(const struct reading *reading, const char *name)
 
 /* ---- lists of names for messages ---------------------------------------------------------------------------------- */
 
+enum { LEFT_OUT_BYTES = 32 }; // for " and 12 more"
+
 struct name_list {
-    char text[700];
+    char text[450];
     size_t used, names, left_out;
 };
 
@@ -89,7 +160,7 @@ static void list_add(struct name_list *list, const char *name)
 {
     size_t length = strlen(name);
     list->names++;
-    if (list->used + length + 3 > sizeof list->text) {
+    if (list->used + length + sizeof ", " + LEFT_OUT_BYTES > sizeof list->text) {
         list->left_out++;
         return;
     }
@@ -162,6 +233,27 @@ static int check_tensor(const struct reading *reading, const struct espi_param *
     return ESP_OK;
 }
 
+/* "there are, not used (3): a, b …": what the missing ones may be called here. */
+static const char *list_found(const struct reading *reading, char *text, size_t bytes)
+{
+    enum { SHOWN = 3 };
+    size_t count = 0, used = 0;
+    char names[200] = "";
+    for (size_t i = 0; i < reading->weights.length; i++)
+        for (size_t j = 0; j < reading->weights.files[i].length; j++) {
+            const struct espi_tensor *tensor = &reading->weights.files[i].tensors[j];
+            if (tensor->used || is_needless(reading, tensor->name))
+                continue;
+            if (count++ < SHOWN && used < sizeof names)
+                used += (size_t)snprintf(names + used, sizeof names - used, "%s%.60s", used ? ", " : "", tensor->name);
+        }
+    if (!count)
+        snprintf(text, bytes, "all others are used");
+    else
+        snprintf(text, bytes, "not used (%zu): %s%s", count, names, count > SHOWN ? ", ..." : "");
+    return text;
+}
+
 /* Finds every parameter's tensor. */
 static int resolve(struct reading *reading, const struct espi_params *params)
 {
@@ -185,9 +277,11 @@ static int resolve(struct reading *reading, const struct espi_params *params)
     }
     list_end(&missing);
     list_end(&fresh);
-    if (missing.names)
-        return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: missing tensors (%zu): %s", reading->directory,
-                         missing.names, missing.text);
+    if (missing.names) {
+        char found[256];
+        return espi_fail(reading->ctx, ESP_ERR_FORMAT, "%s: missing tensors (%zu): %s; %s", reading->directory,
+                         missing.names, missing.text, list_found(reading, found, sizeof found));
+    }
     if (fresh.names)
         espi_log(reading->ctx, ESP_LOG_INFO, "%s: new tensors of the head (%zu): %s", reading->directory, fresh.names,
                  fresh.text);
@@ -221,6 +315,25 @@ static int check_decoder(struct reading *reading, const struct espi_params *para
     return check_tied(reading, reading->config->arch->decoder_bias, reading->tensors[bias - params->list]);
 }
 
+/* The task of head tensors whose class config.json does not name; NULL: none, or it names one. */
+static const char *unnamed_head(const struct reading *reading)
+{
+    static const struct {
+        enum espi_head head;
+        const char *task;
+    } tasks[] = {{ESPI_HEAD_QA, "qa"}, {ESPI_HEAD_SEQUENCE, "classify, or tag"}, {ESPI_HEAD_MLM, "mlm"}};
+    if (espi_config_names_head(reading->config))
+        return NULL;
+    for (size_t i = 0; i < ESPI_COUNT(tasks); i++) {
+        const struct espi_arch_head *head = &reading->config->arch->heads[tasks[i].head];
+        char name[ESPI_TENSOR_NAME_BYTES];
+        snprintf(name, sizeof name, "%s.bias", head->classifier ? head->classifier : head->decoder);
+        if (find_exact(reading, name))
+            return tasks[i].task;
+    }
+    return NULL;
+}
+
 static void report_unused(const struct reading *reading)
 {
     struct name_list unused = {.names = 0};
@@ -232,7 +345,14 @@ static void report_unused(const struct reading *reading)
         }
     }
     list_end(&unused);
-    if (unused.names)
+    const char *task = unused.names ? unnamed_head(reading) : NULL;
+    if (task)
+        espi_log(
+            reading->ctx, ESP_LOG_WARNING,
+            "%s: config.json names no architectures, but there are tensors of a head (%s): add \"architectures\" as "
+            "transformers writes it, or give the task (-t %s)",
+            reading->directory, unused.text, task);
+    else if (unused.names)
         espi_log(reading->ctx, reading->new_head ? ESP_LOG_INFO : ESP_LOG_WARNING, "%s: unused tensors (%zu): %s",
                  reading->directory, unused.names, unused.text);
 }
@@ -263,6 +383,7 @@ static int read_weights(struct reading *reading, uint64_t seed, struct espi_chec
         out->config.recipe = (struct espi_head_recipe){.rows = ESPI_ROWS_NONE};
     if ((status = espi_params_init(reading->ctx, &out->config, false, &out->params)))
         return status;
+    find_outer(reading, &out->params);
     reading->tensors = espi_calloc(reading->ctx, out->params.length, sizeof(struct espi_tensor *));
     if (!reading->tensors)
         return ESP_ERR_MEMORY;
@@ -277,10 +398,15 @@ static int read_weights(struct reading *reading, uint64_t seed, struct espi_chec
 /* The config with its changes; says whether the head is another one. */
 static int read_config(struct reading *reading, const struct espi_config_changes *changes, struct espi_config *out)
 {
-    if (!changes)
-        return espi_config_read(reading->ctx, reading->directory, out);
+    int status = ESP_OK;
+    if (!changes) {
+        status = espi_config_read(reading->ctx, reading->directory, out);
+        if (!status && reading->assumed != ESPI_HEAD_NONE)
+            status = espi_config_assume_head(reading->ctx, out, reading->assumed);
+        return status;
+    }
     struct espi_config original;
-    int status = espi_config_read(reading->ctx, reading->directory, &original);
+    status = espi_config_read(reading->ctx, reading->directory, &original);
     if (status)
         return status;
     status = espi_config_copy(reading->ctx, &original, changes, out);
@@ -290,10 +416,12 @@ static int read_config(struct reading *reading, const struct espi_config_changes
     return status;
 }
 
-int espi_checkpoint_read_as(esp_context *ctx, const char *directory, const struct espi_config_changes *changes,
-                            uint64_t seed, struct espi_checkpoint *out)
+static int read_checkpoint(struct reading *reading, const struct espi_config_changes *changes, uint64_t seed,
+                           struct espi_checkpoint *out)
 {
-    struct reading reading = {.ctx = ctx, .directory = directory, .config = &out->config};
+    esp_context *ctx = reading->ctx;
+    const char *directory = reading->directory;
+    reading->config = &out->config;
     *out = (struct espi_checkpoint){0};
     int written = snprintf(out->directory, sizeof out->directory, "%s", directory);
     int status = ESP_OK;
@@ -301,14 +429,27 @@ int espi_checkpoint_read_as(esp_context *ctx, const char *directory, const struc
         status =
             espi_fail(ctx, ESP_ERR_LIMIT, "%.100s…: path longer than %zu bytes", directory, sizeof out->directory - 1);
     if (!status)
-        status = read_config(&reading, changes, &out->config);
+        status = read_config(reading, changes, &out->config);
     if (!status)
-        status = read_weights(&reading, seed, out);
-    espi_weights_clear(&reading.weights);
-    free(reading.tensors);
+        status = read_weights(reading, seed, out);
+    espi_weights_clear(&reading->weights);
+    free(reading->tensors);
     if (status)
         espi_checkpoint_clear(out);
     return status;
+}
+
+int espi_checkpoint_read_as(esp_context *ctx, const char *directory, const struct espi_config_changes *changes,
+                            uint64_t seed, struct espi_checkpoint *out)
+{
+    struct reading reading = {.ctx = ctx, .directory = directory};
+    return read_checkpoint(&reading, changes, seed, out);
+}
+
+int espi_checkpoint_read_for(esp_context *ctx, const char *directory, enum espi_head head, struct espi_checkpoint *out)
+{
+    struct reading reading = {.ctx = ctx, .directory = directory, .assumed = head};
+    return read_checkpoint(&reading, NULL, 0, out);
 }
 
 int espi_checkpoint_read(esp_context *ctx, const char *directory, struct espi_checkpoint *out)

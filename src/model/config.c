@@ -74,21 +74,46 @@ static int optional_float(esp_context *ctx, const struct espi_json *json, const 
     return status;
 }
 
-static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+/* The family of a class name: "DistilBertForMaskedLM". NULL: none of them. */
+static const struct espi_arch *arch_of_class(const char *class_name)
+{
+    enum espi_head head;
+    for (size_t i = 0; class_name && espi_arch_at(i); i++)
+        if (espi_arch_head(espi_arch_at(i), class_name, &head))
+            return espi_arch_at(i);
+    return NULL;
+}
+
+static int find_arch(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
 {
     const char *type;
+    char list[128], members[256];
+    struct espi_json at = espi_json_at(json, "model_type"), classes = espi_json_at(json, "architectures");
+    espi_arch_list(list, sizeof list);
+    if (!at.value) {
+        out->arch = arch_of_class(json_string_value(json_array_get(classes.value, 0)));
+        return out->arch ? ESP_OK
+                         : espi_json_fail(
+                               ctx, &at,
+                               "expected the family of the model, found nothing (there are %s): add \"model_type\": "
+                               "one of %s",
+                               espi_json_member_names(json, members, sizeof members), list);
+    }
     int status = espi_json_get_string(ctx, json, "model_type", &type, NULL);
     if (status)
         return status;
     out->arch = espi_arch_find(type);
-    if (!out->arch) {
-        char list[128];
-        struct espi_json at = espi_json_at(json, "model_type");
-        espi_arch_list(list, sizeof list);
-        return espi_config_unsupported(ctx, &at, "model type \"%.64s\" is not supported; supported: %s", type, list);
-    }
-    out->family = out->arch->model_type;
-    return ESP_OK;
+    return out->arch
+               ? ESP_OK
+               : espi_config_unsupported(ctx, &at, "model type \"%.64s\" is not supported; supported: %s", type, list);
+}
+
+static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    int status = find_arch(ctx, json, out);
+    if (!status)
+        out->family = out->arch->model_type;
+    return status;
 }
 
 /* What a layer computes, and how long a sequence its position table has rows for; behind pad_token_id. */

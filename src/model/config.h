@@ -152,6 +152,11 @@ size_t espi_config_context(const struct espi_config *config, size_t layer);
 /* Sets removed_heads to a copy (NULL: none). removed: (layers, heads) */
 int espi_config_remove_heads(esp_context *ctx, struct espi_config *config, const uint8_t *removed) ESPI_NODISCARD;
 
+/* Whether its file names a class in `architectures`. */
+bool espi_config_names_head(const struct espi_config *config);
+/* Gives the config this head unless its file names one, or it is a sentence encoder's. */
+int espi_config_assume_head(esp_context *ctx, struct espi_config *config, enum espi_head head) ESPI_NODISCARD;
+
 /* Label index of a name, or -1. */
 int espi_config_label(const struct espi_config *config, const char *name);
 

@@ -52,7 +52,7 @@ static const struct espi_member rows[] = {
     DISTIL_APPLIED("qa_dropout", "training"),
     DISTIL_APPLIED("seq_classif_dropout", "training"),
     APPLIED("initializer_range", "training of new tensors"),
-    APPLIED("pad_token_id", "kept; nothing is padded here"),
+    APPLIED("pad_token_id", "RoBERTa counts positions from it; nothing is padded here"),
     APPLIED("pruned_heads", "attention heads that are not in the weights"),
     APPLIED("tie_word_embeddings", "false is refused with a masked-LM head"),
     APPLIED("id2label", "names of the labels"),

@@ -200,6 +200,27 @@ static int change_head(json_t *json, const struct espi_arch *arch, const struct 
     return sequence && options->labels > 1 ? set_problem(json, options->labels, options->problem) : 0;
 }
 
+bool espi_config_names_head(const struct espi_config *config)
+{
+    return json_array_size(json_object_get(config->json, "architectures")) > 0;
+}
+
+int espi_config_assume_head(esp_context *ctx, struct espi_config *config, enum espi_head head)
+{
+    struct espi_config assumed = {0};
+    if (espi_config_names_head(config) || config->pooling != ESPI_POOL_NONE)
+        return ESP_OK;
+    json_t *json = json_deep_copy(config->json);
+    int status = json && set_class(json, config->arch, head) == 0 ? parse_json(ctx, "config.json", json, &assumed)
+                                                                  : fail_json(ctx);
+    json_decref(json);
+    if (status)
+        return status;
+    espi_config_clear(config);
+    *config = assumed;
+    return ESP_OK;
+}
+
 int espi_config_copy(esp_context *ctx, const struct espi_config *from, const struct espi_config_changes *changes,
                      struct espi_config *out)
 {

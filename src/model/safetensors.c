@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "model/safetensors.h"
 
+#include "base/foreign.h"
 #include "base/json.h"
 #include "base/size.h"
 
@@ -177,29 +178,40 @@ static int check_cover(esp_context *ctx, struct espi_safetensors *file, size_t a
     return ESP_OK;
 }
 
-int espi_safetensors_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
-                           struct espi_safetensors *out)
+/* Length of the header, which stands in the first eight bytes. */
+static int read_length(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes, uint64_t *length)
 {
-    *out = (struct espi_safetensors){.source = source};
-    static const char pointer[] = "version https://git-lfs";
-    uint64_t length = 0;
-    if (bytes >= strlen(pointer) && memcmp(data, pointer, strlen(pointer)) == 0)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: is a Git LFS pointer; fetch the file itself (git lfs pull)", source);
+    *length = 0;
     if (bytes < 8)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected a safetensors file, found only %zu bytes", source, bytes);
     for (size_t i = 0; i < 8; i++)
-        length |= (uint64_t)data[i] << 8 * i;
-    if (length > HEADER_LIMIT)
+        *length |= (uint64_t)data[i] << 8 * i;
+    if (*length > HEADER_LIMIT)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected a header of at most %d bytes, found %llu", source,
-                         HEADER_LIMIT, (unsigned long long)length);
-    if (length > bytes - 8)
+                         HEADER_LIMIT, (unsigned long long)*length);
+    if (*length > bytes - 8)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the header's %llu bytes end behind the file's %zu", source,
-                         (unsigned long long)length, bytes);
-    if (length == 0 || data[8] != '{')
+                         (unsigned long long)*length, bytes);
+    if (*length == 0 || data[8] != '{')
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected a header that starts with '{'", source);
+    return ESP_OK;
+}
+
+int espi_safetensors_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                           struct espi_safetensors *out)
+{
+    static const char advice[] = "save the model as safetensors (in transformers: model.save_pretrained(directory, "
+                                 "safe_serialization=True))";
+    *out = (struct espi_safetensors){.source = source};
+    uint64_t length;
+    int status = read_length(ctx, source, data, bytes, &length);
+    if (status) {
+        int foreign = espi_foreign_check(ctx, source, "a safetensors file", advice, data, bytes);
+        return foreign ? foreign : status;
+    }
     size_t start = 8 + (size_t)length, available = bytes - start;
     struct espi_json header;
-    int status = espi_json_open_text(ctx, source, (const char *)data + 8, (size_t)length, &header);
+    status = espi_json_open_text(ctx, source, (const char *)data + 8, (size_t)length, &header);
     if (status)
         return status;
     status = parse_entries(ctx, &header, available, out);

@@ -41,6 +41,16 @@ static const struct espi_safetensors *find_file(const struct espi_weights *weigh
     return NULL;
 }
 
+static int expect_shard(esp_context *ctx, const char *directory, const struct espi_json *at, const char *name)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, path, directory, name);
+    if (status || espi_path_exists(path))
+        return status;
+    espi_json_fail(ctx, at, "the file %s it names is not there: copy all files of the model into %s", name, directory);
+    return ESP_ERR_NOT_FOUND;
+}
+
 /* Opens the files that the map's values name. */
 static int open_shards(esp_context *ctx, const char *directory, const struct espi_json *map, struct espi_weights *out)
 {
@@ -61,6 +71,8 @@ static int open_shards(esp_context *ctx, const char *directory, const struct esp
             return espi_json_fail(ctx, &at, "expected the name of a file in this directory, found \"%.64s\"", name);
         if (find_file(out, name))
             continue;
+        if ((status = expect_shard(ctx, directory, &at, name)))
+            return status;
         if (out->length == MAX_SHARDS)
             return espi_json_fail(ctx, map, "more than %d files", MAX_SHARDS);
         if ((status = add_file(ctx, directory, name, out)))
@@ -117,8 +129,10 @@ static int open_index(esp_context *ctx, const char *directory, const char *path,
 
 static int explain_absence(esp_context *ctx, const char *directory)
 {
-    static const char *const others[] = {"pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5",
-                                         "flax_model.msgpack"};
+    static const char *const others[] = {
+        "pytorch_model.bin",     "pytorch_model.bin.index.json", "tf_model.h5",   "model.ckpt.index",
+        "bert_model.ckpt.index", "flax_model.msgpack",           "rust_model.ot", "model.onnx",
+        "onnx/model.onnx"};
     for (size_t i = 0; i < ESPI_COUNT(others); i++) {
         char path[ESPI_PATH_BYTES];
         int status = espi_path_join(ctx, path, directory, others[i]);

@@ -1,69 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tasks/data_file.h"
 
+#include "base/foreign.h"
 #include "base/memory.h"
 #include "base/size.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-
-/* ---- what no reader takes ---------------------------------------------------------------------------------------- */
-
-static const char unpack[] = "unpack it", write_lines[] = "write it as JSON Lines", convert[] = "convert it to UTF-8",
-                  fetch[] = "fetch the file itself";
-
-/* By the first bytes. */
-static const struct {
-    const char *magic;
-    size_t bytes;
-    const char *what, *advice;
-} foreign[] = {
-#define MAGIC(text) text, sizeof(text) - 1
-    {MAGIC("PAR1"), "a Parquet file", write_lines},
-    {MAGIC("ARROW1"), "an Arrow file", write_lines},
-    {MAGIC("\xff\xff\xff\xff"), "an Arrow stream", write_lines},
-    {MAGIC("Obj\x01"), "an Avro file", write_lines},
-    {MAGIC("PK\x03\x04"), "a zip archive (or a spreadsheet)", unpack},
-    {MAGIC("\x1f\x8b"), "a gzip file", unpack},
-    {MAGIC("\x28\xb5\x2f\xfd"), "a zstd file", unpack},
-    {MAGIC("\xfd\x37zXZ"), "an xz file", unpack},
-    {MAGIC("BZh91AY&SY"), "a bzip2 file", unpack},
-    {MAGIC("7z\xbc\xaf"), "a 7z archive", unpack},
-    {MAGIC("\x89HDF"), "an HDF5 file", write_lines},
-    {MAGIC("\x93NUMPY"), "a NumPy array", write_lines},
-    {MAGIC("SQLite format 3"), "an SQLite database", write_lines},
-    {MAGIC("\xd0\xcf\x11\xe0"), "an old spreadsheet", write_lines},
-    {MAGIC("\x80\x03"), "a Python pickle", write_lines},
-    {MAGIC("\x80\x04"), "a Python pickle", write_lines},
-    {MAGIC("\x80\x05"), "a Python pickle", write_lines},
-    {MAGIC("version https://git-lfs"), "a Git LFS pointer", fetch},
-    {MAGIC("<!DOCTYPE html"), "an HTML page", fetch},
-    {MAGIC("<html"), "an HTML page", fetch},
-    {MAGIC("\xff\xfe"), "UTF-16 text", convert},
-    {MAGIC("\xfe\xff"), "UTF-16 text", convert},
-    {MAGIC("\0\0\xfe\xff"), "UTF-32 text", convert},
-#undef MAGIC
-};
-
-/* ASCII in 16 bits without a mark at the beginning. */
-static bool is_wide(const char *data, size_t bytes)
-{
-    return bytes >= 4 && ((data[0] && !data[1] && data[2] && !data[3]) || (!data[0] && data[1] && !data[2] && data[3]));
-}
-
-static int check_foreign(esp_context *ctx, const char *path, const char *forms, const char *data, size_t bytes)
-{
-    const char *what = is_wide(data, bytes) ? "UTF-16 text" : NULL, *advice = convert;
-    for (size_t i = 0; !what && i < ESPI_COUNT(foreign); i++) {
-        if (bytes >= foreign[i].bytes && !strncasecmp(data, foreign[i].magic, foreign[i].bytes) &&
-            !memcmp(data, foreign[i].magic, 1)) {
-            what = foreign[i].what;
-            advice = foreign[i].advice;
-        }
-    }
-    return what ? espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected %s, found %s: %s", path, forms, what, advice) : ESP_OK;
-}
 
 /* ---- what it is -------------------------------------------------------------------------------------------------- */
 
@@ -124,7 +68,7 @@ static int look(esp_context *ctx, struct espi_data_file *file, const char *forms
     size_t bytes;
     int status = espi_lines_peek(ctx, &file->lines, 4096, &data, &bytes);
     if (!status)
-        status = check_foreign(ctx, file->path, forms, data, bytes);
+        status = espi_foreign_check(ctx, file->path, forms, "write it as JSON Lines", data, bytes);
     file->content = expected;
     if (status || stated)
         return status;

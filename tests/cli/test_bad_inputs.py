@@ -156,7 +156,7 @@ MODEL_ROWS = [
     ("config not UTF-8", content("config.json", b'{"model_type": "\xff\xfe"}'), "not valid JSON"),
     ("config a directory", directory("config.json"), "found a directory"),
     ("config duplicate key", content("config.json", b'{"model_type":"bert","model_type":"bert"}'), "duplicate"),
-    ("model type missing", config(model_type=None), "model_type"),
+    ("model type missing", config(model_type=None, architectures=None), "model_type"),
     ("model type unknown", config(model_type="gpt2"), "gpt2"),
     ("head unknown", config(architectures=["BertForNextSentencePrediction"]), "BertForNextSentencePrediction"),
     ("hidden size zero", config(hidden_size=0), "hidden_size"),

@@ -255,5 +255,115 @@ class Embeddings(support.Scratch):
             self.assertIn(text, stderr)
 
 
+class Checkpoints(support.Scratch):
+    """What is there and what to do is said; what is unambiguous is taken."""
+
+    def refused(self, model, *texts, arguments=()):
+        done = support.run("run", model, *arguments)
+        self.assertEqual(done.returncode, 1, done.stdout)
+        for text in texts:
+            self.assertIn(text, done.stderr)
+
+    def rename(self, model, prefix, inner="bert."):
+        """Names each tensor anew: `prefix` in the place of "" or, inside the encoder, of "bert."."""
+        path = os.path.join(model, "model.safetensors")
+        header, data = support.read_safetensors(path)
+        new = {name if name == "__metadata__" else
+               prefix + inner + name[5:] if name.startswith("bert.") else prefix + name: value
+               for name, value in header.items()}
+        support.write_safetensors(path, new, data)
+
+    def test_no_architectures(self):
+        model = self.case("cfg-no-architectures", "classify")
+        with open(os.path.join(model, "in.jsonl")) as stream:
+            question = stream.read()
+        self.ok("compile", model, "-t", "classify", "--precision", "fp32", "-o", self.path("m.esp"))
+        for path in (model, self.path("m.esp")):
+            answer = support.lines(self.ok("run", path, "-t", "classify", stdin=question))[0]
+            self.assertEqual(answer["label"], "LABEL_1")
+            self.assertAlmostEqual(answer["score"], 0.835948, delta=1e-5 if path == model else 2e-3)
+        self.assertIn('config.json names no architectures, but there are tensors of a head (classifier.bias, '
+                      'classifier.weight): add "architectures" as transformers writes it, or give the task (-t classify, '
+                      'or tag)', self.ok("run", model).stderr)
+        self.refused(model, "missing tensors (2): qa_outputs.weight, qa_outputs.bias; not used (2): classifier.bias",
+                     arguments=("-t", "qa"))
+        change_json(os.path.join(model, "config.json"), architectures=["BertForSequenceClassification"])
+        self.assertEqual(support.lines(self.ok("run", model, stdin=question))[0]["label"], "LABEL_1")
+
+    def test_no_model_type(self):
+        model = self.case("clf-label2id-strings", "classify")
+        config = os.path.join(model, "config.json")
+        change_json(config, model_type=None)
+        with open(os.path.join(model, "in.jsonl")) as stream:
+            self.assertEqual(support.lines(self.ok("run", model, stdin=stream.read()))[0]["label"], "pos")
+        change_json(config, architectures=None)
+        self.refused(model, "config.json: model_type: expected the family of the model, found nothing (there are hidden_act, ",
+                     'add "model_type": one of bert, distilbert')
+
+    def test_prefixes(self):
+        with open(os.path.join(support.CASES, "clf-label2id-strings", "in.jsonl")) as stream:
+            question = stream.read()
+        for prefix, inner in (("module.", "bert."), ("model.", "bert."), ("model.", ""), ("module.model.", "encoder."),
+                              ("_orig_mod.", "bert."), ("", "")):
+            with self.subTest(prefix + inner):
+                model = self.case("clf-label2id-strings", "classify")
+                self.rename(model, prefix, inner)
+                done = self.ok("run", model, stdin=question)
+                self.assertAlmostEqual(support.lines(done)[0]["score"], 0.835948, places=5)
+                self.assertEqual(done.stderr, "")
+                support.shutil.rmtree(model)
+        model = self.case("clf-label2id-strings", "classify")
+        self.rename(model, "student.")
+        self.refused(model, "missing tensors (", "; not used (", "student.")
+
+    def test_two_encoders(self):
+        model = self.case("clf-label2id-strings", "classify")
+        path = os.path.join(model, "model.safetensors")
+        header, data = support.read_safetensors(path)
+        end, new = len(data), {}
+        for name, value in header.items():
+            if name != "__metadata__":
+                low, high = value["data_offsets"]
+                new["model." + name] = value
+                new["encoder." + name] = {**value, "data_offsets": [low + end, high + end]}
+        support.write_safetensors(path, new, data + data)
+        self.refused(model, "missing tensors (", "; not used (", "encoder.")
+
+    def test_not_weights(self):
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+        page = b"<!DOCTYPE html>\n<html><body>404</body></html>"
+        for name, expected in (("model.safetensors", "a safetensors file"), ("config.json", "JSON"),
+                               ("tokenizer.json", "JSON")):
+            for content, what in ((pointer, "a Git LFS pointer"), (page, "an HTML page"),
+                                  (b"Entry not found", "the message of a failed download")):
+                model = self.case("clf-label2id-strings", "classify")
+                with open(os.path.join(model, name), "wb") as stream:
+                    stream.write(content)
+                self.refused(model, f"{name}: expected {expected}, found {what}: fetch the file itself")
+                support.shutil.rmtree(model)
+        model = self.case("clf-label2id-strings", "classify")
+        with open(os.path.join(model, "model.safetensors"), "wb") as stream:
+            stream.write(b"\x80\x02}q\x00." + bytes(20))
+        self.refused(model, "model.safetensors: ")
+
+    def test_pickle_only(self):
+        for name in ("pytorch_model.bin", "tf_model.h5", "model.onnx"):
+            model = self.case("clf-label2id-strings", "classify")
+            os.rename(os.path.join(model, "model.safetensors"), os.path.join(model, name))
+            self.refused(model, f"{name}: this format is not read; convert the model to safetensors")
+            support.shutil.rmtree(model)
+
+    def test_missing_shard(self):
+        model = self.case("clf-label2id-strings", "classify")
+        path = os.path.join(model, "model.safetensors")
+        header, _ = support.read_safetensors(path)
+        names = [name for name in header if name != "__metadata__"]
+        index = {"weight_map": {name: f"model-0000{1 + (i > 3)}-of-00002.safetensors" for i, name in enumerate(names)}}
+        os.rename(path, os.path.join(model, "model-00001-of-00002.safetensors"))
+        self.write("clf-label2id-strings/model.safetensors.index.json", json.dumps(index))
+        self.refused(model, "model.safetensors.index.json: weight_map.", "the file model-00002-of-00002.safetensors it names is "
+                     "not there: copy all files of the model into ")
+
+
 if __name__ == "__main__":
     support.main()

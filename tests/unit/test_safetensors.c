@@ -159,8 +159,8 @@ static void test_refused_lengths(void **state)
     file.length = 9;
     refuse_buffer(&file, ESP_ERR_FORMAT, "the header's 2 bytes end behind the file's 9");
     file.length = 10;
-    memset(file.bytes, 0xff, 8);
-    refuse_buffer(&file, ESP_ERR_FORMAT, "at most 100000000 bytes, found 18446744073709551615");
+    memset(file.bytes, 0xfe, 8);
+    refuse_buffer(&file, ESP_ERR_FORMAT, "at most 100000000 bytes, found 18374403900871474942");
     memcpy(file.bytes, "\x01\xe1\xf5\x05\0\0\0\0", 8);
     refuse_buffer(&file, ESP_ERR_FORMAT, "at most 100000000 bytes, found 100000001");
     file.bytes[0] = 0;
