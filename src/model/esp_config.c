@@ -64,6 +64,7 @@ static const struct field head_fields[] = {
     {"decoder", FLAG, AT(recipe.decoder), 0, 0, NULL},
     {"labels", SIZE, AT(labels), 0, ESPI_MAX_LABELS, NULL},
     {"problem", WORD, AT(problem), 0, 0, problems},
+    {"problem_told", FLAG, AT(problem_told), 0, 0, NULL},
     {"scores", WORD, AT(scores), 0, 0, scores},
 };
 

@@ -79,6 +79,7 @@ class Scratch(unittest.TestCase):
 
     def case(self, name, weights):
         """A copy of tests/cases/NAME with the weights of tests/cases/common, and its tokenizer where it has none."""
+        shutil.rmtree(self.path(name), ignore_errors=True)
         path = shutil.copytree(os.path.join(CASES, name), self.path(name))
         common = os.path.join(CASES, "common")
         shutil.copy(os.path.join(common, f"{weights}.safetensors"), os.path.join(path, "model.safetensors"))

@@ -85,7 +85,6 @@ class Labels(support.Scratch):
             self.check(model, str(list(id2label.values())[1 if number != 1 else 0]), 0.835948)
             self.assertIn("config.json: num_labels: is not applied: id2label has 2 labels",
                           self.ok("info", model).stderr)
-            support.shutil.rmtree(model)
 
     def test_rows_decide(self):
         model = self.case("clf-label2id-strings", "classify")
@@ -115,7 +114,6 @@ class Labels(support.Scratch):
                 change_json(os.path.join(model, "config.json"), **changes)
                 self.check(model, "LABEL_0", score)
                 self.assertEqual(self.ok("info", model).stderr, "")
-                support.shutil.rmtree(model)
 
     def test_one_label_evaluated(self):
         """Numbers are compared with raw outputs."""
@@ -311,7 +309,6 @@ class Checkpoints(support.Scratch):
                 done = self.ok("run", model, stdin=question)
                 self.assertAlmostEqual(support.lines(done)[0]["score"], 0.835948, places=5)
                 self.assertEqual(done.stderr, "")
-                support.shutil.rmtree(model)
         model = self.case("clf-label2id-strings", "classify")
         self.rename(model, "student.")
         self.refused(model, "missing tensors (", "; not used (", "student.")
@@ -340,7 +337,6 @@ class Checkpoints(support.Scratch):
                 with open(os.path.join(model, name), "wb") as stream:
                     stream.write(content)
                 self.refused(model, f"{name}: expected {expected}, found {what}: fetch the file itself")
-                support.shutil.rmtree(model)
         model = self.case("clf-label2id-strings", "classify")
         with open(os.path.join(model, "model.safetensors"), "wb") as stream:
             stream.write(b"\x80\x02}q\x00." + bytes(20))
@@ -351,7 +347,6 @@ class Checkpoints(support.Scratch):
             model = self.case("clf-label2id-strings", "classify")
             os.rename(os.path.join(model, "model.safetensors"), os.path.join(model, name))
             self.refused(model, f"{name}: this format is not read; convert the model to safetensors")
-            support.shutil.rmtree(model)
 
     def test_missing_shard(self):
         model = self.case("clf-label2id-strings", "classify")
