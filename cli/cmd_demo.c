@@ -96,8 +96,12 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static int write_record(esp_context *ctx, const struct demo *demo, const char *path)
 {
-    json_t *record = json_pack("{s:I, s:b}", "seed", (json_int_t)demo->seed, "quick", (int)demo->quick);
-    return espi_json_write(ctx, record, true, path);
+    struct espi_json_writer w = {.indent = true};
+    espi_put_object(&w, NULL);
+    espi_put_size(&w, "seed", demo->seed);
+    espi_put_bool(&w, "quick", demo->quick);
+    espi_put_object_end(&w);
+    return espi_json_writer_file(ctx, &w, path);
 }
 
 /* What is there was begun with the same options. */
@@ -162,36 +166,51 @@ static void print_answers(const struct demo *demo, const struct demo_answer answ
                answers[i].answer, answers[i].score, answers[i].expected);
 }
 
-static json_t *row_json(const struct demo_row *row)
+static void put_row(struct espi_json_writer *w, const struct demo_row *row)
 {
-    json_t *json = json_pack("{s:s, s:s, s:f, s:f}", "name", row->name, "title", row->title, "exact_match",
-                             row->exact_match, "f1", row->f1);
-    if (json && row->bytes) {
-        json_object_set_new(json, "bytes", json_integer((json_int_t)row->bytes));
-        json_object_set_new(json, "ms", json_real(row->ms));
-        json_object_set_new(json, "questions_per_s", json_real(row->questions_per_s));
+    espi_put_object(w, NULL);
+    espi_put_string(w, "name", row->name);
+    espi_put_string(w, "title", row->title);
+    espi_put_number(w, "exact_match", row->exact_match);
+    espi_put_number(w, "f1", row->f1);
+    if (row->bytes) {
+        espi_put_size(w, "bytes", row->bytes);
+        espi_put_number(w, "ms", row->ms);
+        espi_put_number(w, "questions_per_s", row->questions_per_s);
     }
-    return json;
+    espi_put_object_end(w);
+}
+
+static void put_answer(struct espi_json_writer *w, const struct demo_answer *answer)
+{
+    espi_put_object(w, NULL);
+    espi_put_string(w, "context", answer->context);
+    espi_put_string(w, "question", answer->question);
+    espi_put_string(w, "expected", answer->expected);
+    espi_put_string(w, "answer", answer->answer);
+    espi_put_float(w, "score", (float)answer->score);
+    espi_put_object_end(w);
 }
 
 static int print_json(esp_context *ctx, const struct demo *demo, const struct demo_row rows[DEMO_ROWS],
                       const struct demo_answer answers[DEMO_ANSWERS], double seconds)
 {
-    json_t *models = json_array(), *asked = json_array();
-    int failed = 0;
+    struct espi_json_writer w = {.stream = stdout};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "directory", demo->directory);
+    espi_put_size(&w, "seed", demo->seed);
+    espi_put_bool(&w, "quick", demo->quick);
+    espi_put_number(&w, "seconds", seconds);
+    espi_put_array(&w, "stages");
     for (size_t i = 0; i < DEMO_ROWS; i++)
-        failed |= json_array_append_new(models, row_json(&rows[i]));
+        put_row(&w, &rows[i]);
+    espi_put_array_end(&w);
+    espi_put_array(&w, "answers");
     for (size_t i = 0; i < DEMO_ANSWERS; i++)
-        failed |=
-            json_array_append_new(asked, json_pack("{s:s, s:s, s:s, s:s, s:f}", "context", answers[i].context,
-                                                   "question", answers[i].question, "expected", answers[i].expected,
-                                                   "answer", answers[i].answer, "score", answers[i].score));
-    json_t *json =
-        json_pack("{s:s, s:I, s:b, s:f, s:o, s:o}", "directory", demo->directory, "seed", (json_int_t)demo->seed,
-                  "quick", (int)demo->quick, "seconds", seconds, "stages", models, "answers", asked);
-    int status = json && !failed ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
-    json_decref(json);
-    return status;
+        put_answer(&w, &answers[i]);
+    espi_put_array_end(&w);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 static int run(esp_context *ctx, const struct options *options)

@@ -145,7 +145,7 @@ static void print_text(const char *output, const json_t *report)
 static int print_report(esp_context *ctx, const struct options *options, const struct espi_checkpoint *checkpoint)
 {
     json_t *report = cli_describe_checkpoint(checkpoint, NULL);
-    json_object_set_new(report, "directory", json_string(options->output));
+    json_object_set_new(report, "directory", espi_json_string(options->output));
     json_object_set_new(report, "pattern", json_string(espi_pattern_words[options->train.pattern]));
     json_object_set_new(report, "score", json_string(espi_score_words[options->train.score]));
     int status = ESP_OK;

@@ -142,22 +142,23 @@ static int apply(void *argument, esp_context *ctx, struct espi_train_options *to
 /* --check: {"stages": [{"name": …, every option}]} */
 static int print_stages(esp_context *ctx, const struct espi_stage *stages, size_t count)
 {
-    json_t *list = json_array(), *json = json_pack("{s:o?}", "stages", list);
-    int status = json ? ESP_OK : espi_fail_memory(ctx, 0);
-    for (size_t i = 0; !status && i < count; i++) {
-        json_t *options = espi_train_options_json(&stages[i].options),
-               *stage = json_pack("{s:s}", "name", stages[i].name);
-        if (!options || !stage || json_object_update(stage, options) || json_array_append(list, stage))
-            status = espi_fail_memory(ctx, 0);
-        json_decref(options);
-        json_decref(stage);
-        if (!status)
-            status = espi_train_options_check(ctx, &stages[i].options);
+    struct espi_json_writer w = {.stream = stdout, .indent = true};
+    espi_put_object(&w, NULL);
+    espi_put_array(&w, "stages");
+    for (size_t i = 0; i < count; i++) {
+        int status = espi_train_options_check(ctx, &stages[i].options);
+        if (status) {
+            free(w.data);
+            return status;
+        }
+        espi_put_object(&w, NULL);
+        espi_put_string(&w, "name", stages[i].name);
+        espi_put_train_options(&w, &stages[i].options);
+        espi_put_object_end(&w);
     }
-    if (!status)
-        status = espi_json_print(ctx, json, true, stdout);
-    json_decref(json);
-    return status;
+    espi_put_array_end(&w);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 static int run_stage(esp_context *ctx, const struct options *options, const struct espi_train_run *run,
@@ -194,23 +195,25 @@ static int run_recipe(esp_context *ctx, const struct options *options, const str
 
 static int print_json(esp_context *ctx, const char *result, const struct espi_train_report *report)
 {
-    json_t *json = json_pack("{s:s, s:b, s:b}", "directory", result, "already_done", (int)report->already_done,
-                             "interrupted", (int)report->interrupted);
-    if (json && !report->already_done) {
-        json_object_set_new(json, "steps", json_integer((json_int_t)report->steps));
-        json_object_set_new(json, "loss", json_real(report->loss));
-        json_object_set_new(json, "sparsity", json_real(report->sparsity));
-        json_object_set_new(json, "seconds", json_real(report->seconds));
-        json_object_set_new(json, "tokens_per_s", json_real(report->tokens_per_s));
+    struct espi_json_writer w = {.stream = stdout};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "directory", result);
+    espi_put_bool(&w, "already_done", report->already_done);
+    espi_put_bool(&w, "interrupted", report->interrupted);
+    if (!report->already_done) {
+        espi_put_size(&w, "steps", report->steps);
+        espi_put_number(&w, "loss", report->loss);
+        espi_put_number(&w, "sparsity", report->sparsity);
+        espi_put_number(&w, "seconds", report->seconds);
+        espi_put_number(&w, "tokens_per_s", report->tokens_per_s);
     }
-    if (json && report->best_step != UINT64_MAX && report->metric[0]) {
-        json_object_set_new(json, "metric", json_string(report->metric));
-        json_object_set_new(json, "best", json_real(report->best));
-        json_object_set_new(json, "best_step", json_integer((json_int_t)report->best_step));
+    if (report->best_step != UINT64_MAX && report->metric[0]) {
+        espi_put_string(&w, "metric", report->metric);
+        espi_put_number(&w, "best", report->best);
+        espi_put_size(&w, "best_step", report->best_step);
     }
-    int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
-    json_decref(json);
-    return status;
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 static void print_text(const char *result, const struct espi_train_report *report)

@@ -15,43 +15,56 @@ static const char *const *activations(const struct cli_compile_report *report)
     return words[report->per_token ? 0 : report->trained ? 2 : 1];
 }
 
-static json_t *linears_to_json(const struct cli_compile_report *report)
+static void put_linears(struct espi_json_writer *w, const struct cli_compile_report *report)
 {
-    json_t *list = json_array();
+    espi_put_array(w, "linear_layers");
     for (size_t i = 0; i < report->file.linear_count; i++) {
         const struct espi_compiled_linear *l = &report->file.linears[i];
-        json_t *json =
-            json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:I}", "layer", (json_int_t)l->layer, "name",
-                      espi_linear_names[l->kind], "rows", (json_int_t)l->rows, "cols", (json_int_t)l->columns,
-                      "precision", l->precision, "kept_blocks_4x1", l->kept, "bytes", (json_int_t)l->bytes);
+        espi_put_object(w, NULL);
+        espi_put_size(w, "layer", l->layer);
+        espi_put_string(w, "name", espi_linear_names[l->kind]);
+        espi_put_size(w, "rows", l->rows);
+        espi_put_size(w, "cols", l->columns);
+        espi_put_string(w, "precision", l->precision);
+        espi_put_number(w, "kept_blocks_4x1", l->kept);
+        espi_put_size(w, "bytes", l->bytes);
         if (l->sparse_gain > 0)
-            json_object_set_new(json, "sparse_gain", json_real(l->sparse_gain));
+            espi_put_number(w, "sparse_gain", l->sparse_gain);
         if (report->search.gains)
-            json_object_set_new(json, "error_share", json_real(report->search.gains[i]));
-        json_array_append_new(list, json);
+            espi_put_number(w, "error_share", report->search.gains[i]);
+        espi_put_object_end(w);
     }
-    return list;
+    espi_put_array_end(w);
 }
 
-static json_t *search_to_json(const struct cli_compile_report *report)
+static void put_search(struct espi_json_writer *w, const struct cli_compile_report *report)
 {
     const struct espi_search_report *s = &report->search;
-    return json_pack("{s:f,s:f,s:b,s:b,s:I,s:I,s:f}", "fp32", report->reference, "compiled", s->metric, "met",
-                     (int)s->met, "out_of_time", (int)s->out_of_time, "fallen_back", (json_int_t)s->fallen,
-                     "evaluations", (json_int_t)s->metrics, "seconds", s->seconds);
+    espi_put_object(w, "search");
+    espi_put_number(w, "fp32", report->reference);
+    espi_put_number(w, "compiled", s->metric);
+    espi_put_bool(w, "met", s->met);
+    espi_put_bool(w, "out_of_time", s->out_of_time);
+    espi_put_size(w, "fallen_back", s->fallen);
+    espi_put_size(w, "evaluations", s->metrics);
+    espi_put_number(w, "seconds", s->seconds);
+    espi_put_object_end(w);
 }
 
 static int print_json(esp_context *ctx, const struct cli_compile_report *report)
 {
-    json_t *json = json_pack("{s:s,s:I,s:s,s:o}", "file", report->path, "bytes", (json_int_t)report->file.file_bytes,
-                             "activations", activations(report)[0], "linear_layers", linears_to_json(report));
-    if (json && report->smooth >= 0)
-        json_object_set_new(json, "smooth", json_real(report->smooth));
-    if (json && report->searched)
-        json_object_set_new(json, "search", search_to_json(report));
-    int status = json ? espi_json_print(ctx, json, false, stdout) : espi_fail_memory(ctx, 0);
-    json_decref(json);
-    return status;
+    struct espi_json_writer w = {.stream = stdout};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "file", report->path);
+    espi_put_size(&w, "bytes", report->file.file_bytes);
+    espi_put_string(&w, "activations", activations(report)[0]);
+    put_linears(&w, report);
+    if (report->smooth >= 0)
+        espi_put_number(&w, "smooth", report->smooth);
+    if (report->searched)
+        put_search(&w, report);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 /* A figure in a column of that width, or nothing where there is none. */

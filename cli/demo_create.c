@@ -110,13 +110,22 @@ static int train_vocabulary(esp_context *ctx, const struct demo *demo, const cha
 static int write_config(esp_context *ctx, const struct demo *demo, const char *path)
 {
     const struct demo_size *size = demo->size;
-    json_t *json =
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:f, s:i}", "model_type", "distilbert",
-                  "vocab_size", (json_int_t)VOCABULARY, "dim", (json_int_t)size->hidden, "n_layers",
-                  (json_int_t)size->layers, "n_heads", (json_int_t)size->heads, "hidden_dim",
-                  (json_int_t)size->intermediate, "max_position_embeddings", (json_int_t)POSITIONS, "activation",
-                  "gelu", "dropout", 0.0, "attention_dropout", 0.0, "qa_dropout", 0.0, "pad_token_id", 0);
-    return espi_json_write(ctx, json, true, path);
+    struct espi_json_writer w = {.indent = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "model_type", "distilbert");
+    espi_put_size(&w, "vocab_size", VOCABULARY);
+    espi_put_size(&w, "dim", size->hidden);
+    espi_put_size(&w, "n_layers", size->layers);
+    espi_put_size(&w, "n_heads", size->heads);
+    espi_put_size(&w, "hidden_dim", size->intermediate);
+    espi_put_size(&w, "max_position_embeddings", POSITIONS);
+    espi_put_string(&w, "activation", "gelu");
+    espi_put_number(&w, "dropout", 0);
+    espi_put_number(&w, "attention_dropout", 0);
+    espi_put_number(&w, "qa_dropout", 0);
+    espi_put_integer(&w, "pad_token_id", 0);
+    espi_put_object_end(&w);
+    return espi_json_writer_file(ctx, &w, path);
 }
 
 static int write_initial(esp_context *ctx, const struct demo *demo, const char *path)

@@ -225,10 +225,10 @@ static json_t *precisions_to_json(const struct espi_esp_model *model)
 json_t *cli_describe_engine(const char *path, const struct cli_model *model)
 {
     if (!cli_model_is_compiled(model))
-        return json_pack("{s:s,s:s,s:s,s:o}", "model", path, "engine", "onednn", "precision", "fp32", "machine",
-                         cli_describe_machine(ESPI_ISA_COUNT - 1));
+        return json_pack("{s:o,s:s,s:s,s:o}", "model", espi_json_string(path), "engine", "onednn", "precision", "fp32",
+                         "machine", cli_describe_machine(ESPI_ISA_COUNT - 1));
     json_t *machine = cli_describe_machine(model->plan.kernels.cap), *isas = json_object_get(machine, "isas");
-    return json_pack("{s:s,s:s,s:O,s:o,s:s,s:o}", "model", path, "engine", "espalier", "isa",
+    return json_pack("{s:o,s:s,s:O,s:o,s:s,s:o}", "model", espi_json_string(path), "engine", "espalier", "isa",
                      json_array_get(isas, json_array_size(isas) - 1), "precision", precisions_to_json(&model->compiled),
                      "activations", model->compiled.fixed_steps ? "static" : "per_token", "machine", machine);
 }

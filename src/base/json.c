@@ -255,6 +255,13 @@ int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const c
     return ESP_OK;
 }
 
+char *espi_json_text(esp_context *ctx, const json_t *value)
+{
+    struct espi_json_writer writer = {0};
+    espi_put_value(&writer, NULL, value);
+    return espi_json_writer_end(ctx, &writer) ? NULL : writer.data;
+}
+
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream)
 {
     struct espi_json_writer writer = {.stream = stream, .indent = indent};
@@ -264,14 +271,25 @@ int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *st
 
 int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path)
 {
-    struct espi_output output = {0};
-    int status =
-        value ? espi_output_create(ctx, &output, path) : espi_fail(ctx, ESP_ERR_MEMORY, "%s: out of memory", path);
+    struct espi_json_writer writer = {.indent = indent, .exact = true};
+    int status = value ? ESP_OK : espi_fail(ctx, ESP_ERR_MEMORY, "%s: out of memory", path);
+    espi_put_value(&writer, NULL, value);
     if (!status)
-        status = espi_json_print(ctx, value, indent, output.stream);
-    if (!status)
-        status = espi_output_commit(ctx, &output);
-    espi_output_abort(&output);
+        status = espi_json_writer_file(ctx, &writer, path);
+    else
+        free(writer.data);
     json_decref(value);
     return status;
+}
+
+json_t *espi_json_string(const char *text)
+{
+    struct espi_json_writer writer = {0};
+    espi_put_string(&writer, NULL, text);
+    struct espi_json json = {0};
+    int status = espi_json_writer_end(NULL, &writer);
+    if (!status)
+        status = espi_json_open_text(NULL, text, writer.data, writer.length, &json);
+    free(writer.data);
+    return status ? NULL : json.value;
 }

@@ -71,6 +71,10 @@ int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *f
 /* The same as a warning in the log. */
 void espi_json_warn(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 
+/* A string of any bytes: what is not UTF-8 becomes U+FFFD. NULL when out of memory. */
+json_t *espi_json_string(const char *text) ESPI_NODISCARD;
+/* A value as one line of text, the caller's to free; NULL when out of memory. */
+char *espi_json_text(esp_context *ctx, const json_t *value) ESPI_NODISCARD;
 /* Writes a value that was read, as one compact line with a line end (or indented, for files). */
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream) ESPI_NODISCARD;
 /* The same as a file that appears complete or not at all. Takes the value over; NULL is out of memory. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/json_writer.h"
 
+#include "base/file.h"
 #include "base/json_number.h"
 #include "base/memory.h"
 #include "base/size.h"
@@ -62,14 +63,12 @@ static void break_line(struct espi_json_writer *w)
         add_text(w, "  ");
 }
 
-static void add_unfit(struct espi_json_writer *w, const char *instead, const char *key)
+static void add_unfit(struct espi_json_writer *w, const char *instead)
 {
-    if (!w->exact) {
+    if (!w->exact)
         add_text(w, instead);
-    } else if (!w->status) {
+    else if (!w->status)
         w->status = ESP_ERR_FORMAT;
-        snprintf(w->unfit, sizeof w->unfit, "%s", key ? key : "an item");
-    }
 }
 
 /* ---- strings ----------------------------------------------------------------------------------------------------- */
@@ -95,14 +94,14 @@ static size_t plain_bytes(const char *text, size_t bytes)
     return at;
 }
 
-static void add_quoted(struct espi_json_writer *w, const char *text, size_t bytes, const char *key)
+static void add_quoted(struct espi_json_writer *w, const char *text, size_t bytes)
 {
     add_text(w, "\"");
     while (bytes) {
         struct espi_utf8_part part = espi_utf8_part(text, plain_bytes(text, bytes));
         add(w, text, part.valid);
         if (part.invalid)
-            add_unfit(w, ESPI_REPLACEMENT_UTF8, key);
+            add_unfit(w, ESPI_REPLACEMENT_UTF8);
         text += part.valid + part.invalid;
         bytes -= part.valid + part.invalid;
         if (bytes && !part.invalid) {
@@ -124,7 +123,9 @@ static void begin_value(struct espi_json_writer *w, const char *key)
         break_line(w);
     w->begun = true;
     if (key) {
-        add_quoted(w, key, strlen(key), key);
+        if (w->exact && !w->status)
+            snprintf(w->key, sizeof w->key, "%s", key);
+        add_quoted(w, key, strlen(key));
         add_text(w, w->indent ? ": " : ":");
     }
 }
@@ -177,7 +178,7 @@ void espi_put_string(struct espi_json_writer *w, const char *key, const char *te
 void espi_put_text(struct espi_json_writer *w, const char *key, const char *text, size_t bytes)
 {
     begin_value(w, key);
-    add_quoted(w, text, bytes, key);
+    add_quoted(w, text, bytes);
 }
 
 void espi_put_integer(struct espi_json_writer *w, const char *key, int64_t value)
@@ -201,7 +202,7 @@ void espi_put_number(struct espi_json_writer *w, const char *key, double value)
     if (isfinite(value))
         add(w, text, espi_format_double(text, value));
     else
-        add_unfit(w, "null", key);
+        add_unfit(w, "null");
 }
 
 void espi_put_float(struct espi_json_writer *w, const char *key, float value)
@@ -211,7 +212,7 @@ void espi_put_float(struct espi_json_writer *w, const char *key, float value)
     if (out && isfinite(value))
         w->length += espi_format_float(out, value);
     else if (out)
-        add_unfit(w, "null", key);
+        add_unfit(w, "null");
 }
 
 void espi_put_floats(struct espi_json_writer *w, const char *key, const float *values, size_t count, size_t stride)
@@ -303,6 +304,16 @@ int espi_json_writer_end(esp_context *ctx, struct espi_json_writer *w)
         return espi_fail_errno(ctx, ESP_ERR_IO, w->errnum, "cannot write JSON");
     default:
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: it cannot be written as JSON: expected UTF-8 and finite numbers",
-                         w->unfit);
+                         w->key);
     }
+}
+
+int espi_json_writer_file(esp_context *ctx, struct espi_json_writer *w, const char *path)
+{
+    add_text(w, "\n");
+    int status = espi_json_writer_end(ctx, w);
+    status = status ? espi_fail_prefix(ctx, status, "%s", path) : espi_output_write_file(ctx, path, w->data, w->length);
+    free(w->data);
+    w->data = NULL;
+    return status;
 }

@@ -27,7 +27,7 @@ struct espi_json_writer {
     size_t depth; // private from here on
     bool begun;   // the innermost array or object has something in it
     int status, errnum;
-    char unfit[64]; // exact: the key of what JSON cannot say
+    char key[64]; // exact: the last one, for a message
 };
 
 /* `key` is NULL within arrays and at the top. */
@@ -53,5 +53,7 @@ void espi_put_value(struct espi_json_writer *w, const char *key, const json_t *v
 /* With a stream: ends the line, hands everything to the stream and releases the buffer. Without: the text is `data`,
  * zero-terminated, the caller's to free; after a failure it is NULL. ESP_ERR_MEMORY, ESP_ERR_IO; exact: ESP_ERR_FORMAT. */
 int espi_json_writer_end(esp_context *ctx, struct espi_json_writer *w) ESPI_NODISCARD;
+/* Without a stream: the same, as a file that appears complete or not at all. */
+int espi_json_writer_file(esp_context *ctx, struct espi_json_writer *w, const char *path) ESPI_NODISCARD;
 
 #endif

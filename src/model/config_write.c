@@ -3,7 +3,9 @@
 #include "model/config.h"
 
 #include "base/file.h"
+#include "base/json_number.h"
 #include "base/size.h"
+#include "base/utf8.h"
 #include "model/arch.h"
 #include "model/config_private.h"
 
@@ -13,7 +15,7 @@
 
 /* ---- fields ------------------------------------------------------------------------------------------------------- */
 
-/* The setters return non-zero when out of memory (or when a string is not UTF-8); a field that already says the same is
+/* The setters return non-zero when out of memory; a field that already says the same is
  * left as it is spelled. */
 static int set_size(json_t *json, const char *key, size_t value)
 {
@@ -33,11 +35,8 @@ static int set_float(json_t *json, const char *key, float value)
     if (json_is_number(old) && (float)json_number_value(old) == value)
         return 0;
     /* The shortest decimal that gives this float back, not the digits of its double. */
-    char text[32];
-    int digits = 1;
-    do
-        snprintf(text, sizeof text, "%.*g", digits, (double)value);
-    while (strtof(text, NULL) != value && ++digits < 10);
+    char text[ESPI_NUMBER_BYTES];
+    text[espi_format_float(text, value)] = 0;
     return json_object_set_new(json, key, json_real(strtod(text, NULL)));
 }
 
@@ -155,7 +154,7 @@ static int set_all(json_t *json, const struct espi_config *config)
 
 static int fail_json(esp_context *ctx)
 {
-    return espi_fail(ctx, ESP_ERR_MEMORY, "config: cannot be made into JSON: out of memory, or a label is not UTF-8");
+    return espi_fail(ctx, ESP_ERR_MEMORY, "config: out of memory");
 }
 
 json_t *espi_config_json(esp_context *ctx, const struct espi_config *config)
@@ -172,12 +171,23 @@ json_t *espi_config_json(esp_context *ctx, const struct espi_config *config)
 
 static int parse_json(esp_context *ctx, const char *source, const json_t *json, struct espi_config *out)
 {
-    char *text = json_dumps(json, JSON_COMPACT);
+    char *text = espi_json_text(ctx, json);
     if (!text)
-        return fail_json(ctx);
+        return ESP_ERR_MEMORY;
     int status = espi_config_parse(ctx, source, text, strlen(text), out);
     free(text);
     return status;
+}
+
+/* Names from a command line may be any bytes. */
+static int check_names(esp_context *ctx, const struct espi_head_options *options)
+{
+    for (size_t i = 0; options->label_names && i < options->labels; i++) {
+        const char *name = options->label_names[i];
+        if (espi_utf8_valid(name, strlen(name)) != strlen(name))
+            return espi_fail(ctx, ESP_ERR_ARGUMENT, "label %zu: expected UTF-8, found \"%s\"", i, name);
+    }
+    return ESP_OK;
 }
 
 /* What the old head stated gives way to the new head's class and labels. */
@@ -231,9 +241,9 @@ int espi_config_copy(esp_context *ctx, const struct espi_config *from, const str
     json_t *json = espi_config_json(ctx, from);
     if (!json)
         return ESP_ERR_MEMORY;
-    int status = ESP_OK;
-    if ((changes->vocab_size && set_size(json, "vocab_size", changes->vocab_size)) ||
-        (changes->head && change_head(json, from->arch, changes->head)))
+    int status = changes->head ? check_names(ctx, changes->head) : ESP_OK;
+    if (!status && ((changes->vocab_size && set_size(json, "vocab_size", changes->vocab_size)) ||
+                    (changes->head && change_head(json, from->arch, changes->head))))
         status = fail_json(ctx);
     if (!status)
         status = parse_json(ctx, "new config", json, out);

@@ -3,77 +3,116 @@
 #include "text/tokenizer_state.h"
 
 #include "base/file.h"
+#include "base/json_writer.h"
 #include "base/size.h"
 
 #include <string.h>
 
-/* jansson's packing gives NULL when memory runs out (or on invalid UTF-8, which a vocab.txt may hold). */
-static int fail_pack(esp_context *ctx)
+static void put_added(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
 {
-    return espi_fail(ctx, ESP_ERR_MEMORY, "tokenizer.json: out of memory, or a token is not UTF-8");
-}
-
-static json_t *added_json(const esp_tokenizer *tokenizer)
-{
-    json_t *list = json_array();
+    espi_put_array(w, "added_tokens");
     for (size_t i = 0; i < tokenizer->added_count; i++) {
         const struct espi_added_token *token = &tokenizer->added[i];
-        json_t *item = json_pack("{s:i, s:s, s:b, s:b, s:b, s:b, s:b}", "id", (int)token->id, "content", token->content,
-                                 "single_word", token->single_word, "lstrip", token->lstrip, "rstrip", token->rstrip,
-                                 "normalized", token->normalized, "special", token->special);
-        if (json_array_append_new(list, item)) {
-            json_decref(list);
-            return NULL;
-        }
+        espi_put_object(w, NULL);
+        espi_put_integer(w, "id", token->id);
+        espi_put_string(w, "content", token->content);
+        espi_put_bool(w, "single_word", token->single_word);
+        espi_put_bool(w, "lstrip", token->lstrip);
+        espi_put_bool(w, "rstrip", token->rstrip);
+        espi_put_bool(w, "normalized", token->normalized);
+        espi_put_bool(w, "special", token->special);
+        espi_put_object_end(w);
     }
-    return list;
+    espi_put_array_end(w);
 }
 
-static json_t *normalizer_json(const esp_tokenizer *tokenizer)
+/* Not stated: as `lowercase` is. */
+static void put_strip_accents(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+{
+    if (tokenizer->strip_accents_stated)
+        espi_put_bool(w, "strip_accents", tokenizer->options.strip_accents);
+    else
+        espi_put_null(w, "strip_accents");
+}
+
+static void put_normalizer(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
 {
     const struct espi_normalizer_options *options = &tokenizer->options;
-    return json_pack("{s:s, s:b, s:b, s:o, s:b}", "type", "BertNormalizer", "clean_text", options->clean_text,
-                     "handle_chinese_chars", options->handle_chinese_chars, "strip_accents",
-                     tokenizer->strip_accents_stated ? json_boolean(options->strip_accents) : json_null(), "lowercase",
-                     options->lowercase);
+    espi_put_object(w, "normalizer");
+    espi_put_string(w, "type", "BertNormalizer");
+    espi_put_bool(w, "clean_text", options->clean_text);
+    espi_put_bool(w, "handle_chinese_chars", options->handle_chinese_chars);
+    put_strip_accents(w, tokenizer);
+    espi_put_bool(w, "lowercase", options->lowercase);
+    espi_put_object_end(w);
 }
 
-/* Adds the special token's entry to `table` and returns the piece. */
-static json_t *special_piece(const esp_tokenizer *tokenizer, const struct espi_piece *piece, json_t *table)
+static void put_template(struct espi_json_writer *w, const char *key, const esp_tokenizer *tokenizer,
+                         const struct espi_template *template)
 {
-    const char *text = esp_tokenizer_token(tokenizer, piece->id);
-    json_t *entry = json_pack("{s:s, s:[i], s:[s]}", "id", text, "ids", (int)piece->id, "tokens", text);
-    if (json_object_set_new(table, text, entry))
-        return NULL;
-    return json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", text, "type_id", (int)piece->type_id);
-}
-
-static json_t *template_json(const esp_tokenizer *tokenizer, const struct espi_template *template, json_t *table)
-{
-    json_t *list = json_array();
+    espi_put_array(w, key);
     for (size_t i = 0; i < template->count; i++) {
         const struct espi_piece *piece = &template->pieces[i];
-        json_t *item = piece->sequence == ESPI_PIECE_SPECIAL
-                           ? special_piece(tokenizer, piece, table)
-                           : json_pack("{s:{s:s, s:i}}", "Sequence", "id", piece->sequence ? "B" : "A", "type_id",
-                                       (int)piece->type_id);
-        if (json_array_append_new(list, item)) {
-            json_decref(list);
-            return NULL;
-        }
+        bool special = piece->sequence == ESPI_PIECE_SPECIAL;
+        espi_put_object(w, NULL);
+        espi_put_object(w, special ? "SpecialToken" : "Sequence");
+        espi_put_string(w, "id", special ? esp_tokenizer_token(tokenizer, piece->id) : piece->sequence ? "B" : "A");
+        espi_put_integer(w, "type_id", piece->type_id);
+        espi_put_object_end(w);
+        espi_put_object_end(w);
     }
-    return list;
+    espi_put_array_end(w);
 }
 
-static json_t *processor_json(const esp_tokenizer *tokenizer)
+/* The first piece of that id in both templates. */
+static bool is_first(const esp_tokenizer *tokenizer, const struct espi_template *template, size_t index)
 {
-    if (!tokenizer->has_template)
-        return json_null();
-    json_t *table = json_object();
-    json_t *single = template_json(tokenizer, &tokenizer->single, table);
-    json_t *pair = template_json(tokenizer, &tokenizer->pair, table);
-    return json_pack("{s:s, s:o, s:o, s:o}", "type", "TemplateProcessing", "single", single, "pair", pair,
-                     "special_tokens", table);
+    const struct espi_template *both[] = {&tokenizer->single, &tokenizer->pair};
+    for (size_t t = 0; t < ESPI_COUNT(both); t++) {
+        for (size_t i = 0; i < both[t]->count; i++) {
+            const struct espi_piece *piece = &both[t]->pieces[i];
+            if (piece->sequence == ESPI_PIECE_SPECIAL && piece->id == template->pieces[index].id)
+                return both[t] == template && i == index;
+        }
+    }
+    return false;
+}
+
+static void put_special_tokens(struct espi_json_writer *w, const esp_tokenizer *tokenizer,
+                               const struct espi_template *template)
+{
+    for (size_t i = 0; i < template->count; i++) {
+        const struct espi_piece *piece = &template->pieces[i];
+        const char *text = esp_tokenizer_token(tokenizer, piece->id);
+        if (piece->sequence != ESPI_PIECE_SPECIAL || !is_first(tokenizer, template, i))
+            continue;
+        espi_put_object(w, text);
+        espi_put_string(w, "id", text);
+        espi_put_array(w, "ids");
+        espi_put_integer(w, NULL, piece->id);
+        espi_put_array_end(w);
+        espi_put_array(w, "tokens");
+        espi_put_string(w, NULL, text);
+        espi_put_array_end(w);
+        espi_put_object_end(w);
+    }
+}
+
+static void put_processor(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+{
+    if (!tokenizer->has_template) {
+        espi_put_null(w, "post_processor");
+        return;
+    }
+    espi_put_object(w, "post_processor");
+    espi_put_string(w, "type", "TemplateProcessing");
+    put_template(w, "single", tokenizer, &tokenizer->single);
+    put_template(w, "pair", tokenizer, &tokenizer->pair);
+    espi_put_object(w, "special_tokens");
+    put_special_tokens(w, tokenizer, &tokenizer->single);
+    put_special_tokens(w, tokenizer, &tokenizer->pair);
+    espi_put_object_end(w);
+    espi_put_object_end(w);
 }
 
 /* True for an added token that is not one of the model's. An empty token is the model's, though never found. */
@@ -82,43 +121,53 @@ static bool beyond_model(const esp_tokenizer *tokenizer, const char *text)
     return *text && espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, text, strlen(text)) < 0;
 }
 
-static json_t *model_json(const esp_tokenizer *tokenizer)
+static void put_model(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
 {
-    json_t *vocab = json_object();
+    espi_put_object(w, "model");
+    espi_put_string(w, "type", "WordPiece");
+    espi_put_string(w, "unk_token", tokenizer->unk_token);
+    espi_put_string(w, "continuing_subword_prefix", tokenizer->prefix);
+    espi_put_size(w, "max_input_chars_per_word", tokenizer->max_word_chars);
+    espi_put_object(w, "vocab");
     for (size_t id = 0; id < tokenizer->size; id++) {
         const char *text = esp_tokenizer_token(tokenizer, (int32_t)id);
-        if (!text || beyond_model(tokenizer, text))
-            continue;
-        if (json_object_set_new(vocab, text, json_integer((json_int_t)id))) {
-            json_decref(vocab);
-            return NULL;
-        }
+        if (text && !beyond_model(tokenizer, text))
+            espi_put_size(w, text, id);
     }
-    return json_pack("{s:s, s:s, s:s, s:I, s:o}", "type", "WordPiece", "unk_token", tokenizer->unk_token,
-                     "continuing_subword_prefix", tokenizer->prefix, "max_input_chars_per_word",
-                     (json_int_t)tokenizer->max_word_chars, "vocab", vocab);
+    espi_put_object_end(w);
+    espi_put_object_end(w);
 }
 
-static json_t *decoder_json(const esp_tokenizer *tokenizer)
+static void put_decoder(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
 {
-    if (!tokenizer->has_decoder)
-        return json_null();
-    return json_pack("{s:s, s:s, s:b}", "type", "WordPiece", "prefix", tokenizer->decoder_prefix, "cleanup",
-                     tokenizer->cleanup);
+    if (!tokenizer->has_decoder) {
+        espi_put_null(w, "decoder");
+        return;
+    }
+    espi_put_object(w, "decoder");
+    espi_put_string(w, "type", "WordPiece");
+    espi_put_string(w, "prefix", tokenizer->decoder_prefix);
+    espi_put_bool(w, "cleanup", tokenizer->cleanup);
+    espi_put_object_end(w);
 }
 
 int espi_tokenizer_write_json(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
 {
-    json_t *document =
-        json_pack("{s:s, s:n, s:n, s:o, s:o, s:{s:s}, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                  "added_tokens", added_json(tokenizer), "normalizer", normalizer_json(tokenizer), "pre_tokenizer",
-                  "type", "BertPreTokenizer", "post_processor", processor_json(tokenizer), "decoder",
-                  decoder_json(tokenizer), "model", model_json(tokenizer));
-    if (!document)
-        return fail_pack(ctx);
-    int status = espi_json_print(ctx, document, true, stream);
-    json_decref(document);
-    return status;
+    struct espi_json_writer w = {.stream = stream, .indent = true, .exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "version", "1.0");
+    espi_put_null(&w, "truncation");
+    espi_put_null(&w, "padding");
+    put_added(&w, tokenizer);
+    put_normalizer(&w, tokenizer);
+    espi_put_object(&w, "pre_tokenizer");
+    espi_put_string(&w, "type", "BertPreTokenizer");
+    espi_put_object_end(&w);
+    put_processor(&w, tokenizer);
+    put_decoder(&w, tokenizer);
+    put_model(&w, tokenizer);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 /* One token a line; the line of an id without a token is blank. */
@@ -157,33 +206,22 @@ static const char *class_name(const esp_tokenizer *tokenizer)
     return "BertTokenizer";
 }
 
-static json_t *config_json(const esp_tokenizer *tokenizer)
-{
-    json_t *config = json_pack(
-        "{s:s, s:b, s:o, s:b}", "tokenizer_class", class_name(tokenizer), "do_lower_case", tokenizer->options.lowercase,
-        "strip_accents", tokenizer->strip_accents_stated ? json_boolean(tokenizer->options.strip_accents) : json_null(),
-        "tokenize_chinese_chars", tokenizer->options.handle_chinese_chars);
-    bool failed = !config;
-    if (!failed && tokenizer->max_length != SIZE_MAX)
-        failed = json_object_set_new(config, "model_max_length", json_integer((json_int_t)tokenizer->max_length));
-    if (!failed && tokenizer->truncate_left)
-        failed = json_object_set_new(config, "truncation_side", json_string("left"));
-    if (!failed && tokenizer->keep_spaces)
-        failed = json_object_set_new(config, "clean_up_tokenization_spaces", json_false());
-    if (!failed)
-        return config;
-    json_decref(config);
-    return NULL;
-}
-
 static int write_config(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
 {
-    json_t *config = config_json(tokenizer);
-    if (!config)
-        return fail_pack(ctx);
-    int status = espi_json_print(ctx, config, true, stream);
-    json_decref(config);
-    return status;
+    struct espi_json_writer w = {.stream = stream, .indent = true, .exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "tokenizer_class", class_name(tokenizer));
+    espi_put_bool(&w, "do_lower_case", tokenizer->options.lowercase);
+    put_strip_accents(&w, tokenizer);
+    espi_put_bool(&w, "tokenize_chinese_chars", tokenizer->options.handle_chinese_chars);
+    if (tokenizer->max_length != SIZE_MAX)
+        espi_put_size(&w, "model_max_length", tokenizer->max_length);
+    if (tokenizer->truncate_left)
+        espi_put_string(&w, "truncation_side", "left");
+    if (tokenizer->keep_spaces)
+        espi_put_bool(&w, "clean_up_tokenization_spaces", false);
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 static int write_special_map(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
@@ -197,16 +235,15 @@ static int write_special_map(esp_context *ctx, const esp_tokenizer *tokenizer, F
                    {"pad_token", special->pad},
                    {"cls_token", special->cls},
                    {"mask_token", special->mask}};
-    json_t *map = json_object();
-    bool failed = !map;
-    for (size_t i = 0; i < ESPI_COUNT(entries) && !failed; i++) {
+    struct espi_json_writer w = {.stream = stream, .indent = true, .exact = true};
+    espi_put_object(&w, NULL);
+    for (size_t i = 0; i < ESPI_COUNT(entries); i++) {
         const char *text = esp_tokenizer_token(tokenizer, entries[i].id);
         if (text && !hides_special(tokenizer, entries[i].id))
-            failed = json_object_set_new(map, entries[i].key, json_string(text)) != 0;
+            espi_put_string(&w, entries[i].key, text);
     }
-    int status = failed ? fail_pack(ctx) : espi_json_print(ctx, map, true, stream);
-    json_decref(map);
-    return status;
+    espi_put_object_end(&w);
+    return espi_json_writer_end(ctx, &w);
 }
 
 typedef int write_fn(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream);

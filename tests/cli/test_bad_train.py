@@ -202,7 +202,7 @@ class BadTrain(TrainCase):
             self.skipTest("the run was faster than the kill")
         before = {name: os.path.getmtime(self.path("out.partial", name)) for name in os.listdir(self.path("out.partial"))}
         rows = [([], 2, "a run stopped here: --resume goes on with it"),
-                (["--resume", "--learning-rate", "1e-3"], 2, "--learning-rate was 5e-5 when the run began, now it is 0.001"),
+                (["--resume", "--learning-rate", "1e-3"], 2, "--learning-rate was 5e-05 when the run began, now it is 0.001"),
                 (["--resume", "--sparsity", "0.5"], 2, "--sparsity was 0.0 when the run began, now it is 0.5"),
                 (["--resume", "--seed", "9"], 2, "--seed was 1 when the run began, now it is 9")]
         for more, code, message in rows:

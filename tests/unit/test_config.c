@@ -746,8 +746,8 @@ static void test_copy(void **state)
     test_error_has(ctx, "num_labels");
     head = (struct espi_head_options){
         .head = ESPI_HEAD_SEQUENCE, .labels = 1, .label_names = (const char *const[]){"\xff"}};
-    test_fails(ctx, espi_config_copy(ctx, &config, &changes, &copy), ESP_ERR_MEMORY);
-    test_error_has(ctx, "not UTF-8");
+    test_fails(ctx, espi_config_copy(ctx, &config, &changes, &copy), ESP_ERR_ARGUMENT);
+    test_error_has(ctx, "label 0: expected UTF-8");
     espi_config_clear(&config);
 }
 

@@ -209,47 +209,58 @@ int espi_train_option_read(esp_context *ctx, const struct espi_train_option *opt
 
 /* ---- record ------------------------------------------------------------------------------------------------------------- */
 
-static json_t *option_json(const struct espi_train_option *option, const struct espi_train_options *options)
+static void put_option(struct espi_json_writer *w, const struct espi_train_option *option,
+                       const struct espi_train_options *options)
 {
     const void *field = field_of(option, options);
     const struct espi_text_list *list = field;
-    const char *text;
-    json_t *array;
     switch (option->kind) {
     case ESPI_OPTION_TEXT:
-        text = *(const char *const *)field;
-        return text ? json_string(text) : json_null();
+        espi_put_string(w, option->name, *(const char *const *)field);
+        break;
     case ESPI_OPTION_LIST:
-        array = json_array();
+        espi_put_array(w, option->name);
         for (size_t i = 0; i < list->count; i++)
-            json_array_append_new(array, json_string(list->items[i]));
-        return array;
+            espi_put_string(w, NULL, list->items[i]);
+        espi_put_array_end(w);
+        break;
     case ESPI_OPTION_FLAG:
-        return json_boolean(*(const bool *)field);
+        espi_put_bool(w, option->name, *(const bool *)field);
+        break;
     case ESPI_OPTION_WORD:
-        return json_string(option->words[*(const size_t *)field]);
+        espi_put_string(w, option->name, option->words[*(const size_t *)field]);
+        break;
     case ESPI_OPTION_SIZE:
-        return json_integer((json_int_t) * (const size_t *)field);
+        espi_put_size(w, option->name, *(const size_t *)field);
+        break;
     case ESPI_OPTION_REAL:
-        return json_real(*(const double *)field);
+        espi_put_number(w, option->name, *(const double *)field);
+        break;
     case ESPI_OPTION_GROUP:
         break;
     }
-    return NULL;
 }
 
-json_t *espi_train_options_json(const struct espi_train_options *options)
+void espi_put_train_options(struct espi_json_writer *w, const struct espi_train_options *options)
 {
-    json_t *json = json_object();
-    for (size_t i = 0; json && i < espi_train_option_count; i++) {
-        const struct espi_train_option *option = &espi_train_option_table[i];
-        if (option->kind != ESPI_OPTION_GROUP)
-            json_object_set_new(json, option->name, option_json(option, options));
-    }
-    return json;
+    for (size_t i = 0; i < espi_train_option_count; i++)
+        put_option(w, &espi_train_option_table[i], options);
 }
 
-/* Numbers went through 15 digits. */
+int espi_train_options_json(esp_context *ctx, const struct espi_train_options *options, struct espi_json *out)
+{
+    struct espi_json_writer w = {0};
+    espi_put_object(&w, NULL);
+    espi_put_train_options(&w, options);
+    espi_put_object_end(&w);
+    int status = espi_json_writer_end(ctx, &w);
+    if (!status)
+        status = espi_json_open_text(ctx, "options", w.data, w.length, out);
+    free(w.data);
+    return status;
+}
+
+/* Numbers may have gone through 15 digits. */
 static bool same_value(const json_t *a, const json_t *b)
 {
     if (json_is_number(a) && json_is_number(b))
@@ -266,8 +277,7 @@ int espi_train_options_same(esp_context *ctx, const json_t *before, const json_t
         const json_t *a = json_object_get(before, option->name), *b = json_object_get(now, option->name);
         if (same_value(a, b))
             continue;
-        char *was = json_dumps(a, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-        char *is = json_dumps(b, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+        char *was = a ? espi_json_text(ctx, a) : NULL, *is = b ? espi_json_text(ctx, b) : NULL;
         int status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--resume: --%s was %s when the run began, now it is %s",
                                option->name, was ? was : "not there", is ? is : "not there");
         free(was);

@@ -4,6 +4,7 @@
 #define ESPI_CREATE_TRAIN_OPTIONS_H
 
 #include "base/json.h"
+#include "base/json_writer.h"
 #include "base/memory.h"
 
 /* Words of the WORD options, NULL-terminated, by the enum they stand for. */
@@ -69,8 +70,10 @@ int espi_train_option_parse(esp_context *ctx, const struct espi_train_option *op
 /* From a recipe's member, which outlives the options. ESP_ERR_FORMAT names file, path and what was expected. */
 int espi_train_option_read(esp_context *ctx, const struct espi_train_option *option, const struct espi_json *object,
                            struct espi_train_options *options) ESPI_NODISCARD;
-/* All of them as one object; NULL: out of memory. A new reference. */
-json_t *espi_train_options_json(const struct espi_train_options *options);
+/* All of them as members of an object; as a document, to be closed. */
+void espi_put_train_options(struct espi_json_writer *w, const struct espi_train_options *options);
+int espi_train_options_json(esp_context *ctx, const struct espi_train_options *options,
+                            struct espi_json *out) ESPI_NODISCARD;
 /* ESP_ERR_ARGUMENT that names the first option (those that are free aside) in which `before`, as it was written, differs
  * from `now`. */
 int espi_train_options_same(esp_context *ctx, const json_t *before, const json_t *now) ESPI_NODISCARD;

@@ -157,12 +157,13 @@ static int write_options(esp_context *ctx, const struct espi_train_record *recor
 {
     char path[ESPI_PATH_BYTES];
     int status = espi_path_join(ctx, path, record->partial, options_name);
-    char *text = json_dumps(options, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-    if (!status && !text)
-        status = espi_fail_memory(ctx, 0);
+    struct espi_json_writer w = {.indent = true, .exact = true};
+    espi_put_value(&w, NULL, options);
     if (!status)
-        status = espi_output_write_file(ctx, path, text, strlen(text));
-    free(text);
+        status = espi_json_writer_end(ctx, &w);
+    if (!status)
+        status = espi_output_write_file(ctx, path, w.data, w.length);
+    free(w.data);
     return status;
 }
 
@@ -286,12 +287,12 @@ void espi_train_record_discard(struct espi_train_record *record)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
 
-int espi_train_record_log(esp_context *ctx, struct espi_train_record *record, json_t *line)
+int espi_train_record_log(esp_context *ctx, struct espi_train_record *record, struct espi_json_writer *line)
 {
-    int status = line ? espi_json_print(ctx, line, false, record->log) : espi_fail_memory(ctx, 0);
+    line->stream = record->log;
+    int status = espi_json_writer_end(ctx, line);
     if (!status && fflush(record->log) != 0)
         status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot write %s/%s", record->partial, log_name);
-    json_decref(line);
     return status;
 }
 

@@ -15,9 +15,8 @@
 #define ESPI_CREATE_TRAIN_RECORD_H
 
 #include "base/file.h"
+#include "base/json_writer.h"
 #include "create/train/fake_quant.h"
-
-#include <jansson.h>
 
 /* Owner: the caller; zero-initialise, close releases (and leaves the files). */
 struct espi_train_record {
@@ -51,8 +50,10 @@ void espi_train_record_close(struct espi_train_record *record);
 /* Removes the files of a run that this process began and that has no checkpoint; closes it. */
 void espi_train_record_discard(struct espi_train_record *record);
 
-/* One line of the log; lines behind the checkpoint that was resumed have been removed. Takes the reference. */
-int espi_train_record_log(esp_context *ctx, struct espi_train_record *record, json_t *line) ESPI_NODISCARD;
+/* One line of the log; lines behind the checkpoint that was resumed have been removed. `line` has no stream
+ * yet, and is ended. */
+int espi_train_record_log(esp_context *ctx, struct espi_train_record *record,
+                          struct espi_json_writer *line) ESPI_NODISCARD;
 
 /* A checkpoint after `step` steps. best: the step of the best model, the others are removed; UINT64_MAX: none. */
 int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, uint64_t step, uint64_t best,

@@ -350,18 +350,19 @@ static int keep_best(esp_context *ctx, struct espi_trainer *t, double figure)
 }
 
 /* Numbers of an evaluation as members of a log line. */
-static json_t *evaluation_line(const struct espi_trainer *t, const json_t *report)
+static int log_evaluation(esp_context *ctx, struct espi_trainer *t, const json_t *report)
 {
-    json_t *line = json_pack("{s:I}", "step", (json_int_t)t->counters.step), *figures = json_object();
+    struct espi_json_writer line = {0};
     const char *key;
     json_t *value;
+    espi_put_object(&line, NULL);
+    espi_put_size(&line, "step", t->counters.step);
+    espi_put_object(&line, "eval");
     json_object_foreach((json_t *)(uintptr_t)report, key, value) if (json_is_number(value))
-        json_object_set(figures, key, value);
-    if (json_object_set_new(line, "eval", figures)) {
-        json_decref(line);
-        return NULL;
-    }
-    return line;
+        espi_put_value(&line, key, value);
+    espi_put_object_end(&line);
+    espi_put_object_end(&line);
+    return espi_train_record_log(ctx, &t->record, &line);
 }
 
 /* Evaluates on the dev data and keeps the model when it is the best. Weights are those of the average where there
@@ -383,7 +384,7 @@ static int evaluate_alone(esp_context *ctx, struct espi_trainer *t)
         double figure = espi_report_main(report);
         snprintf(t->counters.metric, sizeof t->counters.metric, "%s", name ? name : "metric");
         espi_log(ctx, ESP_LOG_INFO, "step %" PRIu64 ": %s %.6g", t->counters.step, t->counters.metric, figure);
-        status = espi_train_record_log(ctx, &t->record, evaluation_line(t, report));
+        status = log_evaluation(ctx, t, report);
         if (!status)
             status = keep_best(ctx, t, figure);
         if (!status)
@@ -425,16 +426,25 @@ static int log_step(esp_context *ctx, struct espi_trainer *t, double tokens_per_
     if (!espi_trainer_leads(t))
         return ESP_OK;
     double rate = t->options->learning_rate * espi_schedule_factor(&t->schedule, t->counters.step - 1);
-    json_t *line = json_pack("{s:I, s:f, s:f, s:f, s:f}", "step", (json_int_t)t->counters.step, "loss",
-                             espi_trainer_loss(t), "lr", rate, "gradient_norm", t->norm, "tokens_per_s", tokens_per_s);
-    if (line && t->distill)
-        json_object_set_new(line, "losses",
-                            json_pack("{s:f, s:f, s:f, s:f}", "hard", t->losses[ESPI_LOSS_HARD], "soft",
-                                      t->losses[ESPI_LOSS_SOFT], "hidden", t->losses[ESPI_LOSS_HIDDEN], "relation",
-                                      t->losses[ESPI_LOSS_RELATION]));
-    if (line && t->pruner)
-        json_object_set_new(line, "sparsity", json_real(sparsity_of(t)));
-    return espi_train_record_log(ctx, &t->record, line);
+    struct espi_json_writer line = {0};
+    espi_put_object(&line, NULL);
+    espi_put_size(&line, "step", t->counters.step);
+    espi_put_number(&line, "loss", espi_trainer_loss(t));
+    espi_put_number(&line, "lr", rate);
+    espi_put_number(&line, "gradient_norm", t->norm);
+    espi_put_number(&line, "tokens_per_s", tokens_per_s);
+    if (t->distill) {
+        espi_put_object(&line, "losses");
+        espi_put_number(&line, "hard", t->losses[ESPI_LOSS_HARD]);
+        espi_put_number(&line, "soft", t->losses[ESPI_LOSS_SOFT]);
+        espi_put_number(&line, "hidden", t->losses[ESPI_LOSS_HIDDEN]);
+        espi_put_number(&line, "relation", t->losses[ESPI_LOSS_RELATION]);
+        espi_put_object_end(&line);
+    }
+    if (t->pruner)
+        espi_put_number(&line, "sparsity", sparsity_of(t));
+    espi_put_object_end(&line);
+    return espi_train_record_log(ctx, &t->record, &line);
 }
 
 static void show(struct espi_progress *progress, const struct espi_trainer *t, double tokens_per_s)
@@ -550,10 +560,11 @@ static int open_record(esp_context *ctx, struct espi_trainer *t)
 {
     int status = espi_train_options_check(ctx, t->options);
     if (!status && espi_trainer_leads(t)) {
-        json_t *options = espi_train_options_json(t->options);
-        status = options ? espi_train_record_open(ctx, t->run->directory, t->run->resume, options, &t->record)
-                         : espi_fail_memory(ctx, 0);
-        json_decref(options);
+        struct espi_json options = {0};
+        status = espi_train_options_json(ctx, t->options, &options);
+        if (!status)
+            status = espi_train_record_open(ctx, t->run->directory, t->run->resume, options.value, &t->record);
+        espi_json_close(&options);
     }
     status = espi_parallel_agree(ctx, t->run->parallel, status);
     if (!status)
