@@ -14,12 +14,17 @@
 struct options {
     const char *model, *input;
     bool strict, raw;
+    size_t max_line;
     struct cli_task_options task;
 };
+
+enum { OPTION_MAX_LINE = 2000 };
 
 static const struct argp_option option_table[] = {
     {"input", 'i', "FILE", 0, "read JSON Lines from FILE instead of standard input", 0},
     {"raw", 'r', NULL, 0, "{\"input_ids\", \"token_type_ids\"?} in, logits or hidden states out", 0},
+    {"max-line", OPTION_MAX_LINE, "BYTES", 0,
+     "bytes a line may have (default 16777216); a longer one is answered by an error", 0},
     {"strict", 'S', NULL, 0, "stop at the first line that cannot be used", 0},
     {0},
 };
@@ -33,6 +38,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case 'r':
         options->raw = true;
+        break;
+    case OPTION_MAX_LINE:
+        options->max_line = cli_parse_size(state, "max-line", argument, 1, 1 << 30);
         break;
     case 'S':
         options->strict = true;
@@ -151,7 +159,7 @@ int cmd_run(int argc, char **argv)
     esp_context *ctx = cli_context_new("run");
     struct cli_model model = {0};
     struct running running = {.in = {.command = "run", .strict = options.strict}};
-    int status = espi_lines_open(ctx, options.input, &running.in.lines);
+    int status = cli_jsonl_open(ctx, &running.in, options.input, options.max_line);
     if (!status)
         status = cli_model_open(ctx, options.model, options.task.task, options.task.threads, !options.raw, &model);
     if (!status)

@@ -9,8 +9,11 @@
 struct options {
     const char *model, *input;
     bool strict, truncation_given;
+    size_t max_line;
     esp_encode_options encode;
 };
+
+enum { OPTION_MAX_LINE = 2000 };
 
 static const struct argp_option option_table[] = {
     {"input", 'i', "FILE", 0, "read JSON Lines from FILE instead of standard input", 0},
@@ -22,6 +25,8 @@ static const struct argp_option option_table[] = {
      "Hugging Face tokenizers 0.23 does",
      0},
     {"no-special-tokens", 'n', NULL, 0, "add neither [CLS] nor [SEP]", 0},
+    {"max-line", OPTION_MAX_LINE, "BYTES", 0,
+     "bytes a line may have (default 16777216); a longer one is answered by an error", 0},
     {"strict", 'S', NULL, 0, "stop at the first line that cannot be used", 0},
     {0},
 };
@@ -50,6 +55,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case 'n':
         options->encode.no_special_tokens = true;
+        break;
+    case OPTION_MAX_LINE:
+        options->max_line = cli_parse_size(state, "max-line", argument, 1, 1 << 30);
         break;
     case 'S':
         options->strict = true;
@@ -192,7 +200,7 @@ int cmd_tokenize(int argc, char **argv)
     int status = cli_tokenizer_open(ctx, options.model, &model);
     work.tokenizer = model.tokenizer;
     if (!status)
-        status = espi_lines_open(ctx, options.input, &work.in.lines);
+        status = cli_jsonl_open(ctx, &work.in, options.input, options.max_line);
     if (!status)
         status = cli_jsonl_each(ctx, &work.in, tokenize_line, &work);
     int code = cli_jsonl_exit_code(ctx, &work.in, status);

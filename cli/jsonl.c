@@ -8,6 +8,13 @@
 
 #include <string.h>
 
+int cli_jsonl_open(esp_context *ctx, struct cli_jsonl *in, const char *path, size_t longest)
+{
+    int status = espi_lines_open(ctx, path, &in->lines);
+    in->lines.longest = longest ? longest : CLI_LONGEST_LINE;
+    return status;
+}
+
 static int parse_line(esp_context *ctx, const struct espi_lines *lines, const char *source, struct espi_json *out)
 {
     int status = espi_json_open_text(ctx, source, lines->text, lines->length, out);
@@ -85,7 +92,16 @@ int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, vo
     for (;;) {
         if (ferror(stdout))
             return espi_fail(ctx, ESP_ERR_IO, "cannot write to standard output");
+        size_t before = lines->number;
         int status = cli_interrupted() ? 0 : espi_lines_next(ctx, lines);
+        if (status == ESP_ERR_LIMIT)
+            espi_fail(ctx, ESP_ERR_LIMIT, "line %zu: expected at most %zu bytes, found more (--max-line)",
+                      lines->number, lines->longest);
+        if (status < 0 && lines->number > before) { // of this line alone
+            if ((status = line(cookie, ctx, lines->number, NULL, status)))
+                return status;
+            continue;
+        }
         if (status <= 0)
             return status == ESP_ERR_CANCELLED ? ESP_OK : status;
         if (strspn(lines->text, " \t") == lines->length)
@@ -94,8 +110,6 @@ int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, vo
         struct espi_json object;
         snprintf(source, sizeof source, "line %zu", lines->number);
         status = parse_line(ctx, lines, source, &object);
-        if (status == ESP_ERR_MEMORY)
-            return status;
         if (!status && (status = check_members(ctx, in, &object)))
             espi_json_close(&object);
         status = line(cookie, ctx, lines->number, status ? NULL : &object, status);

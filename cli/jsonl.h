@@ -15,7 +15,7 @@ struct cli_jsonl {
     bool strict;
     const char *const *members; // NULL-terminated: what the command reads of a line, beside "id"
     size_t failed;              // lines answered by an error
-    struct espi_lines lines;    // opened and closed by the command
+    struct espi_lines lines;    // opened (cli_jsonl_open) and closed by the command
 
     char unknown[16][48]; // (unknown_count) other members that were met, cut to fit
     size_t unknown_count;
@@ -25,6 +25,12 @@ struct cli_jsonl {
 /* One line: a JSON object, or `object` NULL with the reason as the context's last error and in `status`. Returns a
  * negative status to end the command. */
 typedef int cli_line_fn(void *cookie, esp_context *ctx, size_t number, const struct espi_json *object, int status);
+
+/* Bytes a line may have unless --max-line says otherwise. */
+enum { CLI_LONGEST_LINE = 16 << 20 };
+
+/* `path` NULL or "-" is standard input; `longest` 0 is the default. */
+int cli_jsonl_open(esp_context *ctx, struct cli_jsonl *in, const char *path, size_t longest);
 
 /* Calls `line` for every line that is not blank, until the end, a failure or an interruption. A member that nobody reads
  * makes the line one that cannot be used when strict, and else is warned of at the end. */

@@ -281,8 +281,6 @@ static int add_line(void *cookie, esp_context *ctx, size_t number, const struct 
     size_t before = raw->tokens;
     if (!status)
         status = append_sequence(ctx, raw, object);
-    if (status == ESP_ERR_MEMORY)
-        return status;
     status = keep_line(ctx, raw, number, cli_jsonl_id(raw->in, object), status);
     if (status)
         return status;

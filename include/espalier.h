@@ -143,7 +143,7 @@ typedef struct esp_encode_options {
 /* The result of encoding one text or pair: one or more windows, their tokens one after another (ragged, no padding).
  * Window w holds the tokens starts[w] .. starts[w + 1] - 1.
  * Owner: the caller, zero-initialised before first use; esp_encode reuses and grows the buffers, so that a warm
- * encoding is filled without allocation; esp_encoding_clear releases them. Thread rule: one thread at a time. */
+ * encoding is filled without allocation by texts of up to 65,536 tokens; esp_encoding_clear releases them. Thread rule: one thread at a time. */
 typedef struct esp_encoding {
     size_t windows;
     size_t tokens;        /* of all windows */
@@ -362,6 +362,7 @@ typedef struct esp_answer_options {
     esp_scores scores;          /* CLASSIFY; default: softmax, sigmoid of multi-label models, raw of regression */
     esp_merge merge;            /* TAG */
     bool json;                  /* esp_answer.json is wanted too */
+    size_t max_text_bytes;      /* of one text; a longer one is ESP_ERR_LIMIT. Default 16 MiB, as 2^31 - 1 at most */
 } esp_answer_options;
 
 /* One thing found. Texts end with a zero, and their lengths say where when they hold one themselves; those that a task does
@@ -381,7 +382,7 @@ typedef struct esp_item {
 
 /* The answer to one input. */
 typedef struct esp_answer {
-    int status;            /* ESP_OK, or why this input has no answer: it is absent, not UTF-8, has no mask, … */
+    int status; /* ESP_OK, or why this input has no answer: absent, too long, not UTF-8, no mask, no memory, … */
     const char *error;     /* the text of that; "" with ESP_OK */
     const esp_item *items; /* (count) QA, CLASSIFY, MLM: best first, mask by mask; TAG: in the order of the text */
     size_t count;
@@ -389,8 +390,9 @@ typedef struct esp_answer {
     const char *json;       /* what `espalier run` prints for this input, when it was asked for; else NULL */
 } esp_answer;
 
-/* Answers `count` texts, of any length, batched together. *answers has one for each input, in order; an input that cannot
- * be answered fails alone, by its status. `options` may be NULL. The answers are the session's: valid until its next
+/* Answers `count` texts, however long up to max_text_bytes, batched together: memory grows with the longest of them
+ * (docs/data.md, Limits). *answers has one for each input, in order; an input that cannot be answered, or for which memory
+ * does not suffice, fails alone, by its status. `options` may be NULL. The answers are the session's: valid until its next
  * esp_session_answer, esp_session_trim or esp_session_free. For a service that answers single requests, a call with one
  * input is as good.
  * Errors: ESP_ERR_UNSUPPORTED: the model's head does not fit the task; ESP_ERR_NOT_FOUND: the model has no tokenizer;

@@ -26,6 +26,7 @@ struct esp_session {
     struct espi_arena arena;        // of the answers
     esp_answer *answers;            // (inputs)
     size_t answered;                // so far
+    size_t max_text_bytes;
     bool json;
     esp_context fallback; // keeps error texts when the caller has no context
 };

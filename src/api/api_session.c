@@ -138,6 +138,8 @@ int esp_session_run(esp_context *ctx, esp_session *session, const esp_batch *fro
     return status;
 }
 
+enum { LONGEST_TEXT = 16 << 20 };
+
 /* ---- answering texts ------------------------------------------------------------------------------------------------- */
 
 /* An input that has no answer is no failure of the call. */
@@ -152,16 +154,21 @@ static int keep_answer(void *cookie, esp_context *ctx, const struct espi_answer 
     return to->error ? ESP_OK : ESP_ERR_MEMORY;
 }
 
-static int take_text(esp_context *ctx, struct espi_example *example, const char *name, const esp_text *from,
-                     struct espi_text *to)
+static int take_text(esp_context *ctx, size_t most, struct espi_example *example, const char *name,
+                     const esp_text *from, struct espi_text *to)
 {
+    if (from->data && from->bytes > most) {
+        espi_example_fail(ctx, example, "%s: expected at most %zu bytes (max_text_bytes), found %zu", name, most,
+                          from->bytes);
+        return ESP_ERR_LIMIT;
+    }
     if (!from->data)
         return espi_example_fail(ctx, example, "%s: expected a text, found none", name);
     return espi_example_text(ctx, example, from->data, from->bytes, to);
 }
 
-static int make_example(esp_context *ctx, const struct espi_task *task, const esp_input *input, size_t number,
-                        struct espi_example **out)
+static int make_example(esp_context *ctx, const struct espi_task *task, size_t most, const esp_input *input,
+                        size_t number, struct espi_example **out)
 {
     char source[32];
     snprintf(source, sizeof source, "input %zu", number);
@@ -169,9 +176,9 @@ static int make_example(esp_context *ctx, const struct espi_task *task, const es
     if (status)
         return status;
     bool question = task->head == ESPI_HEAD_QA;
-    status = take_text(ctx, *out, question ? "question" : "text", &input->text, &(*out)->text);
+    status = take_text(ctx, most, *out, question ? "question" : "text", &input->text, &(*out)->text);
     if (!status && (question || input->pair.data))
-        status = take_text(ctx, *out, question ? "context" : "pair", &input->pair, &(*out)->pair);
+        status = take_text(ctx, most, *out, question ? "context" : "pair", &input->pair, &(*out)->pair);
     if (status) {
         espi_example_free(*out);
         *out = NULL;
@@ -184,10 +191,10 @@ static int push_all(esp_context *ctx, struct esp_session *session, const esp_inp
     int status = ESP_OK;
     for (size_t i = 0; i < count && !status; i++) {
         struct espi_example *example;
-        status = make_example(ctx, session->job.task, &inputs[i], i, &example);
+        status = make_example(ctx, session->job.task, session->max_text_bytes, &inputs[i], i, &example);
         if (!status)
             status = espi_pipeline_push(session->pipeline, ctx, example, NULL);
-        else if (status != ESP_ERR_MEMORY)
+        else
             status = espi_pipeline_push_error(session->pipeline, ctx, status, esp_last_error(ctx), NULL);
     }
     return status ? status : espi_pipeline_flush(session->pipeline, ctx);
@@ -227,6 +234,7 @@ static int prepare(esp_context *ctx, struct esp_session *session, size_t count, 
     espi_arena_clear(&session->arena);
     session->answered = 0;
     session->json = options->json;
+    session->max_text_bytes = options->max_text_bytes ? options->max_text_bytes : LONGEST_TEXT;
     int status = espi_job_init(ctx, &session->job, espi_api_task(model, options->task), model->tokenizer,
                                &model->file.config, &task_options);
     if (status)

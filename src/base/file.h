@@ -38,7 +38,8 @@ struct espi_lines {
     char *text;       // the current line, zero-terminated; valid until the next call
     size_t length;
     size_t number; // of the current line, from 1
-    int fd;        // private from here on
+    size_t longest; // bytes a line may have; 0: 1 GiB. Set by the owner before the first line
+    int fd;         // private from here on
     char *buffer;
     size_t capacity, begin, end; // of the bytes read but not yet handed out
     bool begun, ended;
@@ -51,8 +52,9 @@ int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines
  * lives until the next call. A byte order mark at the beginning is left out. */
 int espi_lines_peek(esp_context *ctx, struct espi_lines *lines, size_t wanted, const char **data,
                     size_t *bytes) ESPI_NODISCARD;
-/* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_LIMIT (line over 1 GiB), ESP_ERR_MEMORY, ESP_ERR_CANCELLED (a
- * signal came while waiting). */
+/* 1: a line; 0: end; negative: ESP_ERR_IO, ESP_ERR_CANCELLED (a signal came while waiting), ESP_ERR_LIMIT (a line longer
+ * than `longest`), ESP_ERR_MEMORY. The last two are of one line, which was passed over without being held: `number` is then
+ * its number, and the next call goes on behind it. (With ESP_ERR_MEMORY and the old number nothing could be read.) */
 int espi_lines_next(esp_context *ctx, struct espi_lines *lines) ESPI_NODISCARD;
 /* True when no further line with anything but white space is there yet, so that asking for it would wait. */
 bool espi_lines_would_wait(const struct espi_lines *lines);

@@ -129,7 +129,7 @@ int espi_path_join(esp_context *ctx, char path[ESPI_PATH_BYTES], const char *dir
 
 /* ---- lines ------------------------------------------------------------------------------------------------------- */
 
-enum { READ_BYTES = 64 << 10, LONGEST_LINE = 1 << 30 };
+enum { READ_BYTES = 64 << 10, LONGEST_LINE = 1 << 30, KEPT_BYTES = 1 << 20 };
 
 int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines)
 {
@@ -148,6 +148,29 @@ int espi_lines_open(esp_context *ctx, const char *path, struct espi_lines *lines
     return status;
 }
 
+static size_t longest(const struct espi_lines *lines)
+{
+    return lines->longest ? lines->longest : LONGEST_LINE;
+}
+
+static int fail_longer(esp_context *ctx, const struct espi_lines *lines, size_t most)
+{
+    return espi_fail(ctx, ESP_ERR_LIMIT, "%s: line %zu: expected at most %zu bytes, found more", lines->name,
+                     lines->number + 1, most);
+}
+
+/* Gives back what a long line has taken. */
+static void shrink(struct espi_lines *lines)
+{
+    size_t capacity = lines->end + READ_BYTES + 1;
+    char *smaller =
+        lines->capacity > KEPT_BYTES && lines->capacity > 4 * capacity ? realloc(lines->buffer, capacity) : NULL;
+    if (smaller) {
+        lines->buffer = smaller;
+        lines->capacity = capacity;
+    }
+}
+
 /* Reads what is there, at least one byte, behind the bytes still in the buffer; 0 at the end. */
 static int fill(esp_context *ctx, struct espi_lines *lines)
 {
@@ -155,9 +178,10 @@ static int fill(esp_context *ctx, struct espi_lines *lines)
         memmove(lines->buffer, lines->buffer + lines->begin, lines->end - lines->begin);
         lines->end -= lines->begin;
         lines->begin = 0;
+        shrink(lines);
     }
     if (lines->end > LONGEST_LINE)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "%s: line %zu: longer than 1 GiB", lines->name, lines->number + 1);
+        return fail_longer(ctx, lines, LONGEST_LINE);
     /* one more byte than is read: the last line may need its zero there */
     int status = espi_grow(ctx, &lines->buffer, &lines->capacity, lines->end + READ_BYTES + 1, 1);
     if (status)
@@ -192,29 +216,69 @@ int espi_lines_peek(esp_context *ctx, struct espi_lines *lines, size_t wanted, c
     return ESP_OK;
 }
 
-int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
+/* The end of the line that comes next, in the buffer: 1, 0 at the end of the file, or negative. */
+static int find_end(esp_context *ctx, struct espi_lines *lines, const char **end)
 {
-    size_t searched = 0;
-    char *newline;
-    while (!(newline = lines->end > lines->begin + searched
-                           ? memchr(lines->buffer + lines->begin + searched, '\n', lines->end - lines->begin - searched)
-                           : NULL)) {
-        searched = lines->end - lines->begin;
+    for (size_t searched = 0;;) {
+        size_t there = lines->end - lines->begin;
+        *end = there > searched ? memchr(lines->buffer + lines->begin + searched, '\n', there - searched) : NULL;
+        if (*end)
+            return 1;
+        if (there > longest(lines))
+            return fail_longer(ctx, lines, longest(lines));
+        searched = there;
         int status = lines->ended ? 0 : fill(ctx, lines);
         if (status < 0)
             return status;
         if (status == 0) {
             lines->ended = true;
-            if (searched == 0)
-                return 0;
-            newline = lines->buffer + lines->end;
-            break;
+            *end = lines->buffer + lines->end;
+            return there > 0;
         }
     }
+}
+
+/* Passes over the rest of a line that is not held. The context keeps its text of why. */
+static int skip_line(esp_context *ctx, struct espi_lines *lines)
+{
+    if (!lines->buffer)
+        return ESP_ERR_MEMORY;
+    const char *newline = NULL;
+    lines->begin = lines->end = 0;
+    shrink(lines);
+    while (!newline && !lines->ended) {
+        ssize_t got = read(lines->fd, lines->buffer, lines->capacity - 1);
+        if (got < 0)
+            return espi_fail_errno(ctx, errno == EINTR ? ESP_ERR_CANCELLED : ESP_ERR_IO, errno, "%s: line %zu",
+                                   lines->name, lines->number + 1);
+        lines->ended = got == 0;
+        lines->end = (size_t)got;
+        newline = memchr(lines->buffer, '\n', lines->end);
+    }
+    lines->begin = newline ? (size_t)(newline + 1 - lines->buffer) : lines->end;
+    lines->number++;
+    return ESP_OK;
+}
+
+int espi_lines_next(esp_context *ctx, struct espi_lines *lines)
+{
+    const char *end;
+    int status = find_end(ctx, lines, &end);
+    if (status == ESP_ERR_LIMIT || status == ESP_ERR_MEMORY) {
+        int skipped = skip_line(ctx, lines);
+        return skipped ? skipped : status;
+    }
+    if (status <= 0)
+        return status;
     skip_mark(lines);
     lines->text = lines->buffer + lines->begin;
-    lines->length = (size_t)(newline - lines->text);
+    lines->length = (size_t)(end - lines->text);
     lines->begin += espi_size_min(lines->length + 1, lines->end - lines->begin);
+    if (lines->length > longest(lines)) {
+        status = fail_longer(ctx, lines, longest(lines));
+        lines->number++;
+        return status;
+    }
     lines->number++;
     if (lines->length && lines->text[lines->length - 1] == '\r')
         lines->length--;

@@ -9,6 +9,7 @@
 
 enum {
     DEFAULT_BATCH_TOKENS = 4096,
+    KEPT_TOKENS = 1 << 16,      // for which a slot keeps its buffers
     MAX_BATCH_FLOATS = 8 << 20, // of engine results at a time, unless one window alone needs more
 };
 
@@ -127,10 +128,17 @@ static void slot_fail(struct espi_pipeline *pipeline, struct slot *slot, int sta
     slot->error = strdup(error);
 }
 
-/* What hits every example, not just this one. */
+/* What hits every example, not just this one. Memory that a long text asks for in vain may suffice for the next. */
 static bool fatal(int status)
 {
-    return status == ESP_ERR_MEMORY || status == ESP_ERR_INTERNAL || status == ESP_ERR_CANCELLED;
+    return status == ESP_ERR_INTERNAL || status == ESP_ERR_CANCELLED;
+}
+
+/* A long text leaves no buffers of its size behind. */
+static void slot_trim(struct slot *slot)
+{
+    if (slot->status == ESP_ERR_MEMORY || slot->features.encoding.tokens + slot->features.second.tokens > KEPT_TOKENS)
+        espi_features_clear(&slot->features);
 }
 
 /* A failure of one example becomes its answer; a fatal one is handed on. */
@@ -154,10 +162,13 @@ static int deliver(struct espi_pipeline *pipeline, esp_context *ctx, struct slot
     struct espi_answer answer = {.example = slot->example,
                                  .cookie = slot->cookie,
                                  .status = slot->status,
-                                 .error = slot->error ? slot->error : "",
+                                 .error = slot->error    ? slot->error
+                                          : slot->status ? esp_status_text(slot->status)
+                                                         : "",
                                  .found = slot->status ? NULL : &slot->features.found};
     status = pipeline->deliver(pipeline->deliver_cookie, ctx, &answer);
     espi_features_release(&slot->features);
+    slot_trim(slot);
     espi_example_free(slot->example);
     slot->example = NULL;
     free(slot->error);

@@ -199,7 +199,10 @@ static int consume(esp_context *ctx, const struct espi_job *job, const struct es
 static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features)
 {
-    return by_words(job, example) ? words_finish(ctx, job, example, features) : espi_entities_finish(ctx, features);
+    if (by_words(job, example))
+        return words_finish(ctx, job, example, features);
+    espi_entities_finish(features);
+    return ESP_OK;
 }
 
 const struct espi_task espi_task_tag = {

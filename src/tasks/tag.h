@@ -8,7 +8,7 @@
 /* Answers about running text: entities as Hugging Face's TokenClassificationPipeline gives them. */
 int espi_entities_consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                           struct espi_features *features, size_t window, const float *out) ESPI_NODISCARD;
-int espi_entities_finish(esp_context *ctx, struct espi_features *features) ESPI_NODISCARD;
+void espi_entities_finish(struct espi_features *features);
 
 int espi_tag_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out) ESPI_NODISCARD;
 int espi_tag_score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,

@@ -18,7 +18,7 @@ struct entity {
     const char *name; // label, or the label without B- and I- of a group
     double score;
     struct espi_text word; // the tokenizer's, or in the state's arena
-    const double *scores;  // (labels) of a token
+    const double *scores;  // (labels) of a token, while its window is looked at
     size_t index;          // of a token, within its window
     size_t start, end;     // code points
     size_t byte_start, byte_end;
@@ -32,7 +32,7 @@ struct list {
 
 struct state {
     struct espi_arena arena;
-    struct list found;          // of all windows so far
+    struct espi_arena scores;   // of the tokens of one window
     struct list tokens, merged; // of one window
     struct espi_string text;
 };
@@ -41,7 +41,7 @@ static void release(struct espi_features *features)
 {
     struct state *state = features->state;
     espi_arena_clear(&state->arena);
-    free(state->found.items);
+    espi_arena_clear(&state->scores);
     free(state->tokens.items);
     free(state->merged.items);
     free(state->text.data);
@@ -64,7 +64,7 @@ static int add_token(esp_context *ctx, const struct espi_job *job, const struct 
                      struct state *state)
 {
     size_t labels = job->config->labels;
-    double *scores = espi_arena_alloc(ctx, &state->arena, labels, sizeof(*scores));
+    double *scores = espi_arena_alloc(ctx, &state->scores, labels, sizeof(*scores));
     if (!scores)
         return ESP_ERR_MEMORY;
     espi_softmax(logits, labels, scores);
@@ -119,7 +119,7 @@ static int word_label(esp_context *ctx, const struct espi_job *job, struct state
             }
         }
     } else if (job->options.aggregation == ESPI_AGGREGATE_AVERAGE) {
-        double *average = espi_arena_alloc(ctx, &state->arena, labels, sizeof(*average));
+        double *average = espi_arena_alloc(ctx, &state->scores, labels, sizeof(*average));
         if (!average)
             return ESP_ERR_MEMORY;
         for (size_t i = 0; i < count; i++) {
@@ -165,8 +165,35 @@ static const char *tag_of(const char *label)
     return !strncmp(label, "B-", 2) || !strncmp(label, "I-", 2) ? label + 2 : label;
 }
 
+static bool ignored(const struct espi_job *job, const char *name)
+{
+    for (size_t i = 0; i < job->options.ignored_label_count; i++) {
+        if (!strcmp(job->options.ignored_labels[i], name))
+            return true;
+    }
+    return false;
+}
+
+/* An entity of the answer, unless its label is ignored. */
+static int find(esp_context *ctx, const struct espi_job *job, struct espi_found *found, const struct entity *e)
+{
+    if (ignored(job, e->name))
+        return ESP_OK;
+    return espi_found_add(ctx, found,
+                          &(esp_item){.score = e->score,
+                                      .text = e->word.data,
+                                      .text_bytes = e->word.bytes,
+                                      .label = e->name,
+                                      .index = e->index,
+                                      .char_begin = e->start,
+                                      .char_end = e->end,
+                                      .byte_begin = e->byte_start,
+                                      .byte_end = e->byte_end});
+}
+
 /* A run of the same tag is one entity; B- begins another. */
-static int group(esp_context *ctx, struct state *state, const struct list *list)
+static int group(esp_context *ctx, const struct espi_job *job, struct espi_found *found, struct state *state,
+                 const struct list *list)
 {
     for (size_t begin = 0, end; begin < list->count; begin = end) {
         const struct entity *items = list->items + begin;
@@ -186,31 +213,11 @@ static int group(esp_context *ctx, struct state *state, const struct list *list)
                                .byte_end = list->items[end - 1].byte_end};
         int status = join(ctx, state, items, end - begin, &whole.word);
         if (!status)
-            status = add(ctx, &state->found, &whole);
+            status = find(ctx, job, found, &whole);
         if (status)
             return status;
     }
     return ESP_OK;
-}
-
-static bool ignored(const struct espi_job *job, const char *name)
-{
-    for (size_t i = 0; i < job->options.ignored_label_count; i++) {
-        if (!strcmp(job->options.ignored_labels[i], name))
-            return true;
-    }
-    return false;
-}
-
-/* Drops what has an ignored label from `first` on. */
-static void drop_ignored(const struct espi_job *job, struct list *list, size_t first)
-{
-    size_t kept = first;
-    for (size_t i = first; i < list->count; i++) {
-        if (!ignored(job, list->items[i].name))
-            list->items[kept++] = list->items[i];
-    }
-    list->count = kept;
 }
 
 int espi_entities_consume(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
@@ -224,7 +231,7 @@ int espi_entities_consume(esp_context *ctx, const struct espi_job *job, const st
     }
     struct state *state = features->state;
     const esp_encoding *encoding = &features->encoding;
-    size_t first = encoding->starts[window], end = encoding->starts[window + 1], before = state->found.count;
+    size_t first = encoding->starts[window], end = encoding->starts[window + 1];
     int status = ESP_OK;
     state->tokens.count = 0;
     for (size_t token = first; !status && token < end; token++) {
@@ -235,68 +242,52 @@ int espi_entities_consume(esp_context *ctx, const struct espi_job *job, const st
     enum espi_aggregation aggregation = job->options.aggregation;
     if (!status && aggregation == ESPI_AGGREGATE_NONE) {
         for (size_t i = 0; !status && i < state->tokens.count; i++)
-            status = add(ctx, &state->found, &state->tokens.items[i]);
+            status = find(ctx, job, &features->found, &state->tokens.items[i]);
     } else if (!status && aggregation == ESPI_AGGREGATE_SIMPLE) {
-        status = group(ctx, state, &state->tokens);
+        status = group(ctx, job, &features->found, state, &state->tokens);
     } else if (!status) {
         status = merge_words(ctx, job, state);
         if (!status)
-            status = group(ctx, state, &state->merged);
+            status = group(ctx, job, &features->found, state, &state->merged);
     }
-    drop_ignored(job, &state->found, before);
+    espi_arena_clear(&state->scores);
     return status;
 }
 
 /* ---- overlapping windows ----------------------------------------------------------------------------------------- */
 
 /* By start; sorting by insertion keeps the order of equals, and the windows are nearly in order already. */
-static void sort_by_start(struct list *list)
+static void sort_by_start(struct espi_found *found)
 {
-    for (size_t i = 1; i < list->count; i++) {
-        struct entity entity = list->items[i];
+    for (size_t i = 1; i < found->count; i++) {
+        esp_item item = found->items[i];
         size_t at = i;
-        for (; at > 0 && list->items[at - 1].start > entity.start; at--)
-            list->items[at] = list->items[at - 1];
-        list->items[at] = entity;
+        for (; at > 0 && found->items[at - 1].char_begin > item.char_begin; at--)
+            found->items[at] = found->items[at - 1];
+        found->items[at] = item;
     }
 }
 
-static void drop_overlapping(struct list *list)
+static void drop_overlapping(struct espi_found *found)
 {
-    sort_by_start(list);
+    sort_by_start(found);
     size_t kept = 0;
-    for (size_t i = 1; i < list->count; i++) {
-        struct entity *last = &list->items[kept];
-        const struct entity *entity = &list->items[i];
-        if (entity->start < last->end) {
-            size_t length = entity->end - entity->start, last_length = last->end - last->start;
-            if (length > last_length || (length == last_length && entity->score > last->score))
-                *last = *entity;
+    for (size_t i = 1; i < found->count; i++) {
+        esp_item *last = &found->items[kept];
+        const esp_item *item = &found->items[i];
+        if (item->char_begin < last->char_end) {
+            size_t length = item->char_end - item->char_begin, last_length = last->char_end - last->char_begin;
+            if (length > last_length || (length == last_length && item->score > last->score))
+                *last = *item;
         } else {
-            list->items[++kept] = *entity;
+            found->items[++kept] = *item;
         }
     }
-    list->count = list->count ? kept + 1 : 0;
+    found->count = found->count ? kept + 1 : 0;
 }
 
-int espi_entities_finish(esp_context *ctx, struct espi_features *features)
+void espi_entities_finish(struct espi_features *features)
 {
-    struct state *state = features->state;
     if (features->encoding.windows > 1)
-        drop_overlapping(&state->found);
-    int status = ESP_OK;
-    for (size_t i = 0; !status && i < state->found.count; i++) {
-        const struct entity *e = &state->found.items[i];
-        status = espi_found_add(ctx, &features->found,
-                                &(esp_item){.score = e->score,
-                                            .text = e->word.data,
-                                            .text_bytes = e->word.bytes,
-                                            .label = e->name,
-                                            .index = e->index,
-                                            .char_begin = e->start,
-                                            .char_end = e->end,
-                                            .byte_begin = e->byte_start,
-                                            .byte_end = e->byte_end});
-    }
-    return status;
+        drop_overlapping(&features->found);
 }

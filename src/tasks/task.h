@@ -200,7 +200,7 @@ struct espi_features {
 
     size_t question_tokens; // qa: of the whole question, which may have been cut to options.max_question_length
 
-    struct espi_found found; // the answer, between finish and release
+    struct espi_found found; // the answer, which consume may begin; whole between finish and release
 
     void *state;                                     // the task's, while an example is decoded
     void (*release)(struct espi_features *features); // frees it and sets it to NULL

@@ -340,6 +340,8 @@ int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const cha
     return status ? status : encode_segment(&encoder, at, bytes, &shift);
 }
 
+enum { KEPT_TOKENS = 1 << 16 }; // for which a workspace keeps its lists: they are copied into the encoding
+
 /* ---- windows ----------------------------------------------------------------------------------------------------- */
 
 static int reserve_tokens_out(esp_context *ctx, struct espi_encode_workspace *workspace, size_t tokens,
@@ -477,6 +479,13 @@ int espi_encoding_write(esp_context *ctx, const struct espi_template *template, 
         status = espi_grow(ctx, &out->starts, &workspace->start_capacity, windows + 1, sizeof *out->starts);
     if (!status)
         write_windows(template, special, workspace, out);
+    for (size_t s = 0; s < 2; s++) {
+        struct espi_token_list *list = &workspace->lists[s];
+        if (list->capacity > KEPT_TOKENS) {
+            free(list->data);
+            *list = (struct espi_token_list){0};
+        }
+    }
     return status;
 }
 

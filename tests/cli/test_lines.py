@@ -2,6 +2,7 @@
 """Input lines as people send them: empty texts, members nobody reads, limits."""
 import json
 import os
+import subprocess
 
 import support
 from support import run
@@ -104,6 +105,57 @@ class Lines(support.Scratch):
         self.assertEqual(done.stderr.count("warning"), 1, done.stderr)
         self.assertRegex(done.stderr, r"warning: line 2: the question has \d+ tokens and is cut to 64")
         self.assertEqual(self.ok("run", model, stdin=records(short)).stderr, "")
+
+    # ---- limits -------------------------------------------------------------------------------------------------------
+
+    def test_long_lines(self):
+        """A line beyond the limit is answered in its place, wherever its end lies; those around it are answered."""
+        model = self.model()
+        raw = {"input_ids": [2, 9, 3]}
+        for arguments, line in {("run", model): {"question": "Who?", "context": "Ada."}, ("run", model, "--raw"): raw,
+                                ("tokenize", model): {"text": "Ada"}}.items():
+            good = json.dumps(line)
+            for length in (101, 65536, 65537, 200000):
+                with self.subTest((arguments, length)):
+                    done = run(*arguments, "--max-line", 100, stdin="\n".join([good, "x" * length, good, "y" * length]))
+                    answers = support.lines(done)
+                    self.assertEqual((len(answers), done.returncode), (4, 1), done.stderr)
+                    self.assertEqual(answers[0], answers[2])
+                    for at in (1, 3):
+                        self.assertEqual(answers[at], {"line": at + 1, "error": f"line {at + 1}: expected at most 100 bytes, "
+                                                       "found more (--max-line)"})
+            exact = good + " " * (100 - len(good))
+            self.assertEqual(len(self.ok(*arguments, "--max-line", 100, stdin=exact).stdout.splitlines()), 1)
+        strict = run("run", model, "--max-line", 100, "--strict", stdin="x" * 200 + "\n")
+        self.assertEqual((strict.returncode, strict.stdout), (1, ""))
+
+    def test_default_limit(self):
+        model = self.model()
+        good = records({"question": "Who?", "context": "Ada."})
+        answers = support.lines(run("run", model, stdin=good + records({"question": "Who?", "context": "a" * 20000000}) + good))
+        self.assertEqual(answers[1]["error"], "line 2: expected at most 16777216 bytes, found more (--max-line)")
+        self.assertEqual(answers[0], answers[2])
+
+    def test_memory_for_one_line(self):
+        """What does not fit into memory costs its own line alone."""
+        model = self.model()
+        good = records({"question": "Who?", "context": "Ada."})
+        text = good + records({"question": "Who?", "context": "a " * 7000000}) + good
+
+        def limited(limit, stdin):
+            command = f"ulimit -v {limit}; exec '{support.PROGRAM}' run '{model}' --threads 1"
+            return subprocess.run(["bash", "-c", command], input=stdin.encode(), capture_output=True, timeout=120)
+
+        for limit in (120000, 160000, 200000):
+            with self.subTest(limit):
+                if limited(limit, good).returncode:
+                    self.skipTest("not even a short line fits: sanitizers take all of the address space")
+                done = limited(limit, text)
+                answers = [json.loads(line) for line in done.stdout.splitlines()]
+                self.assertEqual((len(answers), done.returncode), (3, 1), done.stderr)
+                self.assertIn("out of memory", answers[1]["error"])
+                self.assertEqual(answers[1]["line"], 2)
+                self.assertEqual(answers[0], answers[2])
 
 
 if __name__ == "__main__":

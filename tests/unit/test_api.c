@@ -451,6 +451,11 @@ static void test_batches_of_texts(void **state)
     assert_non_null(strstr(found[13].error, "input 13: expected UTF-8, found the byte 0xff"));
     assert_string_equal(found[23].error, "input 23: question: expected a text, found none");
     test_ok(t.ctx, esp_session_answer(t.ctx, t.sessions[QA], NULL, 0, NULL, &found));
+
+    const esp_answer_options short_texts = {.max_text_bytes = inputs[0].pair.bytes - 1};
+    test_ok(t.ctx, esp_session_answer(t.ctx, t.sessions[QA], inputs, 1, &short_texts, &found));
+    assert_int_equal(found[0].status, ESP_ERR_LIMIT);
+    assert_non_null(strstr(found[0].error, "input 0: context: expected at most"));
 }
 
 static void test_inputs_that_do_not_fit(void **state)

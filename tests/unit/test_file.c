@@ -247,6 +247,34 @@ static void test_remove_tree_keeps_linked_files(void **state)
     test_ok(ctx, espi_remove_tree(ctx, in_scratch("tree")));
 }
 
+/* A line that is too long is passed over; the next is read. */
+static void test_lines_too_long(void **state)
+{
+    (void)state;
+    enum { LONG = 300000 };
+    static char text[LONG + 64];
+    size_t bytes = (size_t)snprintf(text, sizeof text, "one\n");
+    memset(text + bytes, 'x', LONG);
+    bytes += LONG;
+    bytes += (size_t)snprintf(text + bytes, sizeof text - bytes, "\n12345678\n123456789\nend");
+    struct espi_lines lines = {0};
+    test_ok(ctx, espi_lines_open(ctx, test_write(scratch, "long", text, bytes), &lines));
+    lines.longest = 8;
+    assert_int_equal(espi_lines_next(ctx, &lines), 1);
+    assert_string_equal(lines.text, "one");
+    test_fails(ctx, espi_lines_next(ctx, &lines), ESP_ERR_LIMIT);
+    test_error_has(ctx, "line 2: expected at most 8 bytes, found more");
+    assert_int_equal(lines.number, 2);
+    assert_int_equal(espi_lines_next(ctx, &lines), 1);
+    assert_string_equal(lines.text, "12345678");
+    test_fails(ctx, espi_lines_next(ctx, &lines), ESP_ERR_LIMIT);
+    assert_int_equal(lines.number, 4);
+    assert_int_equal(espi_lines_next(ctx, &lines), 1);
+    assert_string_equal(lines.text, "end");
+    assert_int_equal(espi_lines_next(ctx, &lines), 0);
+    espi_lines_close(&lines);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -255,6 +283,7 @@ int main(void)
         TEST(test_join),
         TEST(test_lines),
         TEST(test_long_lines),
+        TEST(test_lines_too_long),
         TEST(test_lines_of_a_pipe),
         TEST(test_output_appears_when_complete),
         TEST(test_output_failures),
