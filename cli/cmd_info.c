@@ -194,9 +194,12 @@ int cmd_info(int argc, char **argv)
     struct options options = {0};
     cli_parse(&argp, "info", argc, argv, &options);
     esp_context *ctx = cli_context_new("info");
-    int status;
-    json_t *report = espi_esp_is_file(options.model) ? describe_compiled(ctx, options.model, &status)
-                                                     : describe_checkpoint(ctx, options.model, &status);
+    bool compiled;
+    json_t *report = NULL;
+    int status = cli_model_recognize(ctx, options.model, &compiled);
+    if (!status)
+        report = compiled ? describe_compiled(ctx, options.model, &status)
+                          : describe_checkpoint(ctx, options.model, &status);
     if (report && options.json) {
         status = espi_json_print(ctx, report, false, stdout);
     } else if (report) {

@@ -94,6 +94,8 @@ int cli_jsonl_each(esp_context *ctx, struct cli_jsonl *in, cli_line_fn *line, vo
             return espi_fail(ctx, ESP_ERR_IO, "cannot write to standard output");
         size_t before = lines->number;
         int status = cli_interrupted() ? 0 : espi_lines_next(ctx, lines);
+        if (status == ESP_ERR_CANCELLED && !cli_interrupted())
+            continue; // by a signal that means nothing to us
         if (status == ESP_ERR_LIMIT)
             espi_fail(ctx, ESP_ERR_LIMIT, "line %zu: expected at most %zu bytes, found more (--max-line)",
                       lines->number, lines->longest);

@@ -26,22 +26,36 @@ static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer
     return status ? status : espi_plan_make(ctx, &out->compiled, &out->plan);
 }
 
+static int recognize(esp_context *ctx, const char *path, enum espi_path_kind *kind, bool *compiled)
+{
+    *compiled = false;
+    int status = espi_path_look(ctx, path, kind);
+    return status || *kind != ESPI_PATH_FILE ? status : espi_esp_recognize(ctx, path, compiled);
+}
+
+int cli_model_recognize(esp_context *ctx, const char *path, bool *compiled)
+{
+    enum espi_path_kind kind;
+    return recognize(ctx, path, &kind, compiled);
+}
+
 int cli_model_load(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
                    struct cli_model *out)
 {
     *out = (struct cli_model){0};
-    bool file = espi_path_exists(path) && !espi_path_is_directory(path), compiled = false;
-    int status = file ? espi_esp_recognize(ctx, path, &compiled) : ESP_OK;
+    enum espi_path_kind kind;
+    bool compiled;
+    int status = recognize(ctx, path, &kind, &compiled);
     if (status)
         return status;
-    if (file && !compiled)
+    if (kind == ESPI_PATH_FILE && !compiled)
         return espi_fail(
             ctx, ESP_ERR_FORMAT,
             "%s: expected a checkpoint directory (config.json, model.safetensors) or a compiled file, found "
             "another file",
             path);
-    status =
-        file ? open_compiled(ctx, path, need_tokenizer, out) : open_checkpoint(ctx, path, task, need_tokenizer, out);
+    status = compiled ? open_compiled(ctx, path, need_tokenizer, out)
+                      : open_checkpoint(ctx, path, task, need_tokenizer, out);
     if (status)
         cli_model_close(out);
     return status;
@@ -70,9 +84,11 @@ int cli_model_open(esp_context *ctx, const char *path, const struct espi_task *t
 int cli_tokenizer_open(esp_context *ctx, const char *path, struct cli_model *out)
 {
     *out = (struct cli_model){0};
-    if (!espi_esp_is_file(path))
-        return esp_tokenizer_open(ctx, path, &out->tokenizer);
-    int status = espi_esp_model_open(ctx, path, &out->compiled);
+    bool compiled;
+    int status = cli_model_recognize(ctx, path, &compiled);
+    if (status || !compiled)
+        return status ? status : esp_tokenizer_open(ctx, path, &out->tokenizer);
+    status = espi_esp_model_open(ctx, path, &out->compiled);
     return status ? status : espi_esp_model_tokenizer(ctx, &out->compiled, &out->tokenizer);
 }
 

@@ -19,6 +19,9 @@ struct cli_model {
     struct espi_engine *engine;
 };
 
+/* Whether a path is a compiled file; else a checkpoint directory, another file, or nothing. */
+int cli_model_recognize(esp_context *ctx, const char *path, bool *compiled) ESPI_NODISCARD;
+
 /* Opens a checkpoint directory, or a compiled file (`path` outlives it). task: whose head the model has, where its
  * config.json names none; NULL: not said. threads 0: ESPALIER_THREADS, else all this process may use. */
 int cli_model_open(esp_context *ctx, const char *path, const struct espi_task *task, size_t threads,

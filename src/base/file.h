@@ -21,6 +21,13 @@ int espi_map_open(esp_context *ctx, const char *path, struct espi_map *map) ESPI
 int espi_map_copy(esp_context *ctx, const char *path, struct espi_map *map) ESPI_NODISCARD;
 void espi_map_close(struct espi_map *map);
 
+/* What stands under a path, links followed. Nothing is there only where that is known; whatever else hinders looking is
+ * ESP_ERR_IO, so that a file is never passed over because a disk or a permission fails. */
+enum espi_path_kind { ESPI_PATH_NOTHING, ESPI_PATH_DIRECTORY, ESPI_PATH_FILE };
+int espi_path_look(esp_context *ctx, const char *path, enum espi_path_kind *kind) ESPI_NODISCARD;
+/* 1: something is there; 0: nothing; negative: that cannot be found out. */
+int espi_path_find(esp_context *ctx, const char *path) ESPI_NODISCARD;
+/* The same for who opens what is there and then says what is wrong: true unless nothing is known to be there. */
 bool espi_path_exists(const char *path);
 bool espi_path_is_directory(const char *path);
 /* Both are there, and are one file. */

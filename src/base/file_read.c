@@ -97,10 +97,27 @@ void espi_map_close(struct espi_map *map)
     *map = (struct espi_map){.data = (const unsigned char *)""};
 }
 
-bool espi_path_exists(const char *path)
+int espi_path_look(esp_context *ctx, const char *path, enum espi_path_kind *kind)
 {
     struct stat info;
-    return stat(path, &info) == 0;
+    *kind = ESPI_PATH_NOTHING;
+    if (stat(path, &info) == 0)
+        *kind = S_ISDIR(info.st_mode) ? ESPI_PATH_DIRECTORY : ESPI_PATH_FILE;
+    else if (errno != ENOENT && errno != ENOTDIR)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s", path);
+    return ESP_OK;
+}
+
+int espi_path_find(esp_context *ctx, const char *path)
+{
+    enum espi_path_kind kind;
+    int status = espi_path_look(ctx, path, &kind);
+    return status ? status : kind != ESPI_PATH_NOTHING;
+}
+
+bool espi_path_exists(const char *path)
+{
+    return espi_path_find(NULL, path) != 0;
 }
 
 bool espi_path_is_directory(const char *path)

@@ -66,8 +66,8 @@ int espi_pages_open(esp_context *ctx, size_t bytes, struct espi_pages *out)
 
 void espi_pages_drop(struct espi_pages *pages)
 {
-    if (pages->data)
-        madvise(first_page(pages), pages->mapped, MADV_DONTNEED);
+    if (pages->data && madvise(first_page(pages), pages->mapped, MADV_DONTNEED) != 0)
+        memset(first_page(pages), 0, pages->mapped); // memory that is locked (mlockall) stays
 }
 
 void espi_pages_close(struct espi_pages *pages)

@@ -29,7 +29,7 @@ static int copy_file(esp_context *ctx, const char *from, const char *directory, 
     char source[ESPI_PATH_BYTES], target[ESPI_PATH_BYTES];
     struct espi_map map;
     int status = espi_path_join(ctx, source, from, name);
-    if (status || !espi_path_exists(source))
+    if (status || (status = espi_path_find(ctx, source)) <= 0)
         return status;
     if ((status = espi_path_join(ctx, target, directory, name)) || (status = espi_map_open(ctx, source, &map)))
         return status;

@@ -347,13 +347,15 @@ int espi_config_read_file(esp_context *ctx, const char *path, struct espi_config
 
 int espi_config_expect(esp_context *ctx, const char *directory)
 {
-    if (espi_path_is_directory(directory))
-        return ESP_OK;
+    enum espi_path_kind kind;
     bool compiled;
-    int status = espi_esp_recognize(ctx, directory, &compiled);
-    if (status == ESP_ERR_NOT_FOUND)
-        return espi_fail_errno(ctx, status, ENOENT, "%s: expected a checkpoint directory",
+    int status = espi_path_look(ctx, directory, &kind);
+    if (status || kind == ESPI_PATH_DIRECTORY)
+        return status;
+    if (kind == ESPI_PATH_NOTHING)
+        return espi_fail_errno(ctx, ESP_ERR_NOT_FOUND, ENOENT, "%s: expected a checkpoint directory",
                                *directory ? directory : "\"\"");
+    status = espi_esp_recognize(ctx, directory, &compiled);
     if (status)
         return status;
     return espi_fail(ctx, ESP_ERR_FORMAT,

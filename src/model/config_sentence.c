@@ -111,9 +111,10 @@ static int open_pooling(struct sentence *s, const struct espi_json *at_path, con
     int status = espi_path_join(s->ctx, path, s->directory, folder);
     if (!status)
         status = espi_path_join(s->ctx, s->pooling_file, path, "config.json");
-    if (status)
-        return status;
-    if (!espi_path_exists(s->pooling_file)) {
+    int found = status ? status : espi_path_find(s->ctx, s->pooling_file);
+    if (found < 0)
+        return found;
+    if (!found) {
         espi_json_fail(s->ctx, at_path,
                        "%s is not there: copy the model's folder \"%s\" (without modules.json, embeddings would be the "
                        "plain mean)",
@@ -182,10 +183,10 @@ int espi_sentence_config_open(esp_context *ctx, const char *folder, char path[ES
     *out = (struct espi_json){0};
     for (size_t i = 0; i < ESPI_COUNT(names); i++) {
         int status = espi_path_join(ctx, path, folder, names[i]);
+        if (!status)
+            status = espi_path_find(ctx, path);
         if (status)
-            return status;
-        if (espi_path_exists(path))
-            return espi_json_open_file(ctx, path, out);
+            return status < 0 ? status : espi_json_open_file(ctx, path, out);
     }
     return ESP_OK;
 }
@@ -281,7 +282,7 @@ static int read_settings(struct sentence *s)
     char path[ESPI_PATH_BYTES];
     struct espi_json json;
     int status = espi_path_join(s->ctx, path, s->directory, "config_sentence_transformers.json");
-    if (status || !espi_path_exists(path) || (status = espi_json_open_file(s->ctx, path, &json)))
+    if (status || (status = espi_path_find(s->ctx, path)) <= 0 || (status = espi_json_open_file(s->ctx, path, &json)))
         return status;
     status = espi_json_expect_object(s->ctx, &json);
     if (!status && s->config->head == ESPI_HEAD_SEQUENCE) {
@@ -302,7 +303,7 @@ int espi_config_read_sentence(esp_context *ctx, const char *directory, const cha
     char path[ESPI_PATH_BYTES];
     struct sentence s = {.ctx = ctx, .directory = directory, .folder = folder, .config = config};
     int status = espi_path_join(ctx, path, directory, "modules.json");
-    if (status || !espi_path_exists(path))
+    if (status || (status = espi_path_find(ctx, path)) <= 0)
         return status;
     if (config->head == ESPI_HEAD_SEQUENCE)
         return read_settings(&s);

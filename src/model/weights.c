@@ -136,9 +136,11 @@ static int explain_absence(esp_context *ctx, const char *directory)
     for (size_t i = 0; i < ESPI_COUNT(others); i++) {
         char path[ESPI_PATH_BYTES];
         int status = espi_path_join(ctx, path, directory, others[i]);
-        if (status)
+        if (!status)
+            status = espi_path_find(ctx, path);
+        if (status < 0)
             return status;
-        if (espi_path_exists(path))
+        if (status)
             return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
                              "%s: this format is not read; convert the model to safetensors "
                              "(in transformers: model.save_pretrained(directory, safe_serialization=True))",
@@ -157,15 +159,14 @@ int espi_weights_open(esp_context *ctx, const char *model, struct espi_weights *
         status = espi_path_join(ctx, single, directory, "model.safetensors");
     if (!status)
         status = espi_path_join(ctx, index, directory, "model.safetensors.index.json");
-    if (status)
-        return status;
-    if (espi_path_exists(single)) {
+    int found = status ? status : espi_path_find(ctx, single);
+    if (found > 0) {
         out->files = espi_calloc(ctx, 1, sizeof *out->files);
         status = out->files ? add_file(ctx, directory, "model.safetensors", out) : ESP_ERR_MEMORY;
-    } else if (espi_path_exists(index)) {
+    } else if (!found && (found = espi_path_find(ctx, index)) > 0) {
         status = open_index(ctx, directory, index, out);
     } else {
-        status = explain_absence(ctx, directory);
+        status = found ? found : explain_absence(ctx, directory);
     }
     if (status)
         espi_weights_clear(out);

@@ -43,9 +43,10 @@ int espi_encoder_folder(esp_context *ctx, const char *directory, char folder[ESP
     struct espi_json modules;
     const char *name;
     int status = espi_path_join(ctx, path, directory, "modules.json");
-    if (status)
-        return status;
-    if (!espi_path_exists(path)) {
+    int found = status ? status : espi_path_find(ctx, path);
+    if (found < 0)
+        return found;
+    if (!found) {
         memcpy(folder, directory, strlen(directory) + 1); // shorter than the path that was made of it
         return ESP_OK;
     }

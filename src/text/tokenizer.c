@@ -288,36 +288,41 @@ static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char
     int status = espi_encoder_folder(ctx, model, directory);
     if (!status)
         status = espi_path_join(ctx, path, directory, "tokenizer.json");
-    bool json = !status && espi_path_exists(path);
-    if (!status && !json)
-        status = espi_path_join(ctx, path, directory, "vocab.txt");
-    if (status)
-        return status;
-    if (!json && !espi_path_exists(path))
+    int found = status ? status : espi_path_find(ctx, path);
+    bool json = found > 0;
+    if (!found && !(found = espi_path_join(ctx, path, directory, "vocab.txt")))
+        found = espi_path_find(ctx, path);
+    if (found < 0)
+        return found;
+    if (!found)
         return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", directory);
     return read_all(ctx, tokenizer, path, json, directory);
 }
 
 /* A file of the one kind or the other, by its name, else by its first byte. */
-static bool looks_like_json(const char *path)
+static int looks_like_json(esp_context *ctx, const char *path, bool *json)
 {
     const char *dot = strrchr(path, '.');
     struct espi_map map;
-    if (dot && (strcmp(dot, ".json") == 0 || strcmp(dot, ".txt") == 0))
-        return strcmp(dot, ".json") == 0;
-    if (espi_map_open(NULL, path, &map))
-        return false;
+    *json = dot && strcmp(dot, ".json") == 0;
+    if (*json || (dot && strcmp(dot, ".txt") == 0))
+        return ESP_OK;
+    int status = espi_map_open(ctx, path, &map);
+    if (status)
+        return status;
     size_t at = 0;
     while (at < map.bytes && strchr(" \t\r\n", map.data[at]) && map.data[at])
         at++;
-    bool json = at < map.bytes && map.data[at] == '{';
+    *json = at < map.bytes && map.data[at] == '{';
     espi_map_close(&map);
-    return json;
+    return ESP_OK;
 }
 
 static int open_file(esp_context *ctx, esp_tokenizer *tokenizer, const char *path)
 {
-    return read_all(ctx, tokenizer, path, looks_like_json(path), NULL);
+    bool json;
+    int status = looks_like_json(ctx, path, &json);
+    return status ? status : read_all(ctx, tokenizer, path, json, NULL);
 }
 
 int esp_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
@@ -328,11 +333,14 @@ int esp_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)
     if (!path)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_tokenizer_open: the path is NULL");
     esp_tokenizer *tokenizer;
+    enum espi_path_kind kind;
     int status = espi_tokenizer_new(ctx, &tokenizer);
     fenv_t caller;
     espi_floats_enter(&caller);
     if (!status)
-        status = espi_path_is_directory(path) ? open_directory(ctx, tokenizer, path) : open_file(ctx, tokenizer, path);
+        status = espi_path_look(ctx, path, &kind);
+    if (!status)
+        status = kind == ESPI_PATH_DIRECTORY ? open_directory(ctx, tokenizer, path) : open_file(ctx, tokenizer, path);
     espi_floats_leave(&caller);
     if (status)
         esp_tokenizer_free(tokenizer);

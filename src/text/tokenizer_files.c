@@ -94,9 +94,11 @@ int espi_tokenizer_files_open(esp_context *ctx, const char *directory, struct es
         if (older && espi_json_has(&files->config, "added_tokens_decoder"))
             continue;
         int status = espi_path_join(ctx, files->paths[i], directory, names[i]);
-        if (status)
+        if (!status)
+            status = espi_path_find(ctx, files->paths[i]);
+        if (status < 0)
             return status;
-        if (!espi_path_exists(files->paths[i]))
+        if (!status)
             continue;
         status = espi_json_open_file(ctx, files->paths[i], documents[i]);
         if (!status)

@@ -13,7 +13,8 @@
 /* X(name, text for the table) */
 #define FAULT_KINDS(X)                                                                                                 \
     X(MEMORY, "memory")       /* one request of memory is refused */                                                   \
-    X(MEMORY_ON, "memory-on") /* this one and all behind it */                                                         \
+    X(FOREIGN, "foreign")     /* one that a foreign library makes */                                                   \
+    X(MEMORY_ON, "memory-on") /* one, and all behind it, foreign ones too */                                           \
     X(IO, "io")               /* one system call on a file fails by EIO */                                             \
     X(FULL, "disk-full")      /* from here on everything that takes room on a disk fails by ENOSPC */                  \
     X(INTERRUPT, "interrupt") /* one call that may wait is interrupted by a signal */                                  \
@@ -25,6 +26,10 @@ enum fault_kind {
 #undef X
         FAULT_KIND_COUNT
 };
+static inline bool fault_of_memory(enum fault_kind kind)
+{
+    return kind <= FAULT_MEMORY_ON;
+}
 extern const char *const fault_kind_names[FAULT_KIND_COUNT];
 
 struct fault {
@@ -62,7 +67,7 @@ void fault_catch_calls(void);
 
 /* fault_modules.c: whose code an address belongs to. Foreign libraries are those that end the process on their own when
  * they get no memory: docs/architecture.md says which and why. */
-enum fault_module { FAULT_OURS, FAULT_LINKER, FAULT_FOREIGN };
+enum fault_module { FAULT_IN_OURS, FAULT_IN_LINKER, FAULT_IN_FOREIGN };
 enum fault_module fault_module_of(const void *address);
 
 #endif

@@ -44,7 +44,7 @@ static const struct fault_command commands[] = {
     {"train",
      "train ../models/none --task classify --train ../models/label.tsv --dev ../models/label.tsv --batch-size 4 "
      "--max-steps 4 "
-     "--eval-every 2 --save-every 2 --log-every 1 --threads 1 --compute fp32 -q -o out",
+     "--eval-every 2 --save-every 2 --log-every 1 --threads 1 --compute fp32 -q -j -o out",
      NULL, false, false, true},
 };
 

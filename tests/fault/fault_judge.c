@@ -27,9 +27,32 @@ static bool same(const struct fault_text *a, const struct fault_text *b)
     return a->bytes == b->bytes && memcmp(a->text, b->text, a->bytes) == 0;
 }
 
+/* Beyond what cannot be removed when removing itself fails: whole files under temporary names. */
+static bool same_files(const struct fault_text *a, const struct fault_text *b, const struct fault *at)
+{
+    const char *from = a->text, *to = b->text, *mark = "\n== ";
+    if (!strstr(at->path, ".tmp-"))
+        return same(a, b);
+    while (*from || *to) {
+        const char *from_end = strstr(from + 1, mark), *to_end = strstr(to + 1, mark);
+        size_t from_bytes = from_end ? (size_t)(from_end - from) : strlen(from);
+        size_t to_bytes = to_end ? (size_t)(to_end - to) : strlen(to);
+        size_t line = strcspn(to + (*to == '\n'), "\n");
+        if (memmem(to, line, ".tmp-", 5)) {
+            to += to_bytes;
+            continue;
+        }
+        if (from_bytes != to_bytes || memcmp(from, to, from_bytes) != 0)
+            return false;
+        from += from_bytes;
+        to += to_bytes;
+    }
+    return true;
+}
+
 static bool of_memory(const struct fault *at)
 {
-    return at->kind == FAULT_MEMORY || at->kind == FAULT_MEMORY_ON;
+    return fault_of_memory(at->kind);
 }
 
 /* Whether a message says what failed. */
@@ -50,6 +73,14 @@ static bool says_file(const char *text, const struct fault *at)
         *temporary = 0;
     const char *name = slash && slash[1] ? slash + 1 : path;
     return strstr(text, name) || (temporary && strstr(text, "out"));
+}
+
+static const char *first_difference(const struct fault_text *a, const struct fault_text *b)
+{
+    size_t i = 0;
+    while (i < a->bytes && i < b->bytes && a->text[i] == b->text[i])
+        i++;
+    return b->text + (i > 40 ? i - 40 : 0);
 }
 
 static bool ended_by_library(const struct fault_result *result)
@@ -153,10 +184,14 @@ enum fault_verdict fault_judge_command(const struct fault_command *command, cons
         return FAULT_ENDED;
     if (result->code < 0)
         return WRONG("ended by signal %d", -result->code);
-    if (result->code == base->code && same(&base->out, &result->out) && same(&base->files, &result->files))
+    bool files = same_files(&base->files, &result->files, at);
+    if (result->code == base->code && same(&base->out, &result->out) && files)
         return FAULT_RIGHT;
     if (!at->failed)
         return WRONG("differs though nothing failed: exit code %d: %.300s", result->code, said);
+    if (result->code == 0)
+        return files ? WRONG("another output: %.300s", result->out.text)
+                     : WRONG("other files, from %.100s on", first_difference(&base->files, &result->files));
     if (result->code != 1)
         return WRONG("exit code %d: %.300s", result->code, said);
     if (!says_cause(said, at))
@@ -166,8 +201,9 @@ enum fault_verdict fault_judge_command(const struct fault_command *command, cons
     if (command->lines ? !lines_right(base->out.text, result->out.text, at)
                        : strncmp(base->out.text, result->out.text, result->out.bytes) != 0)
         return WRONG("wrong output: %.300s", result->out.text);
-    bool removing = strcmp(at->call, "unlink") == 0 || strcmp(at->call, "rmdir") == 0;
-    if (result->files.bytes && !same(&base->files, &result->files) && !removing && !command->resumes)
+    static char none[] = "";
+    const struct fault_text nothing = {.text = none};
+    if (!files && !same_files(&nothing, &result->files, at) && !command->resumes)
         return WRONG("left behind: %.200s", result->files.text);
     return FAULT_REFUSED;
 }

@@ -71,6 +71,13 @@ static enum fault_verdict resume(const struct fault_result *base, const struct f
     return same ? FAULT_REFUSED : FAULT_WRONG;
 }
 
+static char *one_line(char *text)
+{
+    for (char *at = text; *at; at++)
+        *at = *at == '\n' ? ' ' : *at;
+    return text;
+}
+
 static void try_point(const struct fault_result *base, enum fault_kind kind, size_t at)
 {
     struct fault_result result;
@@ -87,7 +94,7 @@ static void try_point(const struct fault_result *base, enum fault_kind kind, siz
         __atomic_add_fetch(&target->wrong[kind], 1, __ATOMIC_RELAXED);
         if (__atomic_add_fetch(&target->shown, 1, __ATOMIC_RELAXED) <= MOST_SHOWN || options.verbose)
             printf("%s: %s %zu (%s %s): %s\n", target->name, fault_kind_names[kind], at, result.fault.call,
-                   result.fault.path, why);
+                   result.fault.path, one_line(why));
     } else if (options.point) {
         printf("%s: %s %zu (%s %s): code %d, %s\n%s%s\n", target->name, fault_kind_names[kind], at, result.fault.call,
                result.fault.path, result.code, verdict == FAULT_RIGHT ? "right" : "refused", result.out.text,
@@ -105,6 +112,7 @@ static size_t wanted(enum fault_kind kind)
     if (options.point)
         return 1;
     size_t points = kind == FAULT_SHORT && target->points[kind] ? 1 : target->points[kind]; // the first stands for all
+    every &= kind != FAULT_FOREIGN || options.all;
     return every || points < SPREAD ? points : SPREAD;
 }
 

@@ -76,23 +76,24 @@ long fault_files(void)
 bool fault_hits(const char *call, int error, const void *caller)
 {
     enum fault_module module = fault_module_of(caller);
-    if (module == FAULT_LINKER)
+    bool on = fault->kind == FAULT_MEMORY_ON || fault->kind == FAULT_FULL || fault->kind == FAULT_SHORT;
+    if (module == FAULT_IN_LINKER)
         return false;
-    size_t n = __atomic_add_fetch(&fault->count, 1, __ATOMIC_RELAXED);
-    bool once = fault->kind == FAULT_MEMORY || fault->kind == FAULT_IO || fault->kind == FAULT_INTERRUPT;
-    if (!fault->at || (once ? n != fault->at : n < fault->at))
+    bool counts = !fault_of_memory(fault->kind) || (module == FAULT_IN_FOREIGN) == (fault->kind == FAULT_FOREIGN);
+    size_t n = __atomic_add_fetch(&fault->count, counts, __ATOMIC_RELAXED);
+    if (!fault->at || n < fault->at || (!on && (n > fault->at || !counts)))
         return false;
     if (__atomic_add_fetch(&fault->failed, 1, __ATOMIC_RELAXED) == 1) {
         strncpy(fault->call, call, sizeof fault->call - 1);
         fault->error = error;
     }
-    fault->foreign |= module == FAULT_FOREIGN;
+    fault->foreign |= module == FAULT_IN_FOREIGN;
     return true;
 }
 
 static bool refused(const char *call, int error, const void *caller)
 {
-    if (!armed || (fault->kind != FAULT_MEMORY && fault->kind != FAULT_MEMORY_ON) || !fault_hits(call, error, caller))
+    if (!armed || !fault_of_memory(fault->kind) || !fault_hits(call, error, caller))
         return false;
     errno = error;
     return true;

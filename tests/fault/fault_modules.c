@@ -25,11 +25,11 @@ static enum fault_module kind_of(const char *path)
     const char *name = strrchr(path, '/');
     name = name ? name + 1 : path;
     if (strncmp(name, "ld-linux", 8) == 0)
-        return FAULT_LINKER;
+        return FAULT_IN_LINKER;
     for (size_t i = 0; foreign[i]; i++)
         if (strncmp(name, foreign[i], strlen(foreign[i])) == 0)
-            return FAULT_FOREIGN;
-    return FAULT_OURS;
+            return FAULT_IN_FOREIGN;
+    return FAULT_IN_OURS;
 }
 
 static int look(struct dl_phdr_info *info, size_t size, void *cookie)
@@ -57,7 +57,7 @@ enum fault_module fault_module_of(const void *address)
         if (at >= known[i].begin && at < known[i].end)
             return known[i].module;
     /* code in no file was made by oneDNN */
-    struct search search = {.address = at, .found = {at, at + 1, FAULT_FOREIGN}};
+    struct search search = {.address = at, .found = {at, at + 1, FAULT_IN_FOREIGN}};
     dl_iterate_phdr(look, &search);
     known[next++ % KNOWN] = search.found;
     return search.found.module;

@@ -98,7 +98,7 @@ static void on_crash(int number)
     int count = backtrace(frames, 64);
     fault->signal = number;
     for (int i = 2; i < count; i++) // behind this handler and the frame of the signal
-        fault->in_foreign |= fault_module_of(frames[i]) == FAULT_FOREIGN;
+        fault->in_foreign |= fault_module_of(frames[i]) == FAULT_IN_FOREIGN;
     if (getenv("FAULT_TRACE"))
         backtrace_symbols_fd(frames, count, STDERR_FILENO);
     signal(number, SIG_DFL);
@@ -118,7 +118,7 @@ static void be_child(fault_child *child, const void *cookie, const char *input, 
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         signal(crashes[i], on_crash);
     alarm(seconds);
-    if (fault->kind != FAULT_MEMORY && fault->kind != FAULT_MEMORY_ON)
+    if (!fault_of_memory(fault->kind))
         fault_catch_calls();
     fault_watch();
     int code = child(cookie);

@@ -412,7 +412,7 @@ int espi_quantization_read(esp_context *ctx, const char *directory, const struct
     struct espi_json json;
     *points = NULL;
     int status = espi_path_join(ctx, path, directory, file_name);
-    if (status || !espi_path_exists(path))
+    if (status || (status = espi_path_find(ctx, path)) <= 0)
         return status;
     status = espi_json_open_file(ctx, path, &json);
     if (status)

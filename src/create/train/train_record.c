@@ -218,7 +218,10 @@ static int go_on(esp_context *ctx, struct espi_train_record *record, const json_
     int status = espi_path_join(ctx, result, record->directory, log_name);
     if (status)
         return status;
-    record->done = espi_path_exists(result);
+    enum espi_path_kind log;
+    if ((status = espi_path_look(ctx, result, &log)))
+        return status;
+    record->done = log != ESPI_PATH_NOTHING;
     if (record->done) {
         status = compare_options(ctx, record->directory, options);
         return status ? status : espi_remove_tree(ctx, record->partial); // killed between the last two moves
