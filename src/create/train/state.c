@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char magic[8] = {'E', 'S', 'P', 'S', 'T', 'A', 'T', '1'};
+static const char magic[8] = {'E', 'S', 'P', 'S', 'T', 'A', 'T', '2'};
+static const char without_sums[8] = {'E', 'S', 'P', 'S', 'T', 'A', 'T', '1'}; // of the files beside it
 
 struct record {
     char name[64];
@@ -87,25 +88,44 @@ int espi_state_save(esp_context *ctx, const struct espi_state *state, const char
 
 /* ---- loading ------------------------------------------------------------------------------------------------------------ */
 
-static int check_head(esp_context *ctx, const struct espi_state *state, const char *path, const struct espi_map *map)
+/* Head and records; *count gets how many there are. */
+static int check_table(esp_context *ctx, const char *path, const struct espi_map *map, size_t *count)
 {
-    size_t bytes = table_bytes(state->count);
     struct head head;
     uint32_t crc[2]; // and zeros
     if (map->bytes < sizeof head)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: cut short", path);
     memcpy(&head, map->data, sizeof head);
+    if (memcmp(head.magic, without_sums, sizeof magic) == 0)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
+                         "%s: is of an older version and has no checksums of the model beside it, so that damage could "
+                         "not be told: remove the directory and begin the run anew, from that model if need be",
+                         path);
     if (memcmp(head.magic, magic, sizeof magic) != 0)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: is no state of a training run", path);
-    if (head.count != state->count)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected %zu blocks for these options, found %" PRIu64, path,
-                         state->count, head.count);
-    if (map->bytes < bytes + sizeof crc)
+    if (head.count > map->bytes / sizeof(struct record) || map->bytes < table_bytes(head.count) + sizeof crc)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: cut short", path);
+    size_t bytes = table_bytes(head.count);
+    *count = head.count;
     memcpy(crc, map->data + bytes, sizeof crc);
     if (crc[0] != espi_crc32c(0, map->data, bytes) || crc[1] != 0)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: damaged: the checksum of its table is wrong", path);
     return ESP_OK;
+}
+
+static int check_head(esp_context *ctx, const struct espi_state *state, const char *path, const struct espi_map *map)
+{
+    size_t count;
+    int status = check_table(ctx, path, map, &count);
+    if (!status && count != state->count)
+        status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected %zu blocks for these options, found %zu", path,
+                           state->count, count);
+    return status;
+}
+
+static int fail_block(esp_context *ctx, const char *path, const char *name)
+{
+    return espi_fail(ctx, ESP_ERR_FORMAT, "%s: damaged: the checksum of \"%s\" is wrong", path, name);
 }
 
 /* Checks the blocks, or (copy) takes them over. */
@@ -124,13 +144,47 @@ static int go_through(esp_context *ctx, const struct espi_state *state, const ch
         if (map->bytes - at < item->bytes)
             return espi_fail(ctx, ESP_ERR_FORMAT, "%s: cut short in \"%s\"", path, item->name);
         if (!copy && espi_crc32c(0, map->data + at, item->bytes) != record.crc)
-            return espi_fail(ctx, ESP_ERR_FORMAT, "%s: damaged: the checksum of \"%s\" is wrong", path, item->name);
+            return fail_block(ctx, path, item->name);
         if (copy)
             memcpy(item->data, map->data + at, item->bytes);
         at += item->bytes;
     }
     return at == map->bytes ? ESP_OK
                             : espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected %zu bytes, found %zu", path, at, map->bytes);
+}
+
+/* The first block, which must be `item`. */
+static int read_first(esp_context *ctx, const char *path, const struct espi_map *map, struct espi_state_item *item)
+{
+    size_t count;
+    struct record record;
+    int status = check_table(ctx, path, map, &count);
+    if (status)
+        return status;
+    size_t at = table_bytes(count) + 2 * sizeof(uint32_t);
+    memcpy(&record, map->data + table_bytes(0), sizeof record);
+    if (!count || memcmp(record.name, item->name, sizeof record.name) != 0 || record.bytes != item->bytes)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected \"%s\" of %zu bytes as its first block", path, item->name,
+                         item->bytes);
+    if (map->bytes - at < item->bytes)
+        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: cut short in \"%s\"", path, item->name);
+    if (espi_crc32c(0, map->data + at, item->bytes) != record.crc)
+        return fail_block(ctx, path, item->name);
+    memcpy(item->data, map->data + at, item->bytes);
+    return ESP_OK;
+}
+
+int espi_state_read_first(esp_context *ctx, const char *path, const char *name, void *data, size_t bytes)
+{
+    struct espi_state_item item = {.data = data, .bytes = bytes};
+    struct espi_map map;
+    snprintf(item.name, sizeof item.name, "%s", name);
+    int status = espi_map_open(ctx, path, &map);
+    if (status)
+        return status;
+    status = read_first(ctx, path, &map, &item);
+    espi_map_close(&map);
+    return status;
 }
 
 int espi_state_load(esp_context *ctx, const struct espi_state *state, const char *path)

@@ -22,6 +22,9 @@ int espi_state_add(esp_context *ctx, struct espi_state *state, const char *name,
 int espi_state_save(esp_context *ctx, const struct espi_state *state, const char *path) ESPI_NODISCARD;
 /* ESP_ERR_FORMAT when the file is damaged, or has other blocks or sizes; then nothing has been changed. */
 int espi_state_load(esp_context *ctx, const struct espi_state *state, const char *path) ESPI_NODISCARD;
+/* The block that was added first, alone: what must be known before the others can be registered. Its checksum is checked. */
+int espi_state_read_first(esp_context *ctx, const char *path, const char *name, void *data,
+                          size_t bytes) ESPI_NODISCARD;
 void espi_state_clear(struct espi_state *state);
 
 #endif

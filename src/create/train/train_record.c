@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char log_name[] = "train.jsonl", options_name[] = "train_options.json";
+static const char log_name[] = "train.jsonl", options_name[] = "train_options.json", tokenizer_name[] = "tokenizer";
+const char espi_train_files_name[] = "files";
 
 /* "partial/name-step" */
 static int numbered(esp_context *ctx, const struct espi_train_record *record, const char *name, uint64_t step,
@@ -88,7 +89,7 @@ static int remove_later(esp_context *ctx, struct espi_train_record *record, cons
     bool dated =
         number_of(file, "checkpoint", &number) || number_of(file, "state", &number) || number_of(file, "best", &number);
     bool later = dated && (!record->saved || number > step);
-    bool stale = !record->saved && strcmp(file, "tokenizer") == 0; // of a run that begins anew
+    bool stale = !record->saved && strcmp(file, tokenizer_name) == 0; // of a run that begins anew
     return later || stale || strstr(file, ".tmp-") ? remove_file(ctx, record, file) : ESP_OK;
 }
 
@@ -105,6 +106,29 @@ static int compare_options(esp_context *ctx, const char *directory, const json_t
     status = espi_train_options_same(ctx, before.value, options);
     espi_json_close(&before);
     return status;
+}
+
+/* The files that the run goes on from are those that were written. */
+static int check_files(esp_context *ctx, struct espi_train_record *record)
+{
+    struct espi_train_files *files = &record->files;
+    char best[ESPI_PATH_BYTES], tokenizer[ESPI_PATH_BYTES];
+    int status = espi_state_read_first(ctx, record->state, espi_train_files_name, files, sizeof *files);
+    if (status)
+        return status;
+    status = numbered(ctx, record, "best", files->best_step, best);
+    if (!status)
+        status = espi_path_join(ctx, tokenizer, record->partial, tokenizer_name);
+    if (!status)
+        status = espi_file_sums_check(ctx, record->checkpoint, &files->checkpoint);
+    if (!status && files->best.count)
+        status = espi_file_sums_check(ctx, best, &files->best);
+    if (!status)
+        status = espi_file_sums_check(ctx, tokenizer, &files->tokenizer);
+    return status == ESP_ERR_FORMAT
+               ? espi_fail(ctx, ESP_ERR_FORMAT, "%s; the run cannot go on: remove %s and begin it anew",
+                           esp_last_error(ctx), record->partial)
+               : status;
 }
 
 /* The log's lines up to the checkpoint's step. */
@@ -234,6 +258,8 @@ static int go_on(esp_context *ctx, struct espi_train_record *record, const json_
     record->began = !record->saved;
     if (!status)
         status = record->saved ? compare_options(ctx, record->partial, options) : write_options(ctx, record, options);
+    if (!status && record->saved)
+        status = check_files(ctx, record);
     if (!status)
         status = for_each(ctx, record, remove_later, record->step);
     return status;
@@ -314,8 +340,10 @@ static int remove_other_best(esp_context *ctx, struct espi_train_record *record,
     return number_of(file, "best", &number) && number != step ? remove_file(ctx, record, file) : ESP_OK;
 }
 
-/* The model with its ranges, complete under `path` or not there. */
-static int write_model(esp_context *ctx, const struct espi_train_output *output, const char *path)
+/* The model with its ranges, complete under `path` or not there. Between the two `state` (NULL: none) is written to
+ * `state_path`, when the checksums of the model are known in `sums`. */
+static int write_model(esp_context *ctx, const struct espi_train_output *output, const char *path,
+                       struct espi_file_sums *sums, const struct espi_state *state, const char *state_path)
 {
     char temporary[ESPI_PATH_BYTES + 16];
     snprintf(temporary, sizeof temporary, "%s.tmp-model", path);
@@ -324,6 +352,10 @@ static int write_model(esp_context *ctx, const struct espi_train_output *output,
         status = espi_checkpoint_write(ctx, output->config, output->params, output->tokenizer_from, temporary);
     if (!status && output->quant)
         status = espi_fake_quant_write(ctx, output->quant, temporary);
+    if (!status)
+        status = espi_file_sums_take(ctx, temporary, sums);
+    if (!status && state)
+        status = espi_state_save(ctx, state, state_path);
     if (!status)
         status = espi_remove_tree(ctx, path); // of a run that was killed in the middle of this
     if (!status && rename(temporary, path) != 0)
@@ -338,17 +370,13 @@ static int write_model(esp_context *ctx, const struct espi_train_output *output,
 int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, uint64_t step, uint64_t best,
                            const struct espi_train_output *output, const struct espi_state *state)
 {
-    char path[ESPI_PATH_BYTES];
+    char path[ESPI_PATH_BYTES], state_path[ESPI_PATH_BYTES];
     int status = numbered(ctx, record, "checkpoint", step, path);
     if (status || espi_path_exists(path))
         return status;
-    status = numbered(ctx, record, "state", step, path);
+    status = numbered(ctx, record, "state", step, state_path);
     if (!status)
-        status = espi_state_save(ctx, state, path);
-    if (!status)
-        status = numbered(ctx, record, "checkpoint", step, path);
-    if (!status)
-        status = write_model(ctx, output, path);
+        status = write_model(ctx, output, path, &record->files.checkpoint, state, state_path);
     if (!status)
         status = note_checkpoint(ctx, record, step);
     if (!status)
@@ -361,8 +389,20 @@ int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, u
 int espi_train_record_best(esp_context *ctx, struct espi_train_record *record, uint64_t step,
                            const struct espi_train_output *output, char path[ESPI_PATH_BYTES])
 {
+    struct espi_file_sums sums;
     int status = numbered(ctx, record, "best", step, path);
-    return status ? status : write_model(ctx, output, path);
+    if (!status)
+        status = write_model(ctx, output, path, &sums, NULL, NULL);
+    if (status)
+        return status;
+    record->files.best = sums;
+    record->files.best_step = step;
+    return ESP_OK;
+}
+
+int espi_train_record_tokenizer(esp_context *ctx, struct espi_train_record *record, const char *path)
+{
+    return espi_file_sums_take(ctx, path, &record->files.tokenizer);
 }
 
 /* A file of the run into the directory that becomes the result; written beside it first, so that a run that is killed leaves
@@ -405,7 +445,7 @@ int espi_train_record_finish(esp_context *ctx, struct espi_train_record *record,
     int status = best == UINT64_MAX ? espi_path_join(ctx, result, record->partial, "result")
                                     : numbered(ctx, record, "best", best, result);
     if (!status && best == UINT64_MAX)
-        status = write_model(ctx, output, result);
+        status = write_model(ctx, output, result, &record->files.checkpoint, NULL, NULL);
     if (!status)
         status = copy_file(ctx, record, options_name, result);
     if (!status)

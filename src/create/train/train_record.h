@@ -17,6 +17,13 @@
 #include "base/file.h"
 #include "base/json_writer.h"
 #include "create/train/fake_quant.h"
+#include "create/train/file_sums.h"
+
+/* Part of the state: what the files beside it were when it was written. Resuming goes on from no others. */
+struct espi_train_files {
+    struct espi_file_sums checkpoint, best, tokenizer;
+    uint64_t best_step; // where best has files
+};
 
 /* Owner: the caller; zero-initialise, close releases (and leaves the files). */
 struct espi_train_record {
@@ -27,6 +34,7 @@ struct espi_train_record {
     uint64_t step;                    // of the last checkpoint
     char checkpoint[ESPI_PATH_BYTES]; // its model
     char state[ESPI_PATH_BYTES];      // its state
+    struct espi_train_files files;    // registered as the first block of the state
     FILE *log;
     int lock; // on the open directory, against a second process
 };
@@ -49,6 +57,10 @@ int espi_train_record_check(esp_context *ctx, const char *directory) ESPI_NODISC
 void espi_train_record_close(struct espi_train_record *record);
 /* Removes the files of a run that this process began and that has no checkpoint; closes it. */
 void espi_train_record_discard(struct espi_train_record *record);
+
+/* The run's tokenizer is in its place: what stands there is what a resumed run must find. */
+int espi_train_record_tokenizer(esp_context *ctx, struct espi_train_record *record, const char *path) ESPI_NODISCARD;
+extern const char espi_train_files_name[]; // of the block
 
 /* One line of the log; lines behind the checkpoint that was resumed have been removed. `line` has no stream
  * yet, and is ended. */

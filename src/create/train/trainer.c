@@ -157,7 +157,9 @@ static int open_quant(esp_context *ctx, struct espi_trainer *t)
 
 static int register_state(esp_context *ctx, struct espi_trainer *t)
 {
-    int status = espi_state_add(ctx, &t->state, "counters", &t->counters, sizeof t->counters);
+    int status = espi_state_add(ctx, &t->state, espi_train_files_name, &t->record.files, sizeof t->record.files);
+    if (!status)
+        status = espi_state_add(ctx, &t->state, "counters", &t->counters, sizeof t->counters);
     if (!status)
         status = espi_state_add(ctx, &t->state, "inputs", &t->inputs, sizeof t->inputs);
     if (!status)
@@ -209,8 +211,9 @@ static int place_tokenizer(esp_context *ctx, struct espi_trainer *t)
     t->model.tokenizer_from = t->tokenizer_directory;
     if (status || !espi_trainer_leads(t) || espi_path_exists(t->tokenizer_directory))
         return status;
-    return espi_path_is_directory(from) ? espi_checkpoint_copy_tokenizer(ctx, from, t->tokenizer_directory)
-                                        : write_tokenizer(ctx, t->model.tokenizer, t->tokenizer_directory);
+    status = espi_path_is_directory(from) ? espi_checkpoint_copy_tokenizer(ctx, from, t->tokenizer_directory)
+                                          : write_tokenizer(ctx, t->model.tokenizer, t->tokenizer_directory);
+    return status ? status : espi_train_record_tokenizer(ctx, &t->record, t->tokenizer_directory);
 }
 
 /* Answers that mean nothing: a hash of their place. */
@@ -343,10 +346,14 @@ static int keep_best(esp_context *ctx, struct espi_trainer *t, double figure)
     t->counters.evaluations++;
     if (t->counters.best_step != UINT64_MAX && !(figure > t->counters.best) && !isnan(t->counters.best))
         return ESP_OK;
+    int status =
+        t->options->keep_last ? ESP_OK : espi_train_record_best(ctx, &t->record, t->counters.step, &output, path);
+    if (status) // the best one is still that before
+        return status;
     t->counters.best = figure;
     t->counters.best_step = t->counters.step;
     t->counters.evaluations = 0;
-    return t->options->keep_last ? ESP_OK : espi_train_record_best(ctx, &t->record, t->counters.step, &output, path);
+    return ESP_OK;
 }
 
 /* Numbers of an evaluation as members of a log line. */
