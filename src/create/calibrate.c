@@ -35,11 +35,13 @@ static void observe(struct espi_histogram *range, size_t tokens, size_t columns,
             continue;
         }
         float low = row[0], high = row[0];
-        for (size_t i = 1; i < count; i++) {
+        bool finite = true; // comparisons pass over what is not a number
+        for (size_t i = 0; i < count; i++) {
+            finite &= isfinite(row[i]);
             low = row[i] < low ? row[i] : low;
             high = row[i] > high ? row[i] : high;
         }
-        widen(range, low, high);
+        widen(range, low, finite ? high : INFINITY);
     }
 }
 
@@ -135,6 +137,25 @@ static int narrow_ranges(esp_context *ctx, struct espi_engine *engine, const str
     return status;
 }
 
+/* Before the second pass, whose bins divide what was found. */
+static int check_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoint,
+                        struct espi_histogram (*ranges)[ESPI_POINT_COUNT])
+{
+    for (size_t layer = 0; layer < checkpoint->config.layers; layer++)
+        for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
+            const struct espi_histogram *range = &ranges[layer][p];
+            double most = 100 * ESPI_STEP_HIGHEST; // whatever is added to either side
+            if (!((double)range->low >= -most && (double)range->high <= most))
+                return espi_fail(ctx, ESP_ERR_FORMAT,
+                                 "%s: layer %zu: on these data its %s reaches from %g to %g%s, which cannot be rounded "
+                                 "to 8 bits: the weights of this layer, or of one before it, are damaged or have "
+                                 "diverged in training; take an earlier checkpoint",
+                                 checkpoint->directory, layer, espi_esp_point_names[p], (double)range->low,
+                                 (double)range->high, isinf(range->high) ? " or is not a number" : "");
+        }
+    return ESP_OK;
+}
+
 static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
                        size_t count, const struct espi_calibrate_options *options, struct watch *watch)
 {
@@ -144,6 +165,8 @@ static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoin
         return status;
     espi_encoder_set_tap(engine, tap, watch);
     status = espi_calibrate_run(ctx, engine, examples, count, "ranges", &options->pass);
+    if (!status)
+        status = check_ranges(ctx, checkpoint, watch->ranges);
     if (!status && options->method != ESPI_CALIBRATE_MINMAX)
         status = narrow_ranges(ctx, engine, examples, count, options, watch->ranges);
     engine->free(engine);

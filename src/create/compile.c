@@ -405,12 +405,29 @@ int espi_compile_image(esp_context *ctx, const struct espi_checkpoint *checkpoin
     return status;
 }
 
+/* No file is written that its reader refuses. */
+static int check_image(esp_context *ctx, const struct espi_checkpoint *checkpoint, const unsigned char *image,
+                       size_t bytes)
+{
+    struct espi_esp_model model;
+    int status = espi_esp_model_parse(ctx, "the compiled file", image, bytes, &model);
+    esp_tokenizer *tokenizer = NULL;
+    if (!status && model.tokenizer)
+        status = espi_esp_model_tokenizer(ctx, &model, &tokenizer);
+    esp_tokenizer_free(tokenizer);
+    espi_esp_model_close(&model);
+    return status ? espi_fail_prefix(ctx, status, "%s: cannot be compiled, nothing was written", checkpoint->directory)
+                  : ESP_OK;
+}
+
 int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
                  const char *path, struct espi_compile_report *report)
 {
     unsigned char *image;
     size_t bytes;
     int status = espi_compile_image(ctx, checkpoint, options, &image, &bytes, report);
+    if (!status)
+        status = check_image(ctx, checkpoint, image, bytes);
     if (!status)
         status = espi_output_write_file(ctx, path, image, bytes);
     free(image);

@@ -40,6 +40,10 @@ struct espi_steps {
     int32_t zero_point; // 0 .. 255
 };
 
+/* Steps that a file may have. */
+#define ESPI_STEP_LOWEST  0x1p-100
+#define ESPI_STEP_HIGHEST 0x1p100
+
 /* The activations of a layer that have fixed steps. Queries, keys and values have the zero point 128. */
 #define ESPI_ESP_POINT_MAP(X)                                                                                          \
     X(INPUT, "input")                                                                                                  \
@@ -56,6 +60,8 @@ enum espi_esp_point {
 #undef X
         ESPI_POINT_COUNT,
 };
+
+extern const char *const espi_esp_point_names[ESPI_POINT_COUNT];
 
 /* What a linear layer multiplies: weights of 8 bits by activations of 8 bits, or both as floats. */
 enum espi_precision { ESPI_INT8, ESPI_BF16, ESPI_FP32 };

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const point_names[ESPI_POINT_COUNT] = {
+const char *const espi_esp_point_names[ESPI_POINT_COUNT] = {
 #define X(name, text) text,
     ESPI_ESP_POINT_MAP(X)
 #undef X
@@ -24,7 +24,7 @@ void espi_esp_points_put(struct espi_json_writer *w, size_t layers, const struct
     for (size_t i = 0; i < layers; i++) {
         espi_put_object(w, NULL);
         for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
-            espi_put_array(w, point_names[p]);
+            espi_put_array(w, espi_esp_point_names[p]);
             espi_put_float(w, NULL, points[i][p].step);
             espi_put_integer(w, NULL, points[i][p].zero_point);
             espi_put_array_end(w);
@@ -140,7 +140,7 @@ static int read_point(esp_context *ctx, const struct espi_json *layer, const cha
     if (espi_json_length(&pair) != 2 || !json_is_number(step) || !espi_json_is_integer(zero, &zero_point))
         return espi_json_fail(ctx, &pair, "expected [step, zero point]");
     double value = json_number_value(step);
-    if (!(value >= 0x1p-100 && value <= 0x1p100))
+    if (!(value >= ESPI_STEP_LOWEST && value <= ESPI_STEP_HIGHEST))
         return espi_json_fail(ctx, &pair, "expected a step from 2^-100 to 2^100, found %g", value);
     if (zero_point < low || zero_point > high)
         return espi_json_fail(ctx, &pair, "expected a zero point from %lld to %lld, found %lld", (long long)low,
@@ -161,7 +161,7 @@ int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_
         status = espi_json_expect_object(ctx, &layer);
         for (size_t p = 0; !status && p < ESPI_POINT_COUNT; p++) {
             bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;
-            status = read_point(ctx, &layer, point_names[p], symmetric, &points[i][p]);
+            status = read_point(ctx, &layer, espi_esp_point_names[p], symmetric, &points[i][p]);
         }
     }
     return status;

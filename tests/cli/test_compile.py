@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import struct
 
 import support
 from support import lines, run
@@ -145,6 +146,28 @@ class Compile(support.Scratch):
             done = run("run", path, stdin=questions(1))
             self.assertEqual(done.returncode, 1, (number, done.stderr))
             self.assertIn("bad.esp", done.stderr, number)
+
+    def test_values_that_no_step_can_hold(self):
+        """Nothing is written that the reader would refuse: the layer is named."""
+        data, good = self.calibration(), self.model()
+        header, weights = support.read_safetensors(os.path.join(good, "model.safetensors"))
+        begin, end = header["bert.encoder.layer.1.attention.self.query.weight"]["data_offsets"]
+        values = struct.unpack(f"<{(end - begin) // 4}f", weights[begin:end])
+        rows = [(1e36, "layer 1: on these data its query reaches from"), (3e38, "layer 1: "), (1e-36, "layers[1].query")]
+        for factor, message in rows:
+            bad = b"".join(struct.pack("<f", v * factor) for v in values)
+            content = weights[:begin] + bad + weights[end:]
+            bias = header["bert.encoder.layer.1.attention.self.query.bias"]["data_offsets"]
+            content = content[:bias[0]] + bytes(bias[1] - bias[0]) + content[bias[1]:]
+            support.write_safetensors(os.path.join(good, "model.safetensors"), header, content)
+            for method in ("minmax", "percentile", "entropy", "mse"):
+                done = run("compile", good, "-q", "--calibrate", data, "--method", method, "-o", self.path("bad.esp"))
+                if factor < 1 and done.returncode == 0:  # no range at all is one that has a step
+                    self.ok("run", self.path("bad.esp"), stdin=questions(1))
+                    os.unlink(self.path("bad.esp"))
+                    continue
+                self.assertEqual((done.returncode, message in done.stderr), (1, True), f"{method}: {done.stderr}")
+                self.assertFalse(os.path.exists(self.path("bad.esp")))
 
     def test_bad_usage(self):
         checkpoint = self.model(hidden_size=64, intermediate_size=128)
