@@ -55,7 +55,7 @@ class Compile(support.Scratch):
         for arguments in (["--threads", "1"], ["--threads", "3"], ["--batch-tokens", "1"],
                           ["--batch-tokens", "100000"]):
             self.assertEqual(self.ok("run", esp, *arguments, stdin=stdin).stdout, first, arguments)
-        for isa in ("c", "avx2", "avxvnni", "avx512vnni"):  # a cap: what the CPU has not is passed over
+        for isa in ("c", "avx2", "avxvnni", "avx512vnni", "avx512vbmi"):  # a cap: what the CPU has not is passed over
             self.assertEqual(self.ok("run", esp, stdin=stdin, env={"ESPALIER_ISA": isa}).stdout, first, isa)
         backwards = self.ok("run", esp, stdin="".join(reversed(stdin.splitlines(True)))).stdout
         self.assertEqual(backwards.splitlines()[::-1], first.splitlines())

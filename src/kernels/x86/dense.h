@@ -19,18 +19,4 @@ struct dense {
     const struct espi_epilogue *epilogue;
 };
 
-ESPI_INLINE struct dense dense_bytes(const struct espi_quads *weights, const uint8_t *x,
-                                     const struct espi_epilogue *epilogue)
-{
-    return (struct dense){weights->weights, x, weights->rows, (weights->columns + 3) / 4, epilogue};
-}
-
-/* columns_of_group: 1 of floats, 2 of bf16 */
-ESPI_INLINE struct dense dense_floats(const struct espi_float_quads *weights, size_t columns_of_group, const void *x,
-                                      const struct espi_epilogue *epilogue)
-{
-    return (struct dense){weights->weights, x, weights->rows,
-                          (weights->columns + columns_of_group - 1) / columns_of_group, epilogue};
-}
-
 #endif

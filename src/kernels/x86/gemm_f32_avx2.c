@@ -4,6 +4,6 @@
 void espi_gemm_f32_avx2(const struct espi_float_quads *weights, const float *x, size_t width, size_t first, size_t end,
                         const struct espi_epilogue *epilogue)
 {
-    const struct dense dense = dense_floats(weights, 1, x, epilogue);
+    const struct dense dense = {weights->weights, (const uint8_t *)x, weights->rows, weights->columns, epilogue};
     dense_product(&dense, width, first, end, DOT_F32);
 }

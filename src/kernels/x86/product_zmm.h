@@ -71,19 +71,41 @@ ESPI_INLINE void transpose_lanes(__m512 *v, int vectors)
     v[3] = _mm512_shuffle_f32x4(b, d, 0xdd);
 }
 
+/* Of 128 bytes those with the numbers in the lower 7 bits of words, each as a word. Without VBMI: first the word it is in. */
+ESPI_INLINE __m512i look_up_words(const uint8_t table[128], __m512i index)
+{
+    __m512i pair = _mm512_permutex2var_epi16(_mm512_loadu_si512(table), _mm512_srli_epi16(index, 1),
+                                             _mm512_loadu_si512(table + 64));
+    __m512i upper = _mm512_and_si512(_mm512_slli_epi16(index, 3), _mm512_set1_epi16(8)); // bits, of odd numbers
+    return _mm512_and_si512(_mm512_srlv_epi16(pair, upper), _mm512_set1_epi16(255));
+}
+
+/* Those of two vectors of words up to 32767; above 127 they count as 127. */
+ESPI_INLINE void look_up_clamped(const uint8_t table[128], __m512i low, __m512i high, __m512i out[2])
+{
+#ifdef __AVX512VBMI__
+    const __m512i zero = _mm512_setzero_si512();
+    __m512i bytes = _mm512_permutex2var_epi8(_mm512_loadu_si512(table), _mm512_packs_epi16(low, high),
+                                             _mm512_loadu_si512(table + 64));
+    out[0] = _mm512_unpacklo_epi8(bytes, zero);
+    out[1] = _mm512_unpackhi_epi8(bytes, zero);
+#else
+    const __m512i last = _mm512_set1_epi16(127);
+    out[0] = look_up_words(table, _mm512_min_epi16(low, last));
+    out[1] = look_up_words(table, _mm512_min_epi16(high, last));
+#endif
+}
+
 /* 64 words, packed from dwords, through the activation's table. */
 ESPI_INLINE __m512i activate(const struct espi_activation_table *activation, __m512i low, __m512i high)
 {
-    __m512i zero = _mm512_setzero_si512();
+    __m512i zero = _mm512_setzero_si512(), bump[2];
     __m512i index_scale = _mm512_set1_epi16((short)activation->index_scale);
     __m512i shift = _mm512_set1_epi16((short)activation->shift);
-    /* |p| * scale >> 16 is at most 32767, so the signed pack clamps it to 127 */
-    __m512i index = _mm512_packs_epi16(_mm512_mulhi_epu16(_mm512_abs_epi16(low), index_scale),
-                                       _mm512_mulhi_epu16(_mm512_abs_epi16(high), index_scale));
-    __m512i table = _mm512_permutex2var_epi8(_mm512_loadu_si512(activation->table), index,
-                                             _mm512_loadu_si512(activation->table + 64));
-    low = _mm512_add_epi16(_mm512_max_epi16(low, zero), _mm512_unpacklo_epi8(table, zero));
-    high = _mm512_add_epi16(_mm512_max_epi16(high, zero), _mm512_unpackhi_epi8(table, zero));
+    look_up_clamped(activation->table, _mm512_mulhi_epu16(_mm512_abs_epi16(low), index_scale),
+                    _mm512_mulhi_epu16(_mm512_abs_epi16(high), index_scale), bump);
+    low = _mm512_add_epi16(_mm512_max_epi16(low, zero), bump[0]);
+    high = _mm512_add_epi16(_mm512_max_epi16(high, zero), bump[1]);
     return _mm512_packus_epi16(_mm512_srlv_epi16(low, shift), _mm512_srlv_epi16(high, shift));
 }
 

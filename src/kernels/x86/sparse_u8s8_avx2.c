@@ -7,12 +7,12 @@
 struct segment {
     const int8_t *weights;   // (groups, 4, 4)
     const uint16_t *indices; // (groups, 4)
-    size_t groups;
+    size_t groups, pairs, narrow;
 };
 
-/* Of a segment. The memo has it of all: (quads, segments). */
+/* What the memo has of each segment: (quads, segments). */
 struct found {
-    uint8_t pairs, narrow; // groups
+    uint8_t pairs, narrow;
 };
 
 /* ---- what a segment holds -------------------------------------------------------------------------------------------- */
@@ -105,25 +105,24 @@ ESPI_INLINE void gather(const struct segment *segment, const uint8_t *x, size_t 
 
 /* acc += a segment times a chunk; x: the chunk of the first group, `stride` bytes before that of the next. Rows are written
  * out, since gcc 12 keeps arrays in registers only when their indices are constants from the first. */
-ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, struct found found, const uint8_t *x,
-                             size_t stride)
+ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, const uint8_t *x, size_t stride)
 {
     const int8_t *w = segment->weights;
-    for (size_t i = 0; i < found.pairs; i++, w += 2 * GROUP, x += 2 * stride) {
+    for (size_t i = 0; i < segment->pairs; i++, w += 2 * GROUP, x += 2 * stride) {
         __m256i x0[2] = {load_32(x), load_32(x + 32)}, x1[2] = {load_32(x + stride), load_32(x + stride + 32)};
         dot_pair_u8(acc[0], x0, x1, w, w + GROUP);
         dot_pair_u8(acc[1], x0, x1, w + 4, w + GROUP + 4);
         dot_pair_u8(acc[2], x0, x1, w + 8, w + GROUP + 8);
         dot_pair_u8(acc[3], x0, x1, w + 12, w + GROUP + 12);
     }
-    for (size_t i = 0; i < found.narrow; i++, w += GROUP, x += stride) {
+    for (size_t i = 0; i < segment->narrow; i++, w += GROUP, x += stride) {
         __m256i dwords[2] = {load_32(x), load_32(x + 32)};
         dot_single_u8(acc[0], dwords, w);
         dot_single_u8(acc[1], dwords, w + 4);
         dot_single_u8(acc[2], dwords, w + 8);
         dot_single_u8(acc[3], dwords, w + 12);
     }
-    for (size_t i = found.pairs * 2UL + found.narrow; i < segment->groups; i++, w += GROUP, x += stride) {
+    for (size_t i = segment->pairs * 2 + segment->narrow; i < segment->groups; i++, w += GROUP, x += stride) {
         __m256i dwords[2] = {load_32(x), load_32(x + 32)};
         dot_words(acc[0], dwords, w);
         dot_words(acc[1], dwords, w + 4);
@@ -132,12 +131,11 @@ ESPI_INLINE void dot_segment(__m256i acc[4][2], const struct segment *segment, s
     }
 }
 
-ESPI_INLINE void add_segment(__m256i sums[4][2], const struct segment *segment, struct found found, const uint8_t *x,
-                             size_t stride)
+ESPI_INLINE void add_segment(__m256i sums[4][2], const struct segment *segment, const uint8_t *x, size_t stride)
 {
     __m256i acc[4][2] = {
         {sums[0][0], sums[0][1]}, {sums[1][0], sums[1][1]}, {sums[2][0], sums[2][1]}, {sums[3][0], sums[3][1]}};
-    dot_segment(acc, segment, found, x, stride);
+    dot_segment(acc, segment, x, stride);
     sums[0][0] = acc[0][0], sums[0][1] = acc[0][1];
     sums[1][0] = acc[1][0], sums[1][1] = acc[1][1];
     sums[2][0] = acc[2][0], sums[2][1] = acc[2][1];
@@ -170,9 +168,11 @@ ESPI_INLINE void product(const struct espi_quads *weights, size_t quad, const ui
     for (size_t group = 0; group < groups; group += part) {
         struct segment segment = segment_of(weights, quad, group, part);
         struct found found = memo ? *memo++ : look(&segment);
+        segment.pairs = found.pairs;
+        segment.narrow = found.narrow;
         gather(&segment, x, width, columns);
         for (size_t chunk = 0; chunk < width / CHUNK; chunk++)
-            add_segment(sums[chunk], &segment, found, columns + chunk * 64, width * 4);
+            add_segment(sums[chunk], &segment, columns + chunk * 64, width * 4);
     }
     finish(epilogue, quad, weights->rows, width, (const __m256i(*)[4][2])sums);
 }

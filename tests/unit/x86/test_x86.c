@@ -66,18 +66,26 @@ static void test_explanation(void **state)
     struct espi_kernel_set set;
     char text[ESPI_EXPLAIN_BYTES];
     uint32_t features = ESPI_CPU_AVX2 | ESPI_CPU_AVX512 | ESPI_CPU_AVX512_VNNI | ESPI_CPU_AVX512_VBMI;
-    espi_kernels_choose(features, ESPI_ISA_avx512vnni, &set);
-    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx512vnni);
-    assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text), "gemm_u8s8_avx512vnni");
+    espi_kernels_choose(features, ESPI_ISA_avx512vbmi, &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx512vbmi);
+    assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text), "gemm_u8s8_avx512vbmi");
 
     espi_kernels_choose(features, ESPI_ISA_avx2, &set);
     assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx2);
     assert_string_equal(espi_kernel_explain(&set, ESPI_OP_gemm_u8s8, text),
-                        "gemm_u8s8_avx2; passed over: avx512vnni (ESPALIER_ISA=avx2), avxvnni (not on this CPU)");
+                        "gemm_u8s8_avx2; passed over: avx512vbmi (ESPALIER_ISA=avx2), avx512vnni (ESPALIER_ISA=avx2), "
+                        "avxvnni (not on this CPU)");
 
-    /* every bit an ISA needs is asked for */
-    espi_kernels_choose(features & ~ESPI_CPU_AVX512_VBMI, ESPI_ISA_avx512vnni, &set);
+    /* every bit an ISA needs is asked for: Cascade Lake, Skylake-SP, Cooper Lake */
+    espi_kernels_choose(features & ~(uint32_t)ESPI_CPU_AVX512_VBMI, ESPI_ISA_COUNT - 1, &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx512vnni);
+    assert_ptr_equal(set.gemm_bf16, espi_gemm_bf16_avx2);
+    espi_kernels_choose(ESPI_CPU_AVX2 | ESPI_CPU_AVX512, ESPI_ISA_COUNT - 1, &set);
     assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx2);
+    espi_kernels_choose(ESPI_CPU_AVX2 | ESPI_CPU_AVX512 | ESPI_CPU_AVX512_VNNI | ESPI_CPU_AVX512_BF16,
+                        ESPI_ISA_COUNT - 1, &set);
+    assert_ptr_equal(set.gemm_u8s8, espi_gemm_u8s8_avx512vnni);
+    assert_ptr_equal(set.gemm_bf16, espi_gemm_bf16_avx512bf16);
 }
 
 static void test_peaks(void **state)
