@@ -72,7 +72,7 @@ static const struct argp_option option_table[] = {
     {"precision", OPTION_PRECISION, "P", 0,
      "of the linear layers: int8 (default), bf16 or fp32; attention and embeddings stay as they are", 0},
     {"sparse", OPTION_SPARSE, "WHEN", 0,
-     "leave 4x1 blocks of zeros out: measured (default: where that is faster on this CPU), always or never", 0},
+     "leave 4x1 blocks of zeros out: auto (default: of layers that keep at most half of them), always or never", 0},
     {"max-drop", OPTION_MAX_DROP, "D", 0,
      "keep as few linear layers as possible in higher precision so that the metric on --eval loses at most this much "
      "of fp32's, for example 1% or 0.01",
@@ -152,9 +152,9 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     static const char *const methods[] = {"minmax", "percentile", "entropy", "mse", NULL}; // by enum espi_calibration
-    static const char *const activations[] = {"static", "per-token", NULL};     // by enum activations, less 1
-    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL};     // by enum espi_precision
-    static const char *const choices[] = {"measured", "always", "never", NULL}; // by enum espi_sparse_choice
+    static const char *const activations[] = {"static", "per-token", NULL}; // by enum activations, less 1
+    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL}; // by enum espi_precision
+    static const char *const choices[] = {"auto", "always", "never", NULL}; // by enum espi_sparse_choice
     struct options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:

@@ -28,8 +28,6 @@ static void put_linears(struct espi_json_writer *w, const struct cli_compile_rep
         espi_put_string(w, "precision", l->precision);
         espi_put_number(w, "kept_blocks_4x1", l->kept);
         espi_put_size(w, "bytes", l->bytes);
-        if (l->sparse_gain > 0)
-            espi_put_number(w, "sparse_gain", l->sparse_gain);
         if (report->search.gains)
             espi_put_number(w, "error_share", report->search.gains[i]);
         espi_put_object_end(w);
@@ -67,26 +65,16 @@ static int print_json(esp_context *ctx, const struct cli_compile_report *report)
     return espi_json_writer_end(ctx, &w);
 }
 
-/* A figure in a column of that width, or nothing where there is none. */
-static void print_figure(int width, int digits, double value, bool there)
-{
-    if (there)
-        printf("  %*.*f", width, digits, value);
-    else
-        printf("  %*s", width, "");
-}
-
 static void print_table(const struct cli_compile_report *report)
 {
     const struct espi_search_report *search = &report->search;
-    printf("layer name              rows   cols  precision    kept 4x1 %%  sparse gain%s\n",
-           search->gains ? "  error %" : "");
+    printf("layer name              rows   cols  precision    kept 4x1 %%%s\n", search->gains ? "  error %" : "");
     for (size_t i = 0; i < report->file.linear_count; i++) {
         const struct espi_compiled_linear *l = &report->file.linears[i];
         printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f", l->layer, espi_linear_names[l->kind], l->rows, l->columns,
                l->precision, 100 * l->kept);
-        print_figure(11, 2, l->sparse_gain, l->sparse_gain > 0);
-        print_figure(7, 1, search->gains ? 100 * search->gains[i] : 0, search->gains != NULL);
+        if (search->gains)
+            printf("  %7.1f", 100 * search->gains[i]);
         putchar('\n');
     }
     printf("\n%s: %.1f MB, activations %s", report->path, (double)report->file.file_bytes * 1e-6,

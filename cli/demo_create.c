@@ -256,7 +256,7 @@ static int compile(esp_context *ctx, const struct demo *demo, const char *checkp
         status = esp_tokenizer_open(ctx, from.path, &c.tokenizer);
     if (!status)
         status = calibrate(ctx, demo, data.path, &c);
-    const struct espi_compile_options how = {.sparse = ESPI_SPARSE_MEASURED,
+    const struct espi_compile_options how = {.sparse = ESPI_SPARSE_AUTO,
                                              .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])c.points,
                                              .tokenizer = c.tokenizer};
     if (!status)

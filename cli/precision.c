@@ -44,7 +44,6 @@ static int open_candidate(esp_context *ctx, const struct finding *f, const enum 
     struct espi_compile_options how = *f->how;
     size_t bytes;
     how.precisions = precisions;
-    how.sparse = ESPI_SPARSE_ALWAYS; // the result is the same, without the time to measure
     int status = espi_compile_image(ctx, f->checkpoint, &how, &out->image, &bytes, NULL);
     if (!status)
         status = espi_esp_model_parse(ctx, "candidate", out->image, bytes, &out->model);

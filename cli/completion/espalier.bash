@@ -23,7 +23,7 @@ _espalier()
     --precision) COMPREPLY=($(compgen -W "int8 bf16 fp32" -- "$current")) ; return ;;
     --method) COMPREPLY=($(compgen -W "minmax percentile entropy mse" -- "$current")) ; return ;;
     --activations) COMPREPLY=($(compgen -W "static per-token" -- "$current")) ; return ;;
-    --sparse) COMPREPLY=($(compgen -W "measured always never" -- "$current")) ; return ;;
+    --sparse) COMPREPLY=($(compgen -W "auto always never" -- "$current")) ; return ;;
     --fallback) COMPREPLY=($(compgen -W "fp32 bf16" -- "$current")) ; return ;;
     --pattern) COMPREPLY=($(compgen -W "4x1 1x4 2:4 unstructured" -- "$current")) ; return ;;
     --score) COMPREPLY=($(compgen -W "magnitude snip-momentum movement obert" -- "$current")) ; return ;;

@@ -2,7 +2,6 @@
 #include "create/compile.h"
 
 #include "base/size.h"
-#include "create/measure.h"
 #include "create/quantize.h"
 #include "create/smooth.h"
 #include "model/arch.h"
@@ -71,27 +70,25 @@ static enum espi_precision precision_at(const struct build *build, size_t layer,
     return precisions ? precisions[layer * ESPI_LINEAR_COUNT + kind] : ESPI_INT8;
 }
 
-/* Sets *sparse for the int8 weights of a layer. */
-static int choose_sparse(esp_context *ctx, const struct build *build, struct espi_compiled_linear *linear, bool *sparse)
+static bool choose_sparse(enum espi_sparse_choice choice, double kept)
 {
-    *sparse = build->options->sparse == ESPI_SPARSE_ALWAYS && linear->kept < 1;
-    if (build->options->sparse != ESPI_SPARSE_MEASURED || linear->kept == 1)
-        return ESP_OK;
-    int status = espi_measure_sparse(ctx, build->weights, linear->rows, linear->columns, &linear->sparse_gain);
-    *sparse = linear->sparse_gain > 1;
-    return status;
+    switch (choice) {
+    case ESPI_SPARSE_AUTO:
+        return kept <= ESPI_SPARSE_KEPT;
+    case ESPI_SPARSE_ALWAYS:
+        return kept < 1;
+    case ESPI_SPARSE_NEVER:
+        break;
+    }
+    return false;
 }
 
-static int choose_encoding(esp_context *ctx, const struct build *build, enum espi_precision precision,
-                           struct espi_compiled_linear *linear, uint32_t *encoding)
+static uint32_t choose_encoding(const struct build *build, enum espi_precision precision, double kept)
 {
     static const uint32_t dense[] = {
         [ESPI_INT8] = ESPI_ESP_QUADS_DENSE, [ESPI_BF16] = ESPI_ESP_QUADS_BF16, [ESPI_FP32] = ESPI_ESP_QUADS_F32};
-    bool sparse = false;
-    int status = precision == ESPI_INT8 ? choose_sparse(ctx, build, linear, &sparse) : ESP_OK;
-    *encoding = sparse ? ESPI_ESP_QUADS_SPARSE : dense[precision];
-    linear->precision = espi_esp_encoding_name(*encoding);
-    return status;
+    bool sparse = precision == ESPI_INT8 && choose_sparse(build->options->sparse, kept);
+    return sparse ? ESPI_ESP_QUADS_SPARSE : dense[precision];
 }
 
 /* Packs build->weights, or the floats they were made from. */
@@ -107,11 +104,10 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
                                           .rows = rows,
                                           .columns = columns,
                                           .kept = kept_share(build->weights, rows, columns)};
-    int status = choose_encoding(ctx, build, precision, &linear, &section->encoding);
-    if (status)
-        return status;
+    section->encoding = choose_encoding(build, precision, linear.kept);
+    linear.precision = espi_esp_encoding_name(section->encoding);
     section->groups = section->encoding == ESPI_ESP_QUADS_SPARSE ? espi_count_groups(build->weights, rows, columns) : 0;
-    status = espi_esp_packing(ctx, section, &packing);
+    int status = espi_esp_packing(ctx, section, &packing);
     if (status)
         return status;
     uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);

@@ -13,12 +13,15 @@ enum espi_linear_kind { ESPI_LINEAR_QKV, ESPI_LINEAR_ATTENTION_OUT, ESPI_LINEAR_
 enum { ESPI_LINEAR_COUNT = ESPI_LINEAR_FFN_OUT + 1 };
 extern const char *const espi_linear_names[ESPI_LINEAR_COUNT]; // "query_key_value", …
 
-/* When an int8 layer leaves its blocks of zeros out. The result is the same, bit for bit. */
+/* When an int8 layer leaves its blocks of zeros out. The result is the same, bit for bit, and so is the file. */
 enum espi_sparse_choice {
-    ESPI_SPARSE_MEASURED, // when that is faster on this CPU, by a short measurement of both
-    ESPI_SPARSE_ALWAYS,   // when it has any
+    ESPI_SPARSE_AUTO,   // when it keeps at most ESPI_SPARSE_KEPT of its 4x1 blocks
+    ESPI_SPARSE_ALWAYS, // when it has any
     ESPI_SPARSE_NEVER,
 };
+
+/* On no CPU measured is the sparse product slower then, whatever the layer's shape (docs/compile.md). */
+#define ESPI_SPARSE_KEPT 0.5
 
 struct espi_compile_options {
     enum espi_sparse_choice sparse;
@@ -36,7 +39,6 @@ struct espi_compiled_linear {
     size_t rows, columns;
     const char *precision; // "int8-dense", "int8-sparse", "bf16-dense", "fp32-dense"
     double kept;           // share of 4x1 blocks that are not zero
-    double sparse_gain;    // MEASURED: time of the dense product by that of the sparse one; 0: not measured
     size_t bytes;
 };
 

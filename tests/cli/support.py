@@ -2,6 +2,7 @@
 """What the command-line tests share: the program, a scratch directory, a small model, checkpoints by hand."""
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -62,6 +63,13 @@ class Scratch(unittest.TestCase):
         done = run(*arguments, **options)
         self.assertEqual(done.returncode, 0, f"{arguments}: {done.stderr}")
         return done
+
+    def isas(self, compiled):
+        """What ESPALIER_ISA takes in this build; what the CPU has not is passed over."""
+        refusal = run("run", compiled, env={"ESPALIER_ISA": "?"}).stderr
+        names = re.search(r"expected one of (.*), found", refusal).group(1).split(", ")
+        self.assertEqual(names[0], "c")
+        return names
 
     def model(self, name="model", head="qa", **config):
         """A checkpoint with random weights and a vocabulary trained on TEXT."""

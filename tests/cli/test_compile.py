@@ -55,7 +55,7 @@ class Compile(support.Scratch):
         for arguments in (["--threads", "1"], ["--threads", "3"], ["--batch-tokens", "1"],
                           ["--batch-tokens", "100000"]):
             self.assertEqual(self.ok("run", esp, *arguments, stdin=stdin).stdout, first, arguments)
-        for isa in ("c", "avx2", "avxvnni", "avx512vnni", "avx512vbmi"):  # a cap: what the CPU has not is passed over
+        for isa in self.isas(esp):
             self.assertEqual(self.ok("run", esp, stdin=stdin, env={"ESPALIER_ISA": isa}).stdout, first, isa)
         backwards = self.ok("run", esp, stdin="".join(reversed(stdin.splitlines(True)))).stdout
         self.assertEqual(backwards.splitlines()[::-1], first.splitlines())
@@ -84,6 +84,25 @@ class Compile(support.Scratch):
                 files.append(stream.read())
             self.assertEqual(len(self.ok("run", self.path(method), stdin=questions(3)).stdout.splitlines()), 3)
         self.assertEqual(len(set(files)), 4)
+
+    def test_sparse_by_a_rule(self):
+        """What is left out depends on the weights alone: the same bytes again, and whatever the CPU may use."""
+        checkpoint = self.model(hidden_size=64, intermediate_size=128)
+        for share, precision in (("0.4", "int8-dense"), ("0.6", "int8-sparse")):
+            pruned = self.path(f"pruned{share}")
+            self.ok("prune", checkpoint, "--sparsity", share, "--pattern", "4x1", "--scope", "uniform", "-o", pruned)
+            files = set()
+            for number, (isa, arguments) in enumerate((("c", []), ("", []), ("", ["--sparse", "auto"]))):
+                path = self.path(f"{share}-{number}.esp")
+                report = json.loads(self.ok("compile", pruned, "-o", path, "--json", *arguments,
+                                            env={"ESPALIER_ISA": isa}).stdout)
+                self.assertEqual({linear["precision"] for linear in report["linear_layers"]}, {precision})
+                with open(path, "rb") as stream:
+                    files.add(stream.read())
+            self.assertEqual(len(files), 1)
+        refused = run("compile", checkpoint, "-o", self.path("x.esp"), "--sparse", "measured")
+        self.assertEqual(refused.returncode, 2)
+        self.assertIn("auto", refused.stderr)
 
     def test_activations_and_smoothing(self):
         checkpoint = self.model(hidden_size=64, intermediate_size=128)
