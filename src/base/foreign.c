@@ -20,7 +20,7 @@ static const struct {
     {MAGIC("ARROW1"), "an Arrow file", NULL},
     {MAGIC("\xff\xff\xff\xff"), "an Arrow stream", NULL},
     {MAGIC("Obj\x01"), "an Avro file", NULL},
-    {MAGIC("PK\x03\x04"), "a zip archive (or a spreadsheet)", unpack},
+    {MAGIC("PK\x03\x04"), "a zip archive (a spreadsheet, or weights of PyTorch)", NULL},
     {MAGIC("\x1f\x8b"), "a gzip file", unpack},
     {MAGIC("\x28\xb5\x2f\xfd"), "a zstd file", unpack},
     {MAGIC("\xfd\x37zXZ"), "an xz file", unpack},

@@ -4,6 +4,7 @@
 #include "text/tokenizer_state.h"
 
 #include "base/file.h"
+#include "base/foreign.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -35,6 +36,7 @@ int espi_tokenizer_read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const 
         return status;
     const char *text = (const char *)map.data;
     int64_t line = 0;
+    status = espi_foreign_check(ctx, path, "a token a line", "fetch the file itself", map.data, map.bytes);
     if (map.bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         espi_log(ctx, ESP_LOG_WARNING, "%s: the file begins with a byte order mark, which is part of its first token",
                  path);

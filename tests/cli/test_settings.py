@@ -339,8 +339,14 @@ class Checkpoints(support.Scratch):
                 self.refused(model, f"{name}: expected {expected}, found {what}: fetch the file itself")
         model = self.case("clf-label2id-strings", "classify")
         with open(os.path.join(model, "model.safetensors"), "wb") as stream:
-            stream.write(b"\x80\x02}q\x00." + bytes(20))
-        self.refused(model, "model.safetensors: ")
+            stream.write(b"PK\x03\x04" + bytes(20))
+        self.refused(model, "model.safetensors: expected a safetensors file, found a zip archive (a spreadsheet, or weights "
+                     "of PyTorch): save the model as safetensors")
+        model = self.case("clf-label2id-strings", "classify")
+        os.remove(os.path.join(model, "tokenizer.json"))
+        with open(os.path.join(model, "vocab.txt"), "wb") as stream:
+            stream.write(page)
+        self.refused(model, "vocab.txt: expected a token a line, found an HTML page: fetch the file itself")
 
     def test_pickle_only(self):
         for name in ("pytorch_model.bin", "tf_model.h5", "model.onnx"):

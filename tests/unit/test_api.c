@@ -403,6 +403,86 @@ static void test_embedding(void **state)
     esp_encoding_clear(&encoding);
 }
 
+/* A session on a model of its own, after `change` of its config. */
+static esp_session *changed_model(const char *config, uint64_t seed, void (*change)(struct espi_config *),
+                                  esp_model **model)
+{
+    struct espi_checkpoint checkpoint;
+    struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS};
+    char path[ESPI_PATH_BYTES];
+    esp_session *session;
+    esp_tokenizer *tokenizer;
+    const struct espi_vocab_settings settings = {.lowercase = true, .strip_accents = 0, .max_length = SIZE_MAX};
+    test_ok(t.ctx, espi_tokenizer_from_vocab(t.ctx, vocabulary, ESPI_COUNT(vocabulary), &settings, &tokenizer));
+    options.tokenizer = tokenizer;
+    test_random_model(t.ctx, config, 0.5, seed, &checkpoint);
+    change(&checkpoint.config);
+    snprintf(path, sizeof path, "%.200s/changed.esp", t.scratch);
+    test_ok(t.ctx, espi_compile(t.ctx, &checkpoint, &options, path, NULL));
+    espi_checkpoint_clear(&checkpoint);
+    esp_tokenizer_free(tokenizer);
+    test_ok(t.ctx, esp_model_load(t.ctx, path, NULL, model));
+    test_ok(t.ctx, esp_session_new(t.ctx, *model, &(esp_session_options){.threads = 1}, &session));
+    return session;
+}
+
+static void set_prompt(struct espi_config *config)
+{
+    config->prompt = "who wrote ";
+    config->embedding = 5;
+}
+
+static void test_prompt(void **state)
+{
+    (void)state;
+    esp_model *model;
+    esp_session *session = changed_model(configs[EMBED], 20 + EMBED, set_prompt, &model);
+    const esp_answer_options json = {.json = true};
+    const esp_answer *found;
+    const esp_input input = {esp_text_of("ada"), {0}};
+    assert_int_equal(esp_model_get_facts(model)->embedding, 5);
+    assert_int_equal(esp_model_get_facts(t.models[EMBED])->embedding, 16);
+    test_ok(t.ctx, esp_session_answer(t.ctx, session, &input, 1, &json, &found));
+    assert_memory_equal(found->embedding, answer(EMBED, "who wrote ada", NULL, NULL)->embedding, 5 * sizeof(float));
+    size_t numbers = 1;
+    for (const char *at = found->json; *at; at++)
+        numbers += *at == ',';
+    assert_int_equal(numbers, 5);
+    esp_session_free(session);
+    esp_model_free(model);
+}
+
+static void change_nothing(struct espi_config *config)
+{
+    (void)config;
+}
+
+static void state_problem(struct espi_config *config)
+{
+    config->problem_told = false;
+}
+
+/* One label is a probability, unless the model's files call it a regression. */
+static void test_one_label(void **state)
+{
+    (void)state;
+    static const char config[] = BERT("BertForSequenceClassification", ",\"num_labels\":1");
+    const esp_answer_options raw = {.scores = ESP_SCORES_RAW};
+    const esp_input input = {esp_text_of("ada"), {0}};
+    for (int regression = 0; regression < 2; regression++) {
+        const esp_answer *found;
+        esp_model *model;
+        esp_session *session = changed_model(config, 3, regression ? state_problem : change_nothing, &model);
+        test_ok(t.ctx, esp_session_answer(t.ctx, session, &input, 1, &raw, &found));
+        double logit = found->items[0].score;
+        test_ok(t.ctx, esp_session_answer(t.ctx, session, &input, 1, NULL, &found));
+        double difference = found->items[0].score - (regression ? logit : 1 / (1 + exp(-logit)));
+        assert_true(fabs(difference) < 1e-6);
+        esp_session_free(session);
+        esp_model_free(model);
+    }
+}
+
 static void test_masks(void **state)
 {
     (void)state;
@@ -647,6 +727,8 @@ int main(void)
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_tags),
         cmocka_unit_test(test_embedding),
+        cmocka_unit_test(test_prompt),
+        cmocka_unit_test(test_one_label),
         cmocka_unit_test(test_masks),
         cmocka_unit_test(test_batches_of_texts),
         cmocka_unit_test(test_inputs_that_do_not_fit),
