@@ -258,16 +258,17 @@ int cmd_train(int argc, char **argv)
 {
     static struct argp_option table[MOST_OPTIONS];
     make_table(table);
-    const struct argp argp = {table,
-                              parse_option,
-                              "[CKPT]",
-                              "Trains a checkpoint: fine-tuning, pre-training (--task mlm), distillation (--teacher), "
-                              "pruning (--sparsity), quantization-aware training (--qat)."
-                              "\vSIGINT, SIGTERM and SIGHUP write a checkpoint and end the run; --resume goes on to the same "
-                              "weights, bit for bit.",
-                              NULL,
-                              add_default,
-                              NULL};
+    const struct argp argp = {
+        table,
+        parse_option,
+        "[CKPT]",
+        "Trains a checkpoint: fine-tuning, pre-training (--task mlm), distillation (--teacher), "
+        "pruning (--sparsity), quantization-aware training (--qat)."
+        "\vSIGINT, SIGTERM and SIGHUP write a checkpoint and end the run; --resume goes on to the same "
+        "weights, bit for bit.",
+        NULL,
+        add_default,
+        NULL};
     struct options options = {0};
     cli_parse(&argp, "train", argc, argv, &options);
     cli_catch_signals();

@@ -388,7 +388,7 @@ static void test_members(void **state)
         "\"do_lower_case\":true,\"mask_token\":\"[MASK]\",\"model_max_length\":512,\"never_split\":null,\"pad_token\":"
         "\"[PAD]\",\"sep_token\":\"[SEP]\",\"strip_accents\":null,\"tokenize_chinese_chars\":true,\"unk_token\":\"[UNK]"
         "\","
-        "\"special_tokens_map_file\":\"/root/.cache/x.json\",\"name_or_path\":\"x\",\"tokenizer_file\":null,"
+        "\"special_tokens_map_file\":\"/home/user/.cache/x.json\",\"name_or_path\":\"x\",\"tokenizer_file\":null,"
         "\"max_length\":128,\"stride\":0,\"truncation_side\":\"right\",\"truncation_strategy\":\"longest_first\","
         "\"pad_to_multiple_of\":null,\"pad_token_type_id\":0,\"padding_side\":\"right\",\"extra_special_tokens\":{},"
         "\"additional_special_tokens\":[],\"processor_class\":\"x\",\"add_prefix_space\":false}";
