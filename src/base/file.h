@@ -44,7 +44,7 @@ struct espi_lines {
     const char *name; // for messages: the path or "stdin"
     char *text;       // the current line, zero-terminated; valid until the next call
     size_t length;
-    size_t number; // of the current line, from 1
+    size_t number;  // of the current line, from 1
     size_t longest; // bytes a line may have; 0: 1 GiB. Set by the owner before the first line
     int fd;         // private from here on
     char *buffer;

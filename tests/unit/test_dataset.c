@@ -489,8 +489,7 @@ static void test_bad_squad(void **state)
     REFUSES("qa", "a.json", "{\"data\":7}", "a.json: line 1: expected SQuAD JSON, or JSON");
     REFUSES("qa", "a.json", "{\"data\":7}", "found an object with the members data");
     REFUSES("qa", "a.json", "question\tcontext\n", "a.json: line 1, column 1: not valid JSON");
-    REFUSES("qa", "a.json", "{\"data\":[{\"paragraphs\":7}]}",
-            "data[0].paragraphs: expected an array, found 7");
+    REFUSES("qa", "a.json", "{\"data\":[{\"paragraphs\":7}]}", "data[0].paragraphs: expected an array, found 7");
     REFUSES("qa", "a.json", "{\"data\":[{\"paragraphs\":[{\"context\":\"a\"}]}]}",
             "data[0].paragraphs[0].qas: expected an array, found nothing");
     REFUSES("qa", "a.json", SQUAD("{\"id\":[],\"question\":\"q\",\"answers\":[]}"),
