@@ -8,8 +8,9 @@
  * --matmul 0 leaves that out. --parts times each kind of layer alone on the encoder's shapes. */
 #include "base/clock.h"
 #include "base/random.h"
-#include "create/encoder.h"
+#include "create/layers/attention_train.h"
 #include "create/layers/layers.h"
+#include "create/train/network.h"
 #include "matmul_peak.h"
 #include "model/checkpoint.h"
 
@@ -28,8 +29,8 @@ struct options {
 /* The matmul that the encoder is compared with, as one product of oneDNN's own making and in the encoder's tiles. */
 struct peak {
     struct matmul_peak whole;
-    struct espi_products *products; // one thread
-    struct espi_linear tiles;
+    struct espi_matmuls *matmuls; // one thread
+    struct espi_dense tiles;
     float *weight, *bias, *source, *target;
 };
 
@@ -127,8 +128,9 @@ static void make_peak(struct peak *p)
     p->bias = random_floats(PEAK_OUTPUTS, 0.1f);
     p->source = random_floats((size_t)PEAK_ROWS * PEAK_INPUTS, 2.0f);
     p->target = random_floats((size_t)PEAK_ROWS * PEAK_OUTPUTS, 0.0f);
-    require(espi_products_new(ctx, NULL, false, &p->products) == ESP_OK, "products");
-    require(espi_linear_init(ctx, p->products, PEAK_INPUTS, PEAK_OUTPUTS, p->weight, p->bias, &p->tiles) == ESP_OK &&
+    require(espi_matmuls_new(ctx, ESPI_COMPUTE_F32, NULL, &p->matmuls) == ESP_OK, "products");
+    require(espi_dense_init_forward(ctx, p->matmuls, PEAK_INPUTS, PEAK_OUTPUTS, &p->tiles) == ESP_OK &&
+                espi_dense_pack(ctx, p->matmuls, &p->tiles, p->weight) == ESP_OK &&
                 matmul_peak_new(ctx, ESPI_COMPUTE_F32, 1, &p->whole) == ESP_OK,
             "matmul");
 }
@@ -138,7 +140,7 @@ static void time_peak(struct peak *p)
 {
     require(matmul_peak_time(ctx, &p->whole) == ESP_OK, "matmul");
     double start = espi_clock();
-    require(espi_linear_forward(ctx, p->products, &p->tiles, PEAK_ROWS, p->source, NULL, p->target) == ESP_OK,
+    require(espi_dense_forward(ctx, p->matmuls, &p->tiles, PEAK_ROWS, p->source, p->bias, p->target) == ESP_OK,
             "matmul");
     double seconds = espi_clock() - start;
     p->whole.best = seconds < p->whole.best ? seconds : p->whole.best;
@@ -147,8 +149,8 @@ static void time_peak(struct peak *p)
 static void free_peak(struct peak *p)
 {
     matmul_peak_clear(&p->whole);
-    espi_linear_clear(&p->tiles);
-    espi_products_free(p->products);
+    espi_dense_clear(&p->tiles);
+    espi_matmuls_free(p->matmuls);
     free(p->weight);
     free(p->bias);
     free(p->source);
@@ -190,7 +192,6 @@ static void time_encoder(struct bench *b)
 enum part {
     PART_QKV,
     PART_ATTENTION,
-    PART_SOFTMAX,
     PART_ATTENTION_OUT,
     PART_FFN_IN,
     PART_FFN_OUT,
@@ -199,72 +200,47 @@ enum part {
     PART_COUNT
 };
 
-static const char *const part_names[PART_COUNT] = {"qkv",
-                                                   "attention",
-                                                   "softmax_in_attention",
-                                                   "attention_out",
-                                                   "ffn_in_with_activation",
-                                                   "ffn_out",
-                                                   "activation_in_ffn_in",
-                                                   "layer_norms"};
+static const char *const part_names[PART_COUNT] = {"qkv",     "attention",  "attention_out", "ffn_in",
+                                                   "ffn_out", "activation", "layer_norms"};
 
 struct parts {
     const struct bench *bench;
-    struct espi_products *products;
-    struct espi_linear linear[PART_COUNT];
-    float *x, *y, *scores;
+    struct espi_matmuls *matmuls;
+    struct espi_dense dense[PART_COUNT];
+    float *x, *y, *statistics;
 };
-
-static int run_attention(void *argument, size_t index, size_t thread)
-{
-    (void)thread;
-    struct parts *p = argument;
-    const struct espi_config *c = &p->bench->model.config;
-    size_t length = p->bench->options.length;
-    struct espi_attention_shape shape = {.tokens = length,
-                                         .heads = c->heads,
-                                         .width = c->hidden / c->heads,
-                                         .qkv = p->x + index * length * 3 * c->hidden,
-                                         .out = p->y + index * length * c->hidden};
-    int status = ESP_OK;
-    for (size_t head = 0; head < c->heads; head++)
-        for (size_t first = 0; first < length && !status; first += ESPI_ATTENTION_ROWS) {
-            size_t rows = length - first < ESPI_ATTENTION_ROWS ? length - first : ESPI_ATTENTION_ROWS;
-            status = espi_attention_forward(&shape, head, first, rows, p->scores);
-        }
-    return status;
-}
 
 static int run_part(struct parts *p, enum part part)
 {
     const struct espi_config *c = &p->bench->model.config;
-    size_t tokens = p->bench->batch.tokens, length = p->bench->options.length;
-    bool active = part == PART_FFN_IN;
+    const struct espi_batch *batch = &p->bench->batch;
+    struct espi_attention_pass attention = {.heads = c->heads,
+                                            .width = c->hidden / c->heads,
+                                            .batch = batch,
+                                            .qkv = p->x,
+                                            .lse = p->statistics,
+                                            .out = p->y};
     switch (part) {
     case PART_ATTENTION:
-        return espi_products_run(ctx, p->products, p->bench->options.batch, run_attention, p);
-    case PART_SOFTMAX:
-        for (size_t i = 0; i < c->heads * tokens; i++)
-            espi_softmax_forward(1, length, p->scores + i % ESPI_ATTENTION_ROWS * length);
-        return ESP_OK;
+        return espi_attention_train_forward(ctx, p->matmuls, &attention);
     case PART_ACTIVATION:
-        espi_activation_forward(c->activation, tokens, c->intermediate, p->x, c->intermediate, p->y, c->intermediate);
+        espi_activation_forward(c->activation, batch->tokens, c->intermediate, p->x, c->intermediate, p->y,
+                                c->intermediate);
         return ESP_OK;
     case PART_NORM:
         for (int i = 0; i < 2; i++)
-            espi_layer_norm_forward(tokens, c->hidden, 1e-12f, p->x, p->y, p->bench->peak.weight, p->bench->peak.bias,
-                                    p->y);
+            espi_layer_norm_forward(batch->tokens, c->hidden, 1e-12f, p->x, p->bench->peak.weight, p->bench->peak.bias,
+                                    p->y, p->statistics);
         return ESP_OK;
     default:
-        return espi_linear_forward(ctx, p->products, &p->linear[part], tokens, p->x, active ? &c->activation : NULL,
-                                   p->y);
+        return espi_dense_forward(ctx, p->matmuls, &p->dense[part], batch->tokens, p->x, p->bench->peak.bias, p->y);
     }
 }
 
 static void init_part(struct parts *p, enum part part, size_t inputs, size_t outputs)
 {
-    require(espi_linear_init(ctx, p->products, inputs, outputs, p->bench->peak.weight, p->bench->peak.bias,
-                             &p->linear[part]) == ESP_OK,
+    require(espi_dense_init_forward(ctx, p->matmuls, inputs, outputs, &p->dense[part]) == ESP_OK &&
+                espi_dense_pack(ctx, p->matmuls, &p->dense[part], p->bench->peak.weight) == ESP_OK,
             "linear layer");
 }
 
@@ -273,8 +249,8 @@ static void time_parts(const struct bench *b)
 {
     const struct espi_config *c = &b->model.config;
     struct parts p = {.bench = b};
-    size_t room = espi_linear_room(b->batch.tokens), wide = 3 * c->hidden + c->intermediate;
-    require(espi_products_new(ctx, NULL, false, &p.products) == ESP_OK, "products");
+    size_t room = espi_matmul_room(b->batch.tokens), wide = 3 * c->hidden + c->intermediate;
+    require(espi_matmuls_new(ctx, ESPI_COMPUTE_F32, NULL, &p.matmuls) == ESP_OK, "products");
     require(c->hidden <= PEAK_INPUTS && c->intermediate <= PEAK_OUTPUTS, "--parts is for shapes up to DistilBERT-base");
     init_part(&p, PART_QKV, c->hidden, 3 * c->hidden);
     init_part(&p, PART_ATTENTION_OUT, c->hidden, c->hidden);
@@ -282,7 +258,7 @@ static void time_parts(const struct bench *b)
     init_part(&p, PART_FFN_OUT, c->intermediate, c->hidden);
     p.x = random_floats(room * wide, 1.0f);
     p.y = random_floats(room * wide, 1.0f);
-    p.scores = random_floats(ESPI_ATTENTION_ROWS * b->options.length, 1.0f);
+    p.statistics = random_floats(room * (c->heads + 2), 1.0f);
     for (enum part part = 0; part < PART_COUNT; part++) {
         double best = 1e30;
         for (int repeat = 0; repeat < 7; repeat++) {
@@ -292,12 +268,12 @@ static void time_parts(const struct bench *b)
             best = seconds < best ? seconds : best;
         }
         printf(", \"%s_ms\": %.3f", part_names[part], 1e3 * best * (double)c->layers);
-        espi_linear_clear(&p.linear[part]);
+        espi_dense_clear(&p.dense[part]);
     }
-    espi_products_free(p.products);
+    espi_matmuls_free(p.matmuls);
     free(p.x);
     free(p.y);
-    free(p.scores);
+    free(p.statistics);
 }
 
 static void report(const struct bench *b)
@@ -326,7 +302,7 @@ int main(int argc, char **argv)
     make_peak(&b.peak);
     double start = espi_clock();
     require(espi_team_new(ctx, b.options.threads, &b.team) == ESP_OK, "team");
-    require(espi_encoder_new(ctx, &b.model.config, &b.model.params, b.team, &b.engine) == ESP_OK, "encoder");
+    require(espi_network_engine_new(ctx, &b.model.config, &b.model.params, b.team, &b.engine) == ESP_OK, "encoder");
     fprintf(stderr, "bench_encoder: engine made in %.0f ms\n", 1e3 * (espi_clock() - start));
     time_encoder(&b);
     report(&b);

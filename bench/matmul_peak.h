@@ -78,7 +78,7 @@ static inline int matmul_peak_new(esp_context *ctx, enum espi_compute compute, s
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "expected at most %d threads", PEAK_THREADS);
     int status = espi_team_new(ctx, threads, &out->team);
     if (!status)
-        status = espi_products_new(ctx, out->team, false, &out->products);
+        status = espi_products_new(ctx, out->team, &out->products);
     return status ? status : espi_products_run(ctx, out->products, 1, peak_make_alone, out);
 }
 

@@ -2,7 +2,7 @@
 #include "model.h"
 
 #include "base/file.h"
-#include "create/encoder.h"
+#include "create/train/network.h"
 #include "model/vocabulary.h"
 
 static int open_checkpoint(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
@@ -65,7 +65,7 @@ int cli_model_engine(esp_context *ctx, const struct cli_model *model, struct esp
 {
     if (cli_model_is_compiled(model))
         return espi_session_new(ctx, &model->plan, team, ESPI_SESSION_CAPACITY, out);
-    return espi_encoder_new(ctx, &model->checkpoint.config, &model->checkpoint.params, team, out);
+    return espi_network_engine_new(ctx, &model->checkpoint.config, &model->checkpoint.params, team, out);
 }
 
 int cli_model_open(esp_context *ctx, const char *path, const struct espi_task *task, size_t threads,

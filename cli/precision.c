@@ -4,7 +4,7 @@
 #include "cli.h"
 
 #include "base/clock.h"
-#include "create/encoder.h"
+#include "create/train/network.h"
 #include "run/session.h"
 
 #include <float.h>
@@ -144,7 +144,7 @@ static int find_reference(esp_context *ctx, struct finding *f, double *reference
 {
     struct espi_engine *fp32;
     const struct espi_checkpoint *checkpoint = f->checkpoint;
-    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, f->team, &fp32);
+    int status = espi_network_engine_new(ctx, &checkpoint->config, &checkpoint->params, f->team, &fp32);
     if (status)
         return status;
     status = evaluate(ctx, f, fp32, reference);

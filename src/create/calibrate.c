@@ -2,10 +2,10 @@
 #include "create/calibrate.h"
 
 #include "base/progress.h"
-#include "create/encoder.h"
 #include "create/histogram.h"
 #include "create/quantize.h"
 #include "create/smooth.h"
+#include "create/train/network.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -56,8 +56,13 @@ static void observe_smoothed(const struct watch *watch, struct espi_histogram *r
     }
 }
 
-static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, size_t columns, const float *x)
+/* An activation filter that only looks. */
+static int tap(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, const struct espi_batch *batch,
+               size_t columns, bool train, const float *before, float *x)
 {
+    (void)ctx;
+    (void)train;
+    (void)before;
     static const enum espi_esp_point points[] = {
         [ESPI_TAP_INPUT] = ESPI_POINT_INPUT,
         [ESPI_TAP_QKV] = ESPI_POINT_QUERY,
@@ -67,18 +72,20 @@ static void tap(void *argument, size_t layer, enum espi_tap tap, size_t tokens, 
     };
     const struct watch *watch = argument;
     struct espi_histogram *range = &watch->ranges[layer][points[tap]];
+    size_t tokens = batch->tokens;
     if (watch->factors && (tap == ESPI_TAP_INPUT || tap == ESPI_TAP_FFN_INPUT)) {
         enum espi_smooth_point point = tap == ESPI_TAP_INPUT ? ESPI_SMOOTH_QKV : ESPI_SMOOTH_FFN_IN;
         observe_smoothed(watch, range, tokens, columns,
                          espi_smooth_factors(watch->factors, watch->hidden, layer, point), x);
-        return;
+        return ESP_OK;
     }
     if (tap != ESPI_TAP_QKV) {
         observe(range, tokens, columns, 0, columns, x);
-        return;
+        return ESP_OK;
     }
     for (size_t part = 0; part < 3; part++) // query, key, value
         observe(range + part, tokens, columns, part * columns / 3, columns / 3, x);
+    return ESP_OK;
 }
 
 int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
@@ -160,10 +167,11 @@ static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoin
                        size_t count, const struct espi_calibrate_options *options, struct watch *watch)
 {
     struct espi_engine *engine;
-    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, options->pass.team, &engine);
+    int status = espi_network_engine_new(ctx, &checkpoint->config, &checkpoint->params, options->pass.team, &engine);
     if (status)
         return status;
-    espi_encoder_set_tap(engine, tap, watch);
+    espi_network_set_activation_filter(espi_network_of(engine),
+                                       &(struct espi_activation_filter){.argument = watch, .forward = tap});
     status = espi_calibrate_run(ctx, engine, examples, count, "ranges", &options->pass);
     if (!status)
         status = check_ranges(ctx, checkpoint, watch->ranges);

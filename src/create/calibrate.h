@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Steps of the activations from example batches, which run through the fp32 encoder. */
+ * Steps of the activations from example batches, which run through the fp32 network. */
 #ifndef ESPI_CREATE_CALIBRATE_H
 #define ESPI_CREATE_CALIBRATE_H
 

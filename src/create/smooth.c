@@ -2,7 +2,7 @@
 #include "create/smooth.h"
 
 #include "create/calibrate.h"
-#include "create/encoder.h"
+#include "create/train/network.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -46,22 +46,29 @@ static float *peaks_at(const struct peaks *peaks, enum espi_tap tap, size_t laye
     return NULL;
 }
 
-static void note_peaks(void *argument, size_t layer, enum espi_tap tap, size_t tokens, size_t columns, const float *x)
+/* An activation filter that only looks. */
+static int note_peaks(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap, const struct espi_batch *batch,
+                      size_t columns, bool train, const float *before, float *x)
 {
+    (void)ctx;
+    (void)train;
+    (void)before;
     float *peaks = peaks_at(argument, tap, layer);
-    for (size_t t = 0; peaks && t < tokens; t++)
+    for (size_t t = 0; peaks && t < batch->tokens; t++)
         for (size_t c = 0; c < columns; c++)
             peaks[c] = fmaxf(peaks[c], fabsf(x[t * columns + c]));
+    return ESP_OK;
 }
 
 static int find_peaks(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *batches,
                       size_t count, const struct espi_calibrate_pass *pass, struct peaks *peaks)
 {
     struct espi_engine *engine;
-    int status = espi_encoder_new(ctx, &checkpoint->config, &checkpoint->params, pass->team, &engine);
+    int status = espi_network_engine_new(ctx, &checkpoint->config, &checkpoint->params, pass->team, &engine);
     if (status)
         return status;
-    espi_encoder_set_tap(engine, note_peaks, peaks);
+    espi_network_set_activation_filter(espi_network_of(engine),
+                                       &(struct espi_activation_filter){.argument = peaks, .forward = note_peaks});
     status = espi_calibrate_run(ctx, engine, batches, count, "smoothing", pass);
     engine->free(engine);
     return status;

@@ -24,7 +24,7 @@ static inline const float *espi_smooth_factors(const float *factors, size_t hidd
     return factors ? factors + (layer * ESPI_SMOOTH_COUNT + point) * hidden : NULL;
 }
 
-/* Finds the factors on the batches, which run once through the fp32 encoder, and changes the checkpoint's value,
+/* Finds the factors on the batches, which run once through the fp32 network, and changes the checkpoint's value,
  * attention output and, with ReLU, feed-forward weights. *factors: (layers, ESPI_SMOOTH_COUNT, hidden), free(). alpha from
  * 0 (all that is uneven goes to the activations) to 1 (all to the weights). ESP_ERR_ARGUMENT: another alpha, no batches. */
 int espi_smooth(esp_context *ctx, struct espi_checkpoint *checkpoint, const struct espi_batch *batches, size_t count,

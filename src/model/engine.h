@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An engine runs a ragged batch through a model: the fp32 encoder of src/create, the compiled plan of src/run. Tasks and
+ * An engine runs a ragged batch through a model: the fp32 network of src/create, the compiled plan of src/run. Tasks and
  * commands know only this. */
 #ifndef ESPI_MODEL_ENGINE_H
 #define ESPI_MODEL_ENGINE_H

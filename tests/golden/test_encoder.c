@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The fp32 encoder and the trainer's network against PyTorch's outputs of every reference model, all cases in one ragged
- * batch of mixed lengths; and, of the encoder, the same bits for a sequence alone, in any batch, with any number of threads. */
+ * The network, made to run a checkpoint and made to train one, against PyTorch's outputs of every reference model, all
+ * cases in one ragged batch of mixed lengths; and, made to run, the same bits for a sequence alone, in any batch, with any
+ * number of threads. */
+#include "hidden_states.h"
 #include "support.h"
 
-#include "create/encoder.h"
 #include "create/train/network.h"
 #include "model/checkpoint.h"
 
@@ -168,7 +169,7 @@ static void compare_layers(const struct corpus *corpus, struct espi_engine *engi
     struct espi_batch batch = whole(corpus);
     float *states = calloc((layers + 1) * batch.tokens * hidden, sizeof *states);
     assert_non_null(states);
-    test_ok(ctx, espi_encoder_run_layers(engine, ctx, &batch, states));
+    test_hidden_states(ctx, engine, &batch, states);
     for (size_t layer = 0; layer <= layers; layer++) {
         char name[32];
         snprintf(name, sizeof name, "hidden_%zu", layer);
@@ -254,7 +255,7 @@ static void test_parity(void **state)
         struct espi_checkpoint checkpoint = {0};
         struct espi_engine *engine;
         open_model(models[m], &checkpoint);
-        test_ok(ctx, espi_encoder_new(ctx, &checkpoint.config, &checkpoint.params, NULL, &engine));
+        test_ok(ctx, espi_network_engine_new(ctx, &checkpoint.config, &checkpoint.params, NULL, &engine));
         compare_layers(corpus, engine);
         size_t hidden = checkpoint.config.hidden;
         compare_result(corpus, engine, "hidden_last", ESPI_RESULT_HIDDEN, (struct layout){true, hidden, 0, hidden});
@@ -340,7 +341,7 @@ static void test_batch_of_one(void **state)
             bool per_token;
             size_t width;
             test_ok(ctx, espi_team_new(ctx, threads, &team));
-            test_ok(ctx, espi_encoder_new(ctx, &checkpoint.config, &checkpoint.params, team, &engine));
+            test_ok(ctx, espi_network_engine_new(ctx, &checkpoint.config, &checkpoint.params, team, &engine));
             enum espi_result result = head_result(engine->config, &per_token, &width);
             float *together = run(engine, &batch, (struct espi_wanted){.result = result});
             if (!reference)

@@ -3,7 +3,7 @@
 #include "base/random.h"
 #include "base/size.h"
 #include "create/compile.h"
-#include "create/encoder.h"
+#include "create/train/network.h"
 #include "model/arch.h"
 #include "run/session.h"
 #include "text/tokenizer.h"
@@ -151,7 +151,7 @@ static double against_fp32(struct fixture *f, enum espi_result result)
 {
     struct espi_engine *fp32, *int8;
     size_t count;
-    test_ok(f->ctx, espi_encoder_new(f->ctx, &f->checkpoint.config, &f->checkpoint.params, NULL, &fp32));
+    test_ok(f->ctx, espi_network_engine_new(f->ctx, &f->checkpoint.config, &f->checkpoint.params, NULL, &fp32));
     test_ok(f->ctx, espi_session_new(f->ctx, &f->plan, NULL, 0, &int8));
     float *expected = run(f, fp32, result, &count), *found = run(f, int8, result, &count);
     double similarity = cosine(count, expected, found);

@@ -4,7 +4,7 @@
 #include "support.h"
 
 #include "base/random.h"
-#include "create/encoder.h"
+#include "create/train/network.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,7 +110,7 @@ static void check_exact(const char *shape, size_t step)
         struct espi_team *team;
         struct espi_engine *engine;
         test_ok(ctx, espi_team_new(ctx, threads, &team));
-        test_ok(ctx, espi_encoder_new(ctx, &model.config, &model.params, team, &engine));
+        test_ok(ctx, espi_network_engine_new(ctx, &model.config, &model.params, team, &engine));
         if (!alone)
             alone = run_alone(engine, step);
         struct espi_random random = {.seed = threads};
@@ -166,7 +166,7 @@ static void test_vocab_logits(void **state)
     struct espi_engine *engine;
     uint32_t positions[COUNT];
     make_model(&model, "BertForMaskedLM", small);
-    test_ok(ctx, espi_encoder_new(ctx, &model.config, &model.params, NULL, &engine));
+    test_ok(ctx, espi_network_engine_new(ctx, &model.config, &model.params, NULL, &engine));
     for (size_t i = 0; i < COUNT; i++)
         positions[i] = (uint32_t)(i * 5 % three.tokens);
     float *many = buffer(COUNT * VOCAB), one[VOCAB];
@@ -196,7 +196,7 @@ static void test_refused(void **state)
     struct espi_engine *engine;
     float out[7 * 48];
     make_model(&model, "BertForQuestionAnswering", small);
-    test_ok(ctx, espi_encoder_new(ctx, &model.config, &model.params, NULL, &engine));
+    test_ok(ctx, espi_network_engine_new(ctx, &model.config, &model.params, NULL, &engine));
     static const struct {
         enum espi_result result;
         const char *text;
@@ -213,7 +213,6 @@ static void test_refused(void **state)
     bad.ids = bad_ids;
     struct espi_wanted wanted = {.result = ESPI_RESULT_TOKEN_LOGITS, .out = out};
     test_fails(ctx, engine->run(engine, ctx, &bad, &wanted), ESP_ERR_ARGUMENT);
-    test_fails(ctx, espi_encoder_run_layers(engine, ctx, &bad, out), ESP_ERR_ARGUMENT);
     test_ok(ctx, engine->run(engine, ctx, &three, &wanted)); // still usable
     engine->free(engine);
     clear_model(&model);

@@ -4,6 +4,7 @@
 
 #include "base/random.h"
 #include "create/layers/layers.h"
+#include "create/layers/matmul_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -120,30 +121,27 @@ static void test_activation_stride(void **state)
 
 /* ---- LayerNorm ------------------------------------------------------------------------------------------------------ */
 
-static void check_norm(size_t rows, size_t hidden, float eps, bool residual)
+static void check_norm(size_t rows, size_t hidden, float eps)
 {
-    float *x = floats(rows * hidden, 3.0f, 1), *r = floats(rows * hidden, 2.0f, 2),
-          *out = floats(rows * hidden, 0.0f, 3);
-    float *w = floats(hidden, 1.0f, 4), *b = floats(hidden, 1.0f, 5);
-    espi_layer_norm_forward(rows, hidden, eps, x, residual ? r : NULL, w, b, out);
+    float *x = floats(rows * hidden, 3.0f, 1), *out = floats(rows * hidden, 0.0f, 3);
+    float *w = floats(hidden, 1.0f, 4), *b = floats(hidden, 1.0f, 5), *statistics = floats(2 * rows, 0.0f, 6);
+    espi_layer_norm_forward(rows, hidden, eps, x, w, b, out, statistics);
     for (size_t row = 0; row < rows; row++) {
         double mean = 0.0, variance = 0.0;
         for (size_t i = 0; i < hidden; i++)
-            mean += (double)(x[row * hidden + i] + (residual ? r[row * hidden + i] : 0.0f)) / (double)hidden;
+            mean += (double)x[row * hidden + i] / (double)hidden;
         for (size_t i = 0; i < hidden; i++) {
-            double y = (double)(x[row * hidden + i] + (residual ? r[row * hidden + i] : 0.0f)) - mean;
+            double y = (double)x[row * hidden + i] - mean;
             variance += y * y / (double)hidden;
         }
         for (size_t i = 0; i < hidden; i++) {
-            double y = (double)(x[row * hidden + i] + (residual ? r[row * hidden + i] : 0.0f)) - mean;
+            double y = (double)x[row * hidden + i] - mean;
             double want = y / sqrt(variance + (double)eps) * (double)w[i] + (double)b[i];
             assert_close((double)out[row * hidden + i], want, 4e-6 * (1.0 + fabs(want)), "LayerNorm", i);
         }
     }
-    espi_layer_norm_forward(rows, hidden, eps, x, residual ? r : NULL, w, b, x); // in place: the same bits
-    assert_memory_equal(x, out, rows * hidden * sizeof *x);
     free(x);
-    free(r);
+    free(statistics);
     free(out);
     free(w);
     free(b);
@@ -155,18 +153,18 @@ static void test_layer_norm(void **state)
     static const size_t widths[] = {2, 15, 16, 17, 48, 64, 255, 768};
     for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
         for (size_t rows = 1; rows <= 3; rows++) {
-            check_norm(rows, widths[i], 1e-12f, rows % 2 == 0);
-            check_norm(rows, widths[i], 1e-6f, rows % 2 == 1);
+            check_norm(rows, widths[i], 1e-12f);
+            check_norm(rows, widths[i], 1e-6f);
         }
 }
 
 static void test_layer_norm_of_constant(void **state)
 {
     (void)state;
-    float x[20], w[20], b[20], out[20];
+    float x[20], w[20], b[20], out[20], statistics[2];
     for (size_t i = 0; i < 20; i++)
         x[i] = 1.0f, w[i] = 2.0f, b[i] = (float)i;
-    espi_layer_norm_forward(1, 20, 1e-12f, x, NULL, w, b, out);
+    espi_layer_norm_forward(1, 20, 1e-12f, x, w, b, out, statistics);
     assert_memory_equal(out, b, sizeof out);
 }
 
@@ -197,112 +195,6 @@ static void test_embedding(void **state)
     free(type);
 }
 
-/* ---- softmax and attention ------------------------------------------------------------------------------------------ */
-
-static void check_softmax(size_t rows, size_t cols, float scale)
-{
-    float *x = floats(rows * cols, scale, cols), *in = floats(rows * cols, scale, cols);
-    espi_softmax_forward(rows, cols, x);
-    for (size_t row = 0; row < rows; row++) {
-        double largest = -(double)INFINITY, sum = 0.0, total = 0.0;
-        for (size_t i = 0; i < cols; i++)
-            largest = fmax(largest, (double)in[row * cols + i]);
-        for (size_t i = 0; i < cols; i++)
-            sum += exp((double)in[row * cols + i] - largest);
-        for (size_t i = 0; i < cols; i++) {
-            assert_close((double)x[row * cols + i], exp((double)in[row * cols + i] - largest) / sum, 5e-7, "softmax",
-                         i);
-            total += (double)x[row * cols + i];
-        }
-        assert_close(total, 1.0, 2e-6, "sum of softmax", row);
-    }
-    free(x);
-    free(in);
-}
-
-static void test_softmax(void **state)
-{
-    (void)state;
-    for (size_t cols = 1; cols <= 70; cols++)
-        check_softmax(3, cols, 2.0f);
-    check_softmax(2, 384, 5.0f);
-    check_softmax(2, 512, 0.0f);
-    check_softmax(2, 511, 1000.0f); // far below the range of exp
-}
-
-static void reference_attention(const float *qkv, size_t tokens, size_t heads, size_t width, size_t head, size_t query,
-                                double *out)
-{
-    size_t hidden = heads * width;
-    double *scores = calloc(tokens, sizeof *scores), largest = -(double)INFINITY, sum = 0.0;
-    assert_non_null(scores);
-    const float *q = qkv + query * 3 * hidden + head * width;
-    for (size_t t = 0; t < tokens; t++) {
-        const float *k = qkv + t * 3 * hidden + hidden + head * width;
-        for (size_t i = 0; i < width; i++)
-            scores[t] += (double)q[i] * (double)k[i] / sqrt((double)width);
-        largest = fmax(largest, scores[t]);
-    }
-    for (size_t t = 0; t < tokens; t++)
-        sum += exp(scores[t] - largest);
-    memset(out, 0, width * sizeof *out);
-    for (size_t t = 0; t < tokens; t++)
-        for (size_t i = 0; i < width; i++)
-            out[i] += exp(scores[t] - largest) / sum * (double)qkv[t * 3 * hidden + 2 * hidden + head * width + i];
-    free(scores);
-}
-
-struct attend {
-    struct espi_attention_shape shape;
-    float *scratch; // (heads, ESPI_ATTENTION_ROWS, tokens)
-};
-
-static int attend_head(void *argument, size_t index, size_t thread)
-{
-    (void)thread;
-    struct attend *a = argument;
-    int status = ESP_OK;
-    for (size_t first = 0; first < a->shape.tokens && !status; first += ESPI_ATTENTION_ROWS) {
-        size_t left = a->shape.tokens - first, rows = left < ESPI_ATTENTION_ROWS ? left : ESPI_ATTENTION_ROWS;
-        status = espi_attention_forward(&a->shape, index, first, rows,
-                                        a->scratch + index * ESPI_ATTENTION_ROWS * a->shape.tokens);
-    }
-    return status;
-}
-
-static void check_attention(struct espi_products *products, size_t tokens, size_t heads, size_t width)
-{
-    size_t hidden = heads * width;
-    float *qkv = floats(tokens * 3 * hidden, 1.0f, tokens), *out = floats(tokens * hidden, 1.0f, 1);
-    struct attend a = {.shape = {.tokens = tokens, .heads = heads, .width = width, .qkv = qkv, .out = out},
-                       .scratch = floats(heads * ESPI_ATTENTION_ROWS * tokens, 1.0f, 2)};
-    test_ok(ctx, espi_products_run(ctx, products, heads, attend_head, &a));
-    double want[64];
-    for (size_t head = 0; head < heads; head++)
-        for (size_t query = 0; query < tokens; query += 1 + tokens / 40) {
-            reference_attention(qkv, tokens, heads, width, head, query, want);
-            for (size_t i = 0; i < width; i++)
-                assert_close((double)out[query * hidden + head * width + i], want[i], 4e-6, "attention", query);
-        }
-    free(qkv);
-    free(out);
-    free(a.scratch);
-}
-
-static void test_attention(void **state)
-{
-    (void)state;
-    static const size_t lengths[] = {1, 2, 3, 16, 31, 127, 128, 129, 200, 384, 512};
-    struct espi_products *products;
-    test_ok(ctx, espi_products_new(ctx, NULL, false, &products));
-    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        check_attention(products, lengths[i], 3, 16);
-        check_attention(products, lengths[i], 2, 64);
-        check_attention(products, lengths[i], 1, 7);
-    }
-    espi_products_free(products);
-}
-
 /* ---- linear --------------------------------------------------------------------------------------------------------- */
 
 struct linear_case {
@@ -313,7 +205,7 @@ struct linear_case {
 
 enum { LINEAR_ROWS = 200, LINEAR_ROOM = 256 };
 
-static void check_linear_values(const struct linear_case *c, size_t rows, const enum espi_activation *activation)
+static void check_linear_values(const struct linear_case *c, size_t rows)
 {
     for (size_t row = 0; row < rows; row += 1 + rows / 20)
         for (size_t o = 0; o < c->outputs; o += 1 + c->outputs / 30) {
@@ -323,37 +215,36 @@ static void check_linear_values(const struct linear_case *c, size_t rows, const 
                 want += product;
                 size += fabs(product);
             }
-            want = activation ? reference_activation(*activation, want) : want;
             assert_close((double)c->y[row * c->outputs + o], want, 1e-6 * size, "linear", row);
         }
 }
 
-static void check_linear(struct espi_products *products, struct linear_case *c, bool first)
+static void check_linear(struct espi_matmuls *matmuls, struct linear_case *c, bool first)
 {
     static const size_t counts[] = {1, 2, 7, 8, 9, 16, 17, 31, 33, 48, 63, 64, 65, 127, 129, LINEAR_ROWS};
-    const enum espi_activation gelu = ESPI_GELU;
-    struct espi_linear linear = {0};
-    test_ok(ctx, espi_linear_init(ctx, products, c->inputs, c->outputs, c->w, c->b, &linear));
-    float *one = floats(ESPI_TILE_ROWS * c->inputs, 0.0f, 1), *result = floats(ESPI_TILE_ROWS * c->outputs, 0.0f, 1);
+    struct espi_dense dense = {0};
+    test_ok(ctx, espi_dense_init_forward(ctx, matmuls, c->inputs, c->outputs, &dense));
+    test_ok(ctx, espi_dense_pack(ctx, matmuls, &dense, c->w));
+    float *one = floats(ESPI_MATMUL_ROWS * c->inputs, 0.0f, 1);
+    float *result = floats(ESPI_MATMUL_ROWS * c->outputs, 0.0f, 1);
     for (size_t row = 0; row < LINEAR_ROWS && first; row++) {
         memcpy(one, c->x + row * c->inputs, c->inputs * sizeof *one);
-        test_ok(ctx, espi_linear_forward(ctx, products, &linear, 1, one, &gelu, result));
+        test_ok(ctx, espi_dense_forward(ctx, matmuls, &dense, 1, one, c->b, result));
         memcpy(c->alone + row * c->outputs, result, c->outputs * sizeof *result);
     }
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        test_ok(ctx, espi_linear_forward(ctx, products, &linear, counts[i], c->x, NULL, c->y));
-        check_linear_values(c, counts[i], NULL);
-        test_ok(ctx, espi_linear_forward(ctx, products, &linear, counts[i], c->x, &gelu, c->y));
-        check_linear_values(c, counts[i], &gelu);
+        test_ok(ctx, espi_dense_forward(ctx, matmuls, &dense, counts[i], c->x, c->b, c->y));
+        check_linear_values(c, counts[i]);
         if (memcmp(c->y, c->alone, counts[i] * c->outputs * sizeof *c->y) != 0)
             fail_msg("%zu x %zu: a row among %zu differs from the row alone", c->inputs, c->outputs, counts[i]);
     }
     free(one);
     free(result);
-    espi_linear_clear(&linear);
+    espi_dense_clear(&dense);
 }
 
-static void check_linear_shape(size_t inputs, size_t outputs, bool single_rows)
+/* By oneDNN or by strips, with tiles that are uniform or as if none were. */
+static void check_linear_shape(size_t inputs, size_t outputs, bool strips, bool single_rows)
 {
     struct linear_case c = {.inputs = inputs, .outputs = outputs};
     c.x = floats(LINEAR_ROOM * inputs, 1.0f, 1);
@@ -363,11 +254,13 @@ static void check_linear_shape(size_t inputs, size_t outputs, bool single_rows)
     c.alone = floats(LINEAR_ROOM * outputs, 0.0f, 5);
     for (size_t threads = 1; threads <= 3; threads++) {
         struct espi_team *team;
-        struct espi_products *products;
+        struct espi_matmuls *matmuls;
         test_ok(ctx, espi_team_new(ctx, threads, &team));
-        test_ok(ctx, espi_products_new(ctx, team, single_rows, &products));
-        check_linear(products, &c, threads == 1);
-        espi_products_free(products);
+        test_ok(ctx, espi_matmuls_new(ctx, ESPI_COMPUTE_F32, team, &matmuls));
+        matmuls->strips = strips;
+        matmuls->single_rows = single_rows;
+        check_linear(matmuls, &c, threads == 1);
+        espi_matmuls_free(matmuls);
         espi_team_free(team);
     }
     free(c.x);
@@ -381,10 +274,9 @@ static void test_linear(void **state)
 {
     (void)state;
     static const size_t shapes[][2] = {{1, 1}, {48, 144}, {48, 2}, {64, 385}, {100, 7}, {192, 48}, {64, 768}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        check_linear_shape(shapes[i][0], shapes[i][1], false);
-        check_linear_shape(shapes[i][0], shapes[i][1], true);
-    }
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (unsigned how = 0; how < 4; how++)
+            check_linear_shape(shapes[i][0], shapes[i][1], how & 1, how & 2);
 }
 
 /* The widths of BERT-base: every count of rows from 1 to 200 at once (row r of the longest against r rows). */
@@ -392,37 +284,38 @@ static void test_linear_base(void **state)
 {
     (void)state;
     static const size_t shapes[][2] = {{768, 2304}, {768, 768}, {768, 3072}, {3072, 768}};
-    struct espi_products *products;
-    test_ok(ctx, espi_products_new(ctx, NULL, false, &products));
+    struct espi_matmuls *matmuls;
+    test_ok(ctx, espi_matmuls_new(ctx, ESPI_COMPUTE_F32, NULL, &matmuls));
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         size_t inputs = shapes[i][0], outputs = shapes[i][1];
         float *w = floats(inputs * outputs, 1.0f, 1), *b = floats(outputs, 1.0f, 2),
               *x = floats(LINEAR_ROOM * inputs, 1.0f, 3);
         float *all = floats(LINEAR_ROOM * outputs, 0.0f, 4), *some = floats(LINEAR_ROOM * outputs, 0.0f, 5);
-        struct espi_linear linear = {0};
-        test_ok(ctx, espi_linear_init(ctx, products, inputs, outputs, w, b, &linear));
-        test_ok(ctx, espi_linear_forward(ctx, products, &linear, LINEAR_ROWS, x, NULL, all));
+        struct espi_dense dense = {0};
+        test_ok(ctx, espi_dense_init_forward(ctx, matmuls, inputs, outputs, &dense));
+        test_ok(ctx, espi_dense_pack(ctx, matmuls, &dense, w));
+        test_ok(ctx, espi_dense_forward(ctx, matmuls, &dense, LINEAR_ROWS, x, b, all));
         // from the end, so that the rows stand at other places of other tiles
         for (size_t rows = 1; rows < LINEAR_ROWS; rows += rows < 70 ? 1 : 13) {
             size_t first = LINEAR_ROWS - rows;
-            test_ok(ctx, espi_linear_forward(ctx, products, &linear, rows, x + first * inputs, NULL, some));
+            test_ok(ctx, espi_dense_forward(ctx, matmuls, &dense, rows, x + first * inputs, b, some));
             if (memcmp(some, all + first * outputs, rows * outputs * sizeof *some) != 0)
                 fail_msg("%zu x %zu: %zu rows differ from the same rows among %d", inputs, outputs, rows, LINEAR_ROWS);
         }
-        const struct espi_product *product;
-        test_ok(ctx, espi_products_get(ctx, products, inputs, espi_product_columns(inputs), &product));
-        fprintf(stderr, "%zu x %zu: tiles of", inputs, outputs);
-        for (size_t t = 0; t < product->heights; t++)
-            fprintf(stderr, " %zu", product->tiles[t].rows);
-        fprintf(stderr, " rows and %zu narrow forms agree\n", product->narrow_heights);
-        espi_linear_clear(&linear);
+        espi_dense_clear(&dense);
         free(w);
         free(b);
         free(x);
         free(all);
         free(some);
     }
-    espi_products_free(products);
+    for (const struct espi_uniform *u = matmuls->uniforms; u; u = u->next) {
+        fprintf(stderr, "%zu x %zu: tiles of", u->inner, u->columns);
+        for (size_t t = 0; t < u->heights; t++)
+            fprintf(stderr, " %zu", u->tiles[t]->rows);
+        fprintf(stderr, " rows and %zu narrow forms agree\n", u->narrow_heights);
+    }
+    espi_matmuls_free(matmuls);
 }
 
 static int fail_third(void *argument, size_t index, size_t thread)
@@ -435,16 +328,15 @@ static int fail_third(void *argument, size_t index, size_t thread)
 static void test_products_failure(void **state)
 {
     (void)state;
-    struct espi_products *products;
-    const struct espi_product *product;
-    test_ok(ctx, espi_products_new(ctx, NULL, false, &products));
-    test_ok(ctx, espi_products_run(ctx, products, 2, fail_third, NULL));
-    test_fails(ctx, espi_products_run(ctx, products, 3, fail_third, NULL), ESP_ERR_INTERNAL);
+    struct espi_matmuls *matmuls;
+    struct espi_dense dense = {0};
+    test_ok(ctx, espi_matmuls_new(ctx, ESPI_COMPUTE_F32, NULL, &matmuls));
+    test_ok(ctx, espi_matmuls_run(ctx, matmuls, 2, fail_third, NULL));
+    test_fails(ctx, espi_matmuls_run(ctx, matmuls, 3, fail_third, NULL), ESP_ERR_INTERNAL);
     test_error_has(ctx, "oneDNN");
-    assert_true(espi_products_get(ctx, products, SIZE_MAX / 2, 4, &product) != ESP_OK);
-    assert_null(product);
-    espi_products_free(products);
-    espi_products_free(NULL);
+    assert_true(espi_dense_init_forward(ctx, matmuls, SIZE_MAX / 256, 4, &dense) != ESP_OK);
+    espi_matmuls_free(matmuls);
+    espi_matmuls_free(NULL);
 }
 
 /* ---- pooling -------------------------------------------------------------------------------------------------------- */
@@ -480,8 +372,6 @@ int main(void)
         cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_layer_norm_of_constant),
         cmocka_unit_test(test_embedding),
-        cmocka_unit_test(test_softmax),
-        cmocka_unit_test(test_attention),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_linear_base),
         cmocka_unit_test(test_products_failure),

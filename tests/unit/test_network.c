@@ -4,7 +4,7 @@
 #include "random_model.h"
 #include "reference_network.h"
 
-#include "create/encoder.h"
+#include "create/train/network.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -260,8 +260,8 @@ static void test_gradients(void **state)
     }
 }
 
-/* Without dropout the fp32 encoder's result. */
-static void test_encoder(void **state)
+/* Without dropout the result of the network that was made to run a checkpoint. */
+static void test_forward_engine(void **state)
 {
     (void)state;
     for (size_t c = 0; c < ESPI_COUNT(cases); c++) {
@@ -269,7 +269,7 @@ static void test_encoder(void **state)
         struct espi_engine *engine;
         open_fixture(&f, &cases[c], false);
         struct espi_network *network = network_of(&f, ESPI_COMPUTE_F32, NULL);
-        test_ok(ctx, espi_encoder_new(ctx, &f.model.config, &f.model.params, NULL, &engine));
+        test_ok(ctx, espi_network_engine_new(ctx, &f.model.config, &f.model.params, NULL, &engine));
         float *expected = floats(f.count);
         struct espi_wanted wanted = f.pass.wanted;
         wanted.out = expected;
@@ -277,8 +277,8 @@ static void test_encoder(void **state)
         test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
         for (size_t i = 0; i < f.count; i++)
             if (!(fabsf(f.out[i] - expected[i]) <= 1e-5f * fmaxf(1.0f, fabsf(expected[i]))))
-                fail_msg("%s: value %zu: the encoder has %.9g, the network %.9g", cases[c].name, i, (double)expected[i],
-                         (double)f.out[i]);
+                fail_msg("%s: value %zu: made to run it has %.9g, made to train %.9g", cases[c].name, i,
+                         (double)expected[i], (double)f.out[i]);
         free(expected);
         engine->free(engine);
         espi_network_free(network);
@@ -622,7 +622,7 @@ static void test_bf16(void **state)
 
 /* ---- evaluation ----------------------------------------------------------------------------------------------------- */
 
-/* Evaluation has no dropout, whatever was kept; states are those of the fp32 encoder. */
+/* Evaluation has no dropout, whatever was kept; the memory of training serves too. */
 static void test_engine(void **state)
 {
     (void)state;
@@ -651,6 +651,43 @@ static void test_engine(void **state)
         assert_memory_equal(out, f.out, f.count * sizeof *out);
         free(out);
         engine->free(engine);
+        espi_network_free(network);
+        close_fixture(&f);
+    }
+}
+
+static int look(void *argument, esp_context *context, size_t layer, enum espi_tap tap, const struct espi_batch *batch,
+                size_t columns, bool train, const float *before, float *x)
+{
+    (void)context, (void)layer, (void)tap, (void)batch, (void)columns, (void)train, (void)before, (void)x;
+    ++*(size_t *)argument;
+    return ESP_OK;
+}
+
+/* A network for forward passes alone: a filter that only looks changes nothing, and `train` passes are refused. */
+static void test_forward_only(void **state)
+{
+    (void)state;
+    for (size_t c = 0; c < ESPI_COUNT(cases); c++) {
+        struct fixture f;
+        struct espi_network *network;
+        size_t looks = 0;
+        open_fixture(&f, &cases[c], true);
+        test_ok(ctx, espi_network_new_forward(ctx, &f.model.config, &f.model.params, ESPI_COMPUTE_F32, NULL, &network));
+        test_fails(ctx, espi_network_forward(ctx, network, &f.pass), ESP_ERR_INTERNAL);
+        f.pass.train = false;
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        float *out = floats(f.count);
+        memcpy(out, f.out, f.count * sizeof *out);
+        espi_network_set_activation_filter(network,
+                                           &(struct espi_activation_filter){.argument = &looks, .forward = look});
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        assert_memory_equal(out, f.out, f.count * sizeof *out);
+        assert_int_equal(looks, (ESPI_TAP_INTERMEDIATE + 1) * f.model.config.layers);
+        espi_network_set_activation_filter(network, NULL);
+        test_ok(ctx, espi_network_forward(ctx, network, &f.pass));
+        assert_memory_equal(out, f.out, f.count * sizeof *out);
+        free(out);
         espi_network_free(network);
         close_fixture(&f);
     }
@@ -799,10 +836,13 @@ static void test_errors_inside(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gradients), cmocka_unit_test(test_encoder), cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_threads),   cmocka_unit_test(test_used),    cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_engine),  cmocka_unit_test(test_states),
-        cmocka_unit_test(test_empty),     cmocka_unit_test(test_refused), cmocka_unit_test(test_errors_inside),
+        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_forward_engine),
+        cmocka_unit_test(test_everything),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_used),          cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_engine),
+        cmocka_unit_test(test_forward_only),  cmocka_unit_test(test_states),
+        cmocka_unit_test(test_empty),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_errors_inside),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

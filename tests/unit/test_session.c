@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sessions on random models: the same bits whatever the neighbours, threads, capacity and ISA; memory as stated. */
 #include "create/compile.h"
-#include "create/encoder.h"
 #include "create/smooth.h"
+#include "create/train/network.h"
 #include "run/session.h"
 
 #include "random_model.h"
@@ -204,7 +204,7 @@ static void test_close_to_fp32(void **state)
     {
         open_fixture(&f, model, how);
         struct espi_engine *fp32, *int8;
-        test_ok(f.ctx, espi_encoder_new(f.ctx, &f.checkpoint.config, &f.checkpoint.params, NULL, &fp32));
+        test_ok(f.ctx, espi_network_engine_new(f.ctx, &f.checkpoint.config, &f.checkpoint.params, NULL, &fp32));
         test_ok(f.ctx, espi_session_new(f.ctx, &f.plan, NULL, 0, &int8));
         for (int result = 0; result <= ESPI_RESULT_VOCAB_LOGITS; result++) {
             size_t count;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Migration of scales: the same function in fp32, less error in int8 on models with outlying channels. */
 #include "create/compile.h"
-#include "create/encoder.h"
 #include "create/smooth.h"
+#include "create/train/network.h"
 #include "run/session.h"
 
 #include "random_model.h"
@@ -91,7 +91,7 @@ static float *run(struct fixture *f, struct espi_engine *engine)
 static float *run_fp32(struct fixture *f)
 {
     struct espi_engine *engine;
-    test_ok(f->ctx, espi_encoder_new(f->ctx, &f->checkpoint.config, &f->checkpoint.params, NULL, &engine));
+    test_ok(f->ctx, espi_network_engine_new(f->ctx, &f->checkpoint.config, &f->checkpoint.params, NULL, &engine));
     return run(f, engine);
 }
 

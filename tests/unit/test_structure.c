@@ -2,9 +2,9 @@
  * Heads and neurons removed: the smaller model is the old one with them at zero, forward and backward. */
 #include "create/prune/structure.h"
 
-#include "create/encoder.h"
 #include "create/train/distill.h"
 #include "create/train/network.h"
+#include "hidden_states.h"
 #include "random_model.h"
 
 #include <math.h>
@@ -111,8 +111,8 @@ static void check_encoder(struct fixture *f)
     for (size_t i = 0; i < 2; i++) {
         struct espi_engine *encoder;
         x[i] = calloc(count, sizeof **x);
-        test_ok(f->ctx, espi_encoder_new(f->ctx, &models[i]->config, &models[i]->params, NULL, &encoder));
-        test_ok(f->ctx, espi_encoder_run_layers(encoder, f->ctx, &f->batch.batch, x[i]));
+        test_ok(f->ctx, espi_network_engine_new(f->ctx, &models[i]->config, &models[i]->params, NULL, &encoder));
+        test_hidden_states(f->ctx, encoder, &f->batch.batch, x[i]);
         encoder->free(encoder);
     }
     assert_near(x[0], x[1], count, 1e-5);
@@ -288,7 +288,7 @@ static double value_of(struct fixture *f)
     struct espi_wanted wanted = {.result = ESPI_RESULT_TOKEN_LOGITS, .out = out};
     struct espi_random random = {.seed = 8};
     double sum = 0;
-    test_ok(f->ctx, espi_encoder_new(f->ctx, &f->whole.config, &f->whole.params, NULL, &encoder));
+    test_ok(f->ctx, espi_network_engine_new(f->ctx, &f->whole.config, &f->whole.params, NULL, &encoder));
     test_ok(f->ctx, encoder->run(encoder, f->ctx, &f->batch.batch, &wanted));
     for (size_t i = 0; i < f->batch.batch.tokens * f->whole.config.labels; i++)
         sum += (double)out[i] * (double)espi_random_normal(&random);

@@ -5,12 +5,6 @@
 #include <math.h>
 
 /* Element i of a row goes to lane i % ESPI_LANES: the order of the sum depends on the width alone. */
-ESPI_SIMD static void add_rows(size_t hidden, const float *x, const float *residual, float *out)
-{
-    for (size_t i = 0; i < hidden; i++)
-        out[i] = x[i] + residual[i];
-}
-
 ESPI_SIMD static float row_sum(size_t hidden, const float *x)
 {
     float lanes[ESPI_LANES] = {0};
@@ -43,22 +37,8 @@ ESPI_SIMD static void normalize_row(size_t hidden, float mean, float scale, cons
         out[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
 
-void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float *x, const float *residual,
-                             const float *weight, const float *bias, float *out)
-{
-    for (size_t row = 0; row < rows; row++, x += hidden, out += hidden) {
-        if (residual)
-            add_rows(hidden, x, residual + row * hidden, out);
-        else if (out != x)
-            memcpy(out, x, hidden * sizeof *x);
-        float mean = row_sum(hidden, out) / (float)hidden;
-        float variance = row_squares(hidden, out, mean) / (float)hidden;
-        normalize_row(hidden, mean, 1.0f / sqrtf(variance + eps), weight, bias, out, out);
-    }
-}
-
-void espi_layer_norm_train_forward(size_t rows, size_t hidden, float eps, const float *x, const float *weight,
-                                   const float *bias, float *out, float *statistics)
+void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float *x, const float *weight,
+                             const float *bias, float *out, float *statistics)
 {
     for (size_t row = 0; row < rows; row++, x += hidden, out += hidden, statistics += 2) {
         statistics[0] = row_sum(hidden, x) / (float)hidden;

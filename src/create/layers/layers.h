@@ -5,32 +5,7 @@
 #ifndef ESPI_CREATE_LAYERS_H
 #define ESPI_CREATE_LAYERS_H
 
-#include "create/layers/products.h"
 #include "model/batch.h"
-
-/* y = x W' + b, the weights packed for oneDNN once. Owner: the caller, zero-initialise; clear releases. */
-struct espi_linear {
-    size_t inputs, outputs;
-    size_t columns; // of a range of outputs; the last may be narrower
-    size_t ranges;
-    const struct espi_product *product[2]; // of the full ranges and of the last
-    struct espi_packed *packed;            // (ranges)
-};
-
-/* weight: (outputs, inputs), packed now; bias: (outputs). Both are also used in place: they and `products` must outlive
- * the layer. */
-int espi_linear_init(esp_context *ctx, struct espi_products *products, size_t inputs, size_t outputs,
-                     const float *weight, const float *bias, struct espi_linear *out) ESPI_NODISCARD;
-void espi_linear_clear(struct espi_linear *linear);
-
-/* Rows that the input of a linear layer must have room for; what stands in those beyond `rows` is read without meaning.
- * `rows` <= SIZE_MAX / 2. */
-size_t espi_linear_room(size_t rows);
-
-/* y = x W' + b, then the activation (NULL: none), shared by the team of `products`.
- * x: (room, inputs); y: (rows, outputs) */
-int espi_linear_forward(esp_context *ctx, struct espi_products *products, const struct espi_linear *linear, size_t rows,
-                        const float *x, const enum espi_activation *activation, float *y) ESPI_NODISCARD;
 
 /* y[i] = activation(x[i]); they do not overlap.
  * x: (rows, cols), stride x_stride; y: (rows, cols), stride y_stride */
@@ -42,18 +17,13 @@ void espi_activation_forward(enum espi_activation kind, size_t rows, size_t cols
 void espi_activation_backward(enum espi_activation kind, size_t rows, size_t cols, const float *x, size_t x_stride,
                               const float *dy, size_t dy_stride, float *dx, size_t dx_stride);
 
-/* out = (y - mean(y)) / sqrt(variance(y) + eps) * weight + bias by row, y = x + residual (Ba et al., "Layer
- * normalization", 2016). out may be x or residual.
- * x, residual (NULL: none), out: (rows, hidden); weight, bias: (hidden) */
-void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float *x, const float *residual,
-                             const float *weight, const float *bias, float *out);
+/* out = (x - mean(x)) / sqrt(variance(x) + eps) * weight + bias by row (Ba et al., "Layer normalization", 2016);
+ * statistics gets mean and 1 / sqrt(variance + eps) of every row.
+ * x, out (apart): (rows, hidden); weight, bias: (hidden); statistics: (rows, 2) */
+void espi_layer_norm_forward(size_t rows, size_t hidden, float eps, const float *x, const float *weight,
+                             const float *bias, float *out, float *statistics);
 
-/* The same with out apart from x and without a residual; statistics gets mean and 1 / sqrt(variance + eps) of every row.
- * x, out: (rows, hidden); statistics: (rows, 2) */
-void espi_layer_norm_train_forward(size_t rows, size_t hidden, float eps, const float *x, const float *weight,
-                                   const float *bias, float *out, float *statistics);
-
-/* dx from dy, x and statistics as espi_layer_norm_train_forward had them; adds to dweight and dbias row by row. dx may be dy.
+/* dx from dy, x and statistics as forward had them; adds to dweight and dbias row by row. dx may be dy.
  * x, dy, dx: (rows, hidden); statistics: (rows, 2); weight, dweight, dbias: (hidden) */
 void espi_layer_norm_backward(size_t rows, size_t hidden, const float *x, const float *statistics, const float *weight,
                               const float *dy, float *dx, float *dweight, float *dbias);
@@ -70,25 +40,6 @@ void espi_embedding_forward(size_t tokens, size_t hidden, const int32_t *ids, co
  * d: (tokens, hidden); rows: (tokens) of the position table; dword, dposition, dtype (NULL: none): as the tables */
 void espi_embedding_backward(const struct espi_batch *batch, const uint32_t *rows, size_t hidden, size_t first,
                              size_t columns, const float *d, float *dword, float *dposition, float *dtype);
-
-/* exp(x - max) / sum by row, in place.
- * x: (rows, cols) */
-void espi_softmax_forward(size_t rows, size_t cols, float *x);
-
-/* Scaled dot-product attention of one sequence and one head, for the queries [first, first + rows):
- *   out = softmax(q k' / sqrt(width)) v          (Vaswani et al., "Attention is all you need", 2017, equation 1)
- * Matrix products by oneDNN: call it inside espi_products_run. ESP_ERR_INTERNAL when oneDNN fails. */
-struct espi_attention_shape {
-    size_t tokens; // of the sequence
-    size_t heads, width;
-    const float *qkv; // (tokens, 3 * heads * width): queries, keys, values; of the sequence's first token
-    float *out;       // (tokens, heads * width)
-};
-
-enum { ESPI_ATTENTION_ROWS = 128 }; // queries of one call at most, so that scratch is (ESPI_ATTENTION_ROWS, tokens)
-
-int espi_attention_forward(const struct espi_attention_shape *shape, size_t head, size_t first, size_t rows,
-                           float *scratch) ESPI_NODISCARD;
 
 /* One vector for a sequence: its first token, the mean or the largest of its tokens; scaled to length 1 when
  * `normalize` (a vector of length 0 stays).

@@ -78,7 +78,7 @@ int espi_matmuls_new(esp_context *ctx, enum espi_compute compute, struct espi_te
     struct espi_kernel_set kernels;
     int status = espi_kernels_choose_default(ctx, &kernels);
     if (!status)
-        status = espi_products_new(ctx, team, false, &matmuls->products);
+        status = espi_products_new(ctx, team, &matmuls->products);
     if (status)
         goto fail;
     status = ESP_ERR_MEMORY;
@@ -110,6 +110,7 @@ void espi_matmuls_free(struct espi_matmuls *matmuls)
 {
     if (!matmuls)
         return;
+    espi_uniform_free(matmuls);
     while (matmuls->shapes) {
         struct espi_matmul_shape *next = matmuls->shapes->next;
         free_shape(matmuls, matmuls->shapes);
@@ -142,9 +143,10 @@ static dnnl_data_type_t data_type(enum espi_compute compute)
     return compute == ESPI_COMPUTE_BF16 ? dnnl_bf16 : dnnl_f32;
 }
 
-/* The product's description. oneDNN is asked how it wants the right-hand operand; where that is not in panels of
- * ESPI_PANEL columns, it gets plain rows. */
-static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_shape *shape, dnnl_memory_desc_t *source,
+/* The product's description. Unless it is to be that of `like`, oneDNN is asked how it wants the right-hand operand; where
+ * that is not in panels of ESPI_PANEL columns, it gets plain rows. */
+static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_shape *shape,
+                              const struct espi_matmul_shape *like, dnnl_memory_desc_t *source,
                               dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out)
 {
     dnnl_data_type_t type = data_type(matmuls->compute);
@@ -154,6 +156,11 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
     dnnl_status_t result = espi_dnnl.memory_desc_init_by_tag(source, 2, left, type, dnnl_ab);
     if (!result)
         result = espi_matrix_desc(target, shape->rows, shape->columns, shape->columns, 1);
+    if (!result && like) {
+        shape->layout = like->layout;
+        shape->right = like->right;
+        return espi_matmul_desc(matmuls->products, source, &shape->right, target, shape->add, out);
+    }
     if (!result)
         result = espi_dnnl.memory_desc_init_by_tag(&any, 2, right, type, dnnl_format_tag_any);
     if (!result)
@@ -162,7 +169,7 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
     if (!result)
         result = espi_dnnl.memory_desc_init_by_tag(&shape->right, 2, right, type, dnnl_ab);
     if (!result)
-        result = espi_matmul_desc(matmuls->products, source, &any, NULL, target, shape->add, out);
+        result = espi_matmul_desc(matmuls->products, source, &any, target, shape->add, out);
     if (result)
         return result;
     if (espi_dnnl.memory_desc_equal(espi_dnnl.primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &panels)) {
@@ -172,15 +179,16 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
     }
     espi_dnnl.primitive_desc_destroy(*out);
     *out = NULL;
-    return espi_matmul_desc(matmuls->products, source, &shape->right, NULL, target, shape->add, out);
+    return espi_matmul_desc(matmuls->products, source, &shape->right, target, shape->add, out);
 }
 
-static dnnl_status_t make_primitive(struct espi_matmuls *matmuls, struct espi_matmul_shape *shape)
+static dnnl_status_t make_primitive(struct espi_matmuls *matmuls, const struct espi_matmul_shape *like,
+                                    struct espi_matmul_shape *shape)
 {
     struct espi_products *products = matmuls->products;
     dnnl_memory_desc_t source, target;
     dnnl_primitive_desc_t desc = NULL;
-    dnnl_status_t result = describe(matmuls, shape, &source, &target, &desc);
+    dnnl_status_t result = describe(matmuls, shape, like, &source, &target, &desc);
     if (!result)
         result = espi_dnnl.primitive_create(&shape->primitive, desc);
     if (!result)
@@ -197,19 +205,21 @@ static dnnl_status_t make_primitive(struct espi_matmuls *matmuls, struct espi_ma
     return result;
 }
 
-int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows, size_t columns, size_t inner, bool add,
-                    const struct espi_matmul_shape **out)
+/* like: NULL, or whose right-hand operand it takes. */
+static int get(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_matmul_shape *wanted,
+               const struct espi_matmul_shape *like, const struct espi_matmul_shape **out)
 {
     *out = NULL;
     for (struct espi_matmul_shape *s = matmuls->shapes; s; s = s->next)
-        if (s->rows == rows && s->columns == columns && s->inner == inner && s->add == add) {
+        if (s->rows == wanted->rows && s->columns == wanted->columns && s->inner == wanted->inner &&
+            s->add == wanted->add && (!like || s->layout == like->layout)) {
             *out = s;
             return ESP_OK;
         }
     struct espi_matmul_shape *shape = espi_calloc(ctx, 1, sizeof *shape);
     if (!shape)
         return ESP_ERR_MEMORY;
-    *shape = (struct espi_matmul_shape){.rows = rows, .columns = columns, .inner = inner, .add = add};
+    *shape = *wanted;
     int status = ESP_ERR_MEMORY;
     size_t threads = matmuls->products->threads;
     shape->source = espi_calloc(ctx, threads, sizeof *shape->source);
@@ -222,7 +232,7 @@ int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows,
         shape->layout = ESPI_LAYOUT_STRIPS;
     } else {
         int before = espi_one_thread_begin();
-        dnnl_status_t result = make_primitive(matmuls, shape);
+        dnnl_status_t result = make_primitive(matmuls, like, shape);
         espi_one_thread_end(before);
         if (result) {
             status = espi_fail_dnnl(ctx, result, "creating a matrix product");
@@ -237,6 +247,20 @@ int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows,
 fail:
     free_shape(matmuls, shape);
     return status;
+}
+
+int espi_matmul_get(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows, size_t columns, size_t inner, bool add,
+                    const struct espi_matmul_shape **out)
+{
+    struct espi_matmul_shape wanted = {.rows = rows, .columns = columns, .inner = inner, .add = add};
+    return get(ctx, matmuls, &wanted, NULL, out);
+}
+
+int espi_matmul_get_like(esp_context *ctx, struct espi_matmuls *matmuls, size_t rows,
+                         const struct espi_matmul_shape *like, const struct espi_matmul_shape **out)
+{
+    struct espi_matmul_shape wanted = {.rows = rows, .columns = like->columns, .inner = like->inner, .add = like->add};
+    return get(ctx, matmuls, &wanted, like, out);
 }
 
 int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_matmul_shape *shape, const void *source,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Matrix products for training: a linear layer forward and both its gradients, in fp32 or bf16, by oneDNN or, in fp32 on
+ * Matrix products: a linear layer forward and both its gradients, in fp32 or bf16, by oneDNN or, in fp32 on
  * CPUs that have AVX2 but not AVX-512, by a kernel of its own (gemm_strips).
  *
  * Activations are tokens × features. "Operands" are what a product reads: float in fp32, the upper half of a float
@@ -45,9 +45,14 @@ struct espi_dense {
 
 int espi_dense_init(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs,
                     struct espi_dense *out) ESPI_NODISCARD;
+/* The same for forward alone, without what backward needs. In fp32 each row's result has the same bits in any number of
+ * rows, and few rows are multiplied faster. */
+int espi_dense_init_forward(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs,
+                            struct espi_dense *out) ESPI_NODISCARD;
 void espi_dense_clear(struct espi_dense *dense);
 
-/* Takes new weights over: call after every update. weight: (outputs, inputs) fp32, not used after the call. */
+/* Takes new weights over: call after every update. weight: (outputs, inputs) fp32, not used after the call unless the
+ * layer is for forward alone: then it must outlive the layer. */
 int espi_dense_pack(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_dense *dense,
                     const float *weight) ESPI_NODISCARD;
 

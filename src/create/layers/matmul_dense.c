@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A linear layer with both packings of its weights: forward, and the gradient of its input. */
+ * A linear layer with its weights packed: forward and, unless it is for forward alone, the gradient of its input. */
 #include "create/layers/matmul_private.h"
 
 #include "base/memory.h"
@@ -15,17 +15,25 @@ struct direction {
     size_t inner, outputs;
     size_t columns, ranges;                   // of a range; the last may be narrower
     const struct espi_matmul_shape *shape[2]; // of the full ranges and of the last
+    const struct espi_uniform *uniform[2];    // the same for any number of rows, or NULL; shape is its highest tile
     char *data;
     dnnl_memory_t *weights; // (ranges) of oneDNN's products
 };
 
 struct espi_dense_private {
+    bool forward_only;
     struct direction forward, backward;
+    const float *plain; // (outputs, inputs) forward only: borrowed, for narrow forms
 };
 
 static const struct espi_matmul_shape *range_shape(const struct direction *direction, size_t range)
 {
     return direction->shape[range + 1 == direction->ranges];
+}
+
+static const struct espi_uniform *range_uniform(const struct direction *direction, size_t range)
+{
+    return direction->uniform[range + 1 == direction->ranges];
 }
 
 static struct espi_right range_right(enum espi_compute compute, const struct direction *direction, size_t range)
@@ -49,17 +57,29 @@ static size_t range_columns(enum espi_compute compute, size_t inner)
     return espi_size_min(espi_size_max(columns, ESPI_PANEL), ESPI_MATMUL_COLUMNS);
 }
 
-static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t inner, size_t outputs,
+/* columns: without padding */
+static int get_shape(esp_context *ctx, struct espi_matmuls *matmuls, size_t columns, bool uniform, size_t which,
+                     struct direction *out)
+{
+    if (!uniform)
+        return espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, espi_round_up(columns, ESPI_PANEL), out->inner, false,
+                               &out->shape[which]);
+    int status = espi_uniform_get(ctx, matmuls, columns, out->inner, &out->uniform[which]);
+    if (!status)
+        out->shape[which] = out->uniform[which]->tiles[0];
+    return status;
+}
+
+static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t inner, size_t outputs, bool uniform,
                           struct direction *out)
 {
     size_t columns = range_columns(matmuls->compute, inner), all = espi_round_up(outputs, ESPI_PANEL), count;
     columns = espi_size_min(columns, all);
     size_t ranges = (all + columns - 1) / columns;
     *out = (struct direction){.inner = inner, .outputs = outputs, .columns = columns};
-    int status = espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, columns, inner, false, &out->shape[0]);
-    if (!status)
-        status =
-            espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, all - (ranges - 1) * columns, inner, false, &out->shape[1]);
+    int status = get_shape(ctx, matmuls, outputs - (ranges - 1) * columns, uniform, 1, out);
+    if (!status && ranges > 1)
+        status = get_shape(ctx, matmuls, columns, uniform, 0, out);
     if (status)
         return status;
     out->weights = espi_calloc(ctx, ranges, sizeof *out->weights);
@@ -90,19 +110,33 @@ static void clear_direction(struct direction *direction)
     free(direction->data);
 }
 
-int espi_dense_init(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs,
-                    struct espi_dense *out)
+static int init(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs, bool forward_only,
+                struct espi_dense *out)
 {
     *out = (struct espi_dense){.inputs = inputs, .outputs = outputs};
     out->packed = espi_calloc(ctx, 1, sizeof *out->packed);
     if (!out->packed)
         return ESP_ERR_MEMORY;
-    int status = init_direction(ctx, matmuls, inputs, outputs, &out->packed->forward);
-    if (!status)
-        status = init_direction(ctx, matmuls, outputs, inputs, &out->packed->backward);
+    out->packed->forward_only = forward_only;
+    bool uniform = forward_only && matmuls->compute == ESPI_COMPUTE_F32;
+    int status = init_direction(ctx, matmuls, inputs, outputs, uniform, &out->packed->forward);
+    if (!status && !forward_only)
+        status = init_direction(ctx, matmuls, outputs, inputs, false, &out->packed->backward);
     if (status)
         espi_dense_clear(out);
     return status;
+}
+
+int espi_dense_init(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs,
+                    struct espi_dense *out)
+{
+    return init(ctx, matmuls, inputs, outputs, false, out);
+}
+
+int espi_dense_init_forward(esp_context *ctx, struct espi_matmuls *matmuls, size_t inputs, size_t outputs,
+                            struct espi_dense *out)
+{
+    return init(ctx, matmuls, inputs, outputs, true, out);
 }
 
 void espi_dense_clear(struct espi_dense *dense)
@@ -120,24 +154,10 @@ void espi_dense_clear(struct espi_dense *dense)
 struct packing {
     enum espi_compute compute;
     const struct espi_dense *dense;
-    const float *weight; // (outputs, inputs)
+    struct espi_plain_weight weight;
 };
 
-/* A block of the weights as operand elements, zeros behind the ends. */
-static void round_block(const struct packing *p, size_t output, size_t input, char *block)
-{
-    const struct espi_dense *dense = p->dense;
-    size_t rows = espi_size_min(ESPI_PANEL, dense->outputs - output);
-    size_t columns = espi_size_min(ESPI_PANEL, dense->inputs - input);
-    size_t row_bytes = ESPI_PANEL * espi_operand_size(p->compute);
-    if (rows < ESPI_PANEL || columns < ESPI_PANEL)
-        memset(block, 0, ESPI_PANEL * row_bytes);
-    for (size_t row = 0; row < rows; row++)
-        espi_operand_row(p->compute, columns, p->weight + (output + row) * dense->inputs + input,
-                         block + row * row_bytes);
-}
-
-/* ESPI_PANEL outputs: each block of the weights is read once and goes to both directions. */
+/* ESPI_PANEL outputs: each block of the weights is read once and goes to each direction. */
 static int pack_outputs(void *argument, size_t index, size_t thread)
 {
     (void)thread;
@@ -147,8 +167,10 @@ static int pack_outputs(void *argument, size_t index, size_t thread)
     struct espi_right right = range_right(p->compute, forward, range);
     _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
     for (size_t input = 0; input < p->dense->inputs; input += ESPI_PANEL) {
-        round_block(p, output, input, block);
+        espi_weight_block(p->compute, &p->weight, output, input, block);
         espi_right_put_columns(&right, input, output - range * forward->columns, block, ESPI_PANEL);
+        if (p->dense->packed->forward_only)
+            continue;
         size_t other = input / backward->columns;
         struct espi_right turned = range_right(p->compute, backward, other);
         espi_right_put_rows(&turned, output, input - other * backward->columns, block, ESPI_PANEL);
@@ -158,7 +180,10 @@ static int pack_outputs(void *argument, size_t index, size_t thread)
 
 int espi_dense_pack(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_dense *dense, const float *weight)
 {
-    struct packing p = {.compute = matmuls->compute, .dense = dense, .weight = weight};
+    struct packing p = {.compute = matmuls->compute,
+                        .dense = dense,
+                        .weight = {.outputs = dense->outputs, .inputs = dense->inputs, .data = weight}};
+    dense->packed->plain = dense->packed->forward_only ? weight : NULL;
     return espi_matmuls_run(ctx, matmuls, (dense->outputs + ESPI_PANEL - 1) / ESPI_PANEL, pack_outputs, &p);
 }
 
@@ -167,51 +192,107 @@ int espi_dense_pack(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_
 struct multiply {
     struct espi_matmuls *matmuls;
     const struct direction *direction;
+    const float *plain; // narrow forms: the weights
     size_t rows, blocks;
     const char *x; // operand (room, inner)
     espi_tile_fn *finish;
     void *argument;
 };
 
+static float *thread_tile(const struct multiply *m, size_t thread)
+{
+    return m->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (ESPI_MATMUL_ROWS, columns)
+}
+
+static void finish_tile(const struct multiply *m, size_t range, size_t row, size_t rows, size_t thread)
+{
+    const struct direction *direction = m->direction;
+    size_t columns = range_shape(direction, range)->columns, column = range * direction->columns;
+    struct espi_result_tile result = {.row = row,
+                                      .rows = rows,
+                                      .column = column,
+                                      .columns = espi_size_min(columns, direction->outputs - column),
+                                      .stride = columns,
+                                      .values = thread_tile(m, thread)};
+    m->finish(m->argument, &result);
+}
+
 /* One block of rows for one range of columns. Ranges are the slow index: their weights stay in the cache. */
 static int multiply_block(void *argument, size_t index, size_t thread)
 {
     const struct multiply *m = argument;
     const struct direction *direction = m->direction;
-    size_t range = index / m->blocks, row = index % m->blocks * ESPI_MATMUL_ROWS, column = range * direction->columns;
-    const struct espi_matmul_shape *shape = range_shape(direction, range);
-    const void *x = m->x + row * direction->inner * espi_operand_size(m->matmuls->compute);
-    float *tile = m->matmuls->tiles + thread * ESPI_MATMUL_TILE; // (ESPI_MATMUL_ROWS, columns)
-    size_t rows = espi_size_min(ESPI_MATMUL_ROWS, m->rows - row);
-    int status = ESP_OK;
-    if (shape->layout == ESPI_LAYOUT_STRIPS)
-        espi_matmul_strips(m->matmuls, rows, shape->columns, shape->inner, x,
-                           range_right(m->matmuls->compute, direction, range).data, false, tile);
-    else
-        status = espi_matmul_multiply_packed(m->matmuls, shape, x, direction->weights[range], tile, thread);
-    if (status)
-        return status;
-    struct espi_result_tile result = {.row = row,
-                                      .rows = rows,
-                                      .column = column,
-                                      .columns = espi_size_min(shape->columns, direction->outputs - column),
-                                      .stride = shape->columns,
-                                      .values = tile};
-    m->finish(m->argument, &result);
+    size_t range = index / m->blocks, row = index % m->blocks * ESPI_MATMUL_ROWS;
+    size_t end = espi_size_min(row + ESPI_MATMUL_ROWS, m->rows);
+    const struct espi_uniform *uniform = range_uniform(direction, range);
+    while (row < end) {
+        const struct espi_matmul_shape *shape =
+            uniform ? espi_uniform_tile(uniform, end - row) : range_shape(direction, range);
+        const void *x = m->x + row * direction->inner * espi_operand_size(m->matmuls->compute);
+        size_t rows = espi_size_min(shape->rows, end - row);
+        int status = ESP_OK;
+        if (shape->layout == ESPI_LAYOUT_STRIPS)
+            espi_matmul_strips(m->matmuls, rows, shape->columns, shape->inner, x,
+                               range_right(m->matmuls->compute, direction, range).data, false, thread_tile(m, thread));
+        else
+            status = espi_matmul_multiply_packed(m->matmuls, shape, x, direction->weights[range],
+                                                 thread_tile(m, thread), thread);
+        if (status)
+            return status;
+        finish_tile(m, range, row, rows, thread);
+        row += rows;
+    }
     return ESP_OK;
 }
 
-static int multiply(esp_context *ctx, struct espi_matmuls *matmuls, const struct direction *direction, size_t rows,
-                    const void *x, espi_tile_fn *finish, void *argument)
+static bool has_narrow(const struct direction *direction, size_t rows)
+{
+    for (size_t i = direction->ranges == 1; i < 2; i++)
+        if (!direction->uniform[i] || !espi_uniform_narrow(direction->uniform[i], rows))
+            return false;
+    return true;
+}
+
+static int pack_narrow(void *argument, size_t index, size_t thread)
+{
+    (void)index;
+    (void)thread;
+    const struct multiply *m = argument;
+    const struct espi_uniform *const *uniform = m->direction->uniform;
+    int status = espi_narrow_pack(m->matmuls, espi_uniform_narrow(uniform[1], m->rows), (const void *)m->x);
+    if (!status && m->direction->ranges > 1 && uniform[0] != uniform[1])
+        status = espi_narrow_pack(m->matmuls, espi_uniform_narrow(uniform[0], m->rows), (const void *)m->x);
+    return status;
+}
+
+static int multiply_narrow(void *argument, size_t range, size_t thread)
+{
+    const struct multiply *m = argument;
+    const struct direction *direction = m->direction;
+    const struct espi_uniform *uniform = range_uniform(direction, range);
+    int status =
+        espi_narrow_multiply(m->matmuls, uniform, espi_uniform_narrow(uniform, m->rows),
+                             m->plain + range * direction->columns * direction->inner, thread_tile(m, thread), thread);
+    if (!status)
+        finish_tile(m, range, 0, m->rows, thread);
+    return status;
+}
+
+static int multiply(esp_context *ctx, struct espi_matmuls *matmuls, const struct direction *direction,
+                    const float *plain, size_t rows, const void *x, espi_tile_fn *finish, void *argument)
 {
     struct multiply m = {.matmuls = matmuls,
                          .direction = direction,
+                         .plain = plain,
                          .rows = rows,
                          .blocks = espi_matmul_room(rows) / ESPI_MATMUL_ROWS,
                          .x = x,
                          .finish = finish,
                          .argument = argument};
-    return espi_matmuls_run(ctx, matmuls, direction->ranges * m.blocks, multiply_block, &m);
+    if (!plain || !has_narrow(direction, rows))
+        return espi_matmuls_run(ctx, matmuls, direction->ranges * m.blocks, multiply_block, &m);
+    int status = espi_matmuls_run(ctx, matmuls, 1, pack_narrow, &m);
+    return status ? status : espi_matmuls_run(ctx, matmuls, direction->ranges, multiply_narrow, &m);
 }
 
 struct store {
@@ -243,24 +324,24 @@ int espi_dense_forward(esp_context *ctx, struct espi_matmuls *matmuls, const str
                        const void *x, const float *bias, float *y)
 {
     struct store s = {.stride = dense->outputs, .bias = bias, .y = y};
-    return multiply(ctx, matmuls, &dense->packed->forward, rows, x, store_tile, &s);
+    return multiply(ctx, matmuls, &dense->packed->forward, dense->packed->plain, rows, x, store_tile, &s);
 }
 
 int espi_dense_backward_input(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
                               size_t rows, const void *dy, float *dx)
 {
     struct store s = {.stride = dense->inputs, .y = dx};
-    return multiply(ctx, matmuls, &dense->packed->backward, rows, dy, store_tile, &s);
+    return multiply(ctx, matmuls, &dense->packed->backward, NULL, rows, dy, store_tile, &s);
 }
 
 int espi_dense_forward_tiles(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
                              size_t rows, const void *x, espi_tile_fn *finish, void *argument)
 {
-    return multiply(ctx, matmuls, &dense->packed->forward, rows, x, finish, argument);
+    return multiply(ctx, matmuls, &dense->packed->forward, dense->packed->plain, rows, x, finish, argument);
 }
 
 int espi_dense_backward_input_tiles(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
                                     size_t rows, const void *dy, espi_tile_fn *finish, void *argument)
 {
-    return multiply(ctx, matmuls, &dense->packed->backward, rows, dy, finish, argument);
+    return multiply(ctx, matmuls, &dense->packed->backward, NULL, rows, dy, finish, argument);
 }

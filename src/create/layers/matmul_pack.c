@@ -49,6 +49,19 @@ void espi_operand_add_to(enum espi_compute compute, size_t count, const void *x,
         add_f32(count, x, sum);
 }
 
+void espi_weight_block(enum espi_compute compute, const struct espi_plain_weight *weight, size_t output, size_t input,
+                       char *block)
+{
+    size_t rows = espi_size_min(ESPI_PANEL, weight->outputs - output);
+    size_t columns = espi_size_min(ESPI_PANEL, weight->inputs - input);
+    size_t row_bytes = ESPI_PANEL * espi_operand_size(compute);
+    if (rows < ESPI_PANEL || columns < ESPI_PANEL)
+        memset(block, 0, ESPI_PANEL * row_bytes);
+    for (size_t row = 0; row < rows; row++)
+        espi_operand_row(compute, columns, weight->data + (output + row) * weight->inputs + input,
+                         block + row * row_bytes);
+}
+
 /* ---- transposing ---------------------------------------------------------------------------------------------------- */
 
 typedef uint32_t words __attribute__((vector_size(16)));

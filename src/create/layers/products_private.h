@@ -8,10 +8,8 @@
 struct espi_products {
     struct espi_team *team;
     size_t threads;
-    bool single_rows;
     dnnl_engine_t engine;
     dnnl_stream_t *streams; // (threads)
-    struct espi_product *list;
 };
 
 int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what);
@@ -25,8 +23,8 @@ dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t col
 /* A product whose scratch the caller gives: oneDNN's own belongs to the thread that made the primitive. add: onto what
  * the target holds. */
 dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory_desc_t *source,
-                               const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *bias,
-                               const dnnl_memory_desc_t *target, bool add, dnnl_primitive_desc_t *out);
+                               const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *target, bool add,
+                               dnnl_primitive_desc_t *out);
 /* Memory objects of every thread for a description; handle: DNNL_MEMORY_NONE (set at each call) or _ALLOCATE. NULL
  * stays where none is needed. */
 dnnl_status_t espi_thread_memory(struct espi_products *products, const dnnl_memory_desc_t *desc, void *handle,
@@ -35,26 +33,5 @@ dnnl_status_t espi_thread_memory(struct espi_products *products, const dnnl_memo
 dnnl_status_t espi_thread_memory_at(struct espi_products *products, const dnnl_memory_desc_t *desc, float *data,
                                     size_t stride, dnnl_memory_t *list);
 void espi_thread_memory_free(struct espi_products *products, dnnl_memory_t *list);
-
-/* What the test for uniform rows multiplies: one random row at every place. */
-struct espi_probe {
-    float *source;    // (ESPI_TILE_ROWS, inputs)
-    float *weight;    // (columns, inputs)
-    float *bias;      // (columns)
-    float *reference; // (columns)
-    struct espi_packed packed;
-    struct espi_products *products;
-    const struct espi_product *product;
-    const struct espi_tile *tile;
-    const struct espi_narrow *narrow;
-};
-
-/* True when the first `rows` rows of the first thread's result equal the reference. */
-bool espi_probe_uniform(const struct espi_probe *probe, size_t rows);
-
-/* Makes the narrow forms of a product that has tiles, and keeps those that agree with them. */
-int espi_narrow_make(esp_context *ctx, struct espi_products *products, struct espi_product *product,
-                     struct espi_probe *probe) ESPI_NODISCARD;
-void espi_narrow_clear(struct espi_products *products, struct espi_product *product);
 
 #endif

@@ -35,10 +35,8 @@ static int run_network(esp_context *ctx, struct espi_distill *distill, const str
 {
     if (!distill->network) {
         const struct espi_checkpoint *teacher = distill->teacher;
-        int status = espi_network_new(ctx, &teacher->config, &teacher->params, distill->options.compute, distill->team,
-                                      &distill->network);
-        if (!status)
-            status = espi_network_refresh(ctx, distill->network);
+        int status = espi_network_new_forward(ctx, &teacher->config, &teacher->params, distill->options.compute,
+                                              distill->team, &distill->network);
         if (status)
             return status;
         espi_network_keep_layers(distill->network, needs_layers(distill));

@@ -3,6 +3,7 @@
 #include "create/layers/attention_train.h"
 #include "create/train/network_private.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ int espi_network_refresh(esp_context *ctx, struct espi_network *network)
 
 void espi_network_set_weight_filter(struct espi_network *network, espi_weight_filter_fn *filter, void *argument)
 {
+    assert(!network->forward_only); // it uses the stored weights too
     network->weight_filter = filter;
     network->weight_argument = argument;
     network->packed = false;
@@ -210,9 +212,11 @@ int espi_network_forward(esp_context *ctx, struct espi_network *network, const s
 {
     if (!network->packed)
         return espi_fail(ctx, ESP_ERR_INTERNAL, "network: its weights have not been packed");
+    if (pass->train && network->forward_only)
+        return espi_fail(ctx, ESP_ERR_INTERNAL, "network: it was made for forward passes alone");
     network->pass.done = false;
     enum espi_keeping keeping = pass->train ? ESPI_KEEP_ALL : network->keep ? ESPI_KEEP_STATES : ESPI_KEEP_NONE;
-    int status = espi_encoder_check(ctx, network->config, pass->batch, &pass->wanted);
+    int status = espi_network_check(ctx, network->config, pass->batch, &pass->wanted);
     if (!status)
         status = espi_network_take_pass(ctx, network, pass);
     if (!status)
@@ -246,37 +250,6 @@ void espi_network_keep_layers(struct espi_network *network, bool keep)
     network->keep = keep;
 }
 
-/* ---- evaluation ----------------------------------------------------------------------------------------------------- */
-
-struct network_engine {
-    struct espi_engine engine; // first: the engine is this
-    struct espi_network *network;
-};
-
-static int run_engine(struct espi_engine *engine, esp_context *ctx, const struct espi_batch *batch,
-                      const struct espi_wanted *wanted)
-{
-    struct espi_pass pass = {.batch = batch, .wanted = *wanted};
-    return espi_network_forward(ctx, ((struct network_engine *)engine)->network, &pass);
-}
-
-static void free_engine(struct espi_engine *engine)
-{
-    free(engine);
-}
-
-int espi_network_engine(esp_context *ctx, struct espi_network *network, struct espi_engine **out)
-{
-    *out = NULL;
-    struct network_engine *engine = espi_calloc(ctx, 1, sizeof *engine);
-    if (!engine)
-        return ESP_ERR_MEMORY;
-    engine->engine = (struct espi_engine){.config = network->config, .run = run_engine, .free = free_engine};
-    engine->network = network;
-    *out = &engine->engine;
-    return ESP_OK;
-}
-
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
 
 void espi_network_free(struct espi_network *network)
@@ -299,23 +272,30 @@ void espi_network_free(struct espi_network *network)
     free(network);
 }
 
+int espi_network_init_dense(esp_context *ctx, struct espi_network *network, size_t inputs, size_t outputs,
+                            struct espi_dense *out)
+{
+    return network->forward_only ? espi_dense_init_forward(ctx, network->matmuls, inputs, outputs, out)
+                                 : espi_dense_init(ctx, network->matmuls, inputs, outputs, out);
+}
+
 static int init_layer(esp_context *ctx, struct espi_network *network, size_t number)
 {
     struct espi_network_layer *layer = &network->layers[number];
     size_t hidden = network->config->hidden, intermediate = network->config->intermediate;
     size_t context = espi_config_context(network->config, number);
-    int status = espi_dense_init(ctx, network->matmuls, hidden, 3 * context, &layer->qkv);
+    int status = espi_network_init_dense(ctx, network, hidden, 3 * context, &layer->qkv);
     if (!status)
-        status = espi_dense_init(ctx, network->matmuls, context, hidden, &layer->attention_out);
+        status = espi_network_init_dense(ctx, network, context, hidden, &layer->attention_out);
     if (!status)
-        status = espi_dense_init(ctx, network->matmuls, hidden, intermediate, &layer->ffn_in);
+        status = espi_network_init_dense(ctx, network, hidden, intermediate, &layer->ffn_in);
     if (!status)
-        status = espi_dense_init(ctx, network->matmuls, intermediate, hidden, &layer->ffn_out);
+        status = espi_network_init_dense(ctx, network, intermediate, hidden, &layer->ffn_out);
     return status;
 }
 
-int espi_network_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
-                     enum espi_compute compute, struct espi_team *team, struct espi_network **out)
+static int new_network(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                       enum espi_compute compute, bool forward_only, struct espi_team *team, struct espi_network **out)
 {
     *out = NULL;
     struct espi_network *network = espi_calloc(ctx, 1, sizeof *network);
@@ -324,6 +304,7 @@ int espi_network_new(esp_context *ctx, const struct espi_config *config, const s
     network->config = config;
     network->params = params;
     network->compute = compute;
+    network->forward_only = forward_only;
     network->team = team;
     /* Whole cache lines apart, so that threads do not write to the same one. */
     network->row_width = espi_round_up(espi_size_max(config->hidden, config->intermediate), 16);
@@ -342,5 +323,76 @@ int espi_network_new(esp_context *ctx, const struct espi_config *config, const s
 
 fail:
     espi_network_free(network);
+    return status;
+}
+
+int espi_network_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                     enum espi_compute compute, struct espi_team *team, struct espi_network **out)
+{
+    return new_network(ctx, config, params, compute, false, team, out);
+}
+
+int espi_network_new_forward(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                             enum espi_compute compute, struct espi_team *team, struct espi_network **out)
+{
+    int status = new_network(ctx, config, params, compute, true, team, out);
+    if (!status && (status = espi_network_refresh(ctx, *out))) {
+        espi_network_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+/* ---- engine --------------------------------------------------------------------------------------------------------- */
+
+struct network_engine {
+    struct espi_engine engine; // first
+    struct espi_network *network;
+    bool owner;
+};
+
+struct espi_network *espi_network_of(struct espi_engine *engine)
+{
+    return ((struct network_engine *)engine)->network;
+}
+
+static int run_engine(struct espi_engine *engine, esp_context *ctx, const struct espi_batch *batch,
+                      const struct espi_wanted *wanted)
+{
+    struct espi_pass pass = {.batch = batch, .wanted = *wanted};
+    return espi_network_forward(ctx, espi_network_of(engine), &pass);
+}
+
+static void free_engine(struct espi_engine *engine)
+{
+    if (engine && ((struct network_engine *)engine)->owner)
+        espi_network_free(espi_network_of(engine));
+    free(engine);
+}
+
+int espi_network_engine(esp_context *ctx, struct espi_network *network, struct espi_engine **out)
+{
+    *out = NULL;
+    struct network_engine *engine = espi_calloc(ctx, 1, sizeof *engine);
+    if (!engine)
+        return ESP_ERR_MEMORY;
+    engine->engine = (struct espi_engine){.config = network->config, .run = run_engine, .free = free_engine};
+    engine->network = network;
+    *out = &engine->engine;
+    return ESP_OK;
+}
+
+int espi_network_engine_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                            struct espi_team *team, struct espi_engine **out)
+{
+    *out = NULL;
+    struct espi_network *network;
+    int status = espi_network_new_forward(ctx, config, params, ESPI_COMPUTE_F32, team, &network);
+    if (status)
+        return status;
+    if ((status = espi_network_engine(ctx, network, out)))
+        espi_network_free(network);
+    else
+        ((struct network_engine *)*out)->owner = true;
     return status;
 }

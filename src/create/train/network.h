@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An encoder with its head that can be trained: forward keeps what backward needs, backward gives the gradient of every
- * parameter. Straight line over the layers of create/layers; matrix products in fp32 or bf16.
+ * An encoder with its head, in floats, to be run or trained: forward of a `train` pass keeps what backward needs, backward
+ * gives the gradient of every parameter. Straight line over the layers of create/layers; matrix products in fp32 or bf16.
  *
  * Attention is computed for a block of queries of one head at a time, forward and backward: no tokens × tokens matrix
  * of a layer is stored; backward recomputes the probabilities. Dropout masks are drawn by counter from (seed, the
@@ -8,8 +8,23 @@
 #ifndef ESPI_CREATE_NETWORK_H
 #define ESPI_CREATE_NETWORK_H
 
-#include "create/encoder.h" // enum espi_tap
 #include "create/layers/matmul.h"
+#include "model/engine.h"
+#include "model/params.h"
+
+/* As espi_batch_check, and ESP_ERR_UNSUPPORTED when the model has no such result, ESP_ERR_ARGUMENT for a position outside
+ * of the batch. */
+int espi_network_check(esp_context *ctx, const struct espi_config *config, const struct espi_batch *batch,
+                       const struct espi_wanted *wanted) ESPI_NODISCARD;
+
+/* The activations a quantized encoder rounds. */
+enum espi_tap {
+    ESPI_TAP_INPUT,        // (tokens, hidden) what query, key and value are made of
+    ESPI_TAP_QKV,          // (tokens, 3 context) query, key, value
+    ESPI_TAP_CONTEXT,      // (tokens, context) what the attention's output layer reads
+    ESPI_TAP_FFN_INPUT,    // (tokens, hidden)
+    ESPI_TAP_INTERMEDIATE, // (tokens, intermediate) behind the activation function
+};
 
 /* Owner: the caller. Thread rule: one call at a time. */
 struct espi_network;
@@ -18,6 +33,11 @@ struct espi_network;
  * pass (biases, LayerNorms, embeddings). team may be NULL. */
 int espi_network_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
                      enum espi_compute compute, struct espi_team *team, struct espi_network **out) ESPI_NODISCARD;
+/* The same for passes that are not `train`, ready to run, in less memory. It uses the weights where they stand in params
+ * too. In fp32 the result of a sequence has the same bits in any batch and on any number of threads. */
+int espi_network_new_forward(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                             enum espi_compute compute, struct espi_team *team,
+                             struct espi_network **out) ESPI_NODISCARD;
 void espi_network_free(struct espi_network *network);
 
 /* What stands between the stored weights and those of the products (a mask, fake quantization). Called for the
@@ -30,8 +50,8 @@ void espi_network_set_weight_filter(struct espi_network *network, espi_weight_fi
 /* Packs the linear weights anew: once before the first pass and after every update. */
 int espi_network_refresh(esp_context *ctx, struct espi_network *network) ESPI_NODISCARD;
 
-/* Changes activations where the runtime quantizes them; quantization-aware training sets it. `forward` changes x in
- * place; `backward` changes the gradient at the same point, layers and points in the opposite order, of the same pass.
+/* Sees activations where the runtime quantizes them, and may change them: calibration looks, quantization-aware training
+ * rounds. `forward` changes x in place; `backward` changes the gradient at the same point, layers and points in the opposite order, of the same pass.
  * Both are called on the calling thread with all tokens of the batch.
  * x, dx: (tokens, columns); columns as enum espi_tap says. `before`: INTERMEDIATE: what the activation function made x
  * of, (tokens, columns); else NULL */
@@ -85,5 +105,12 @@ int espi_network_backward(esp_context *ctx, struct espi_network *network,
 /* The network as an engine for evaluation with the weights (and filters) it has now: no dropout. Free with
  * engine->free, before the network. */
 int espi_network_engine(esp_context *ctx, struct espi_network *network, struct espi_engine **out) ESPI_NODISCARD;
+
+/* An engine on a checkpoint's config and parameters, which must outlive it: an fp32 network for forward passes, which goes
+ * with the engine. team may be NULL (one thread). */
+int espi_network_engine_new(esp_context *ctx, const struct espi_config *config, const struct espi_params *params,
+                            struct espi_team *team, struct espi_engine **out) ESPI_NODISCARD;
+/* The network of an engine that one of these two made. */
+struct espi_network *espi_network_of(struct espi_engine *engine);
 
 #endif

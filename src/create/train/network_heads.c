@@ -39,7 +39,7 @@ int espi_network_init_heads(esp_context *ctx, struct espi_network *network)
     for (size_t i = 0; !status && i < HEAD_LAYERS; i++) {
         const struct espi_param *weight = weight_of(network, &list[i]);
         if (weight)
-            status = espi_dense_init(ctx, network->matmuls, weight->cols, weight->rows, list[i].dense);
+            status = espi_network_init_dense(ctx, network, weight->cols, weight->rows, list[i].dense);
     }
     return status;
 }
@@ -63,6 +63,45 @@ void espi_network_clear_heads(struct espi_network *network)
     list_layers(network, list);
     for (size_t i = 0; i < HEAD_LAYERS; i++)
         espi_dense_clear(list[i].dense);
+}
+
+/* ---- checking ------------------------------------------------------------------------------------------------------- */
+
+/* What the model lacks for a result, or NULL. */
+static const char *missing(const struct espi_config *config, enum espi_result result)
+{
+    switch (result) {
+    case ESPI_RESULT_HIDDEN:
+    case ESPI_RESULT_EMBEDDING:
+        return NULL;
+    case ESPI_RESULT_POOLED:
+        return espi_config_has_pooler(config) ? NULL : "pooler";
+    case ESPI_RESULT_TOKEN_LOGITS:
+        return config->head == ESPI_HEAD_QA || config->head == ESPI_HEAD_TOKEN
+                   ? NULL
+                   : "question-answering or token classification head";
+    case ESPI_RESULT_SEQUENCE_LOGITS:
+        return config->head == ESPI_HEAD_SEQUENCE ? NULL : "sequence classification head";
+    case ESPI_RESULT_VOCAB_LOGITS:
+        return config->head == ESPI_HEAD_MLM ? NULL : "masked-LM head";
+    }
+    return "such head";
+}
+
+int espi_network_check(esp_context *ctx, const struct espi_config *config, const struct espi_batch *batch,
+                       const struct espi_wanted *wanted)
+{
+    int status = espi_batch_check(ctx, batch, config);
+    if (status)
+        return status;
+    const char *what = missing(config, wanted->result);
+    if (what)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "encoder: the model has no %s", what);
+    for (size_t i = 0; wanted->result == ESPI_RESULT_VOCAB_LOGITS && i < wanted->position_count; i++)
+        if (wanted->positions[i] >= batch->tokens)
+            return espi_fail(ctx, ESP_ERR_ARGUMENT, "encoder: position %zu: expected a token below %zu, found %u", i,
+                             batch->tokens, (unsigned)wanted->positions[i]);
+    return ESP_OK;
 }
 
 /* ---- shared steps --------------------------------------------------------------------------------------------------- */

@@ -38,6 +38,19 @@ static struct espi_normed normed(struct layout *layout, size_t rows, size_t hidd
 
 /* ---- activations ---------------------------------------------------------------------------------------------------- */
 
+/* Of passes that keep nothing and have no operands of their own: what one step is done with makes room for the next. */
+static void place_shared_layer(const struct espi_network *network, struct layout *layout, size_t room,
+                               struct espi_activations *layer)
+{
+    size_t hidden = network->config->hidden;
+    layer->lse = floats(layout, network->config->heads, room);
+    layer->attention = layer->ffn = normed(layout, room, hidden);
+    layer->context = layer->middle = floats(layout, room, hidden);
+    layer->attended = layer->ffn_input = layer->context;
+    layer->qkv = floats(layout, room, espi_size_max(3 * hidden, network->config->intermediate));
+    layer->activated = layer->qkv;
+}
+
 /* What one layer keeps for backward; the hidden states and query, key and value stand apart. */
 static void place_layer(const struct espi_network *network, struct layout *layout, size_t room, bool copies,
                         struct espi_activations *layer)
@@ -62,13 +75,17 @@ static void place_layer(const struct espi_network *network, struct layout *layou
 static void place_layers(const struct espi_network *network, struct layout *layout, struct espi_network_memory *memory)
 {
     size_t hidden = network->config->hidden, layers = network->config->layers, room = memory->room;
+    bool shared = memory->keeping == ESPI_KEEP_NONE && !memory->copies;
+    if (shared)
+        place_shared_layer(network, layout, room, &memory->layers[0]);
     for (size_t l = 0; l < layers; l++) {
         struct espi_activations *layer = &memory->layers[l];
         bool states = l == 0 || memory->keeping != ESPI_KEEP_NONE;
         *layer = memory->layers[0];
-        if (l == 0 || memory->keeping == ESPI_KEEP_ALL)
+        if (!shared && (l == 0 || memory->keeping == ESPI_KEEP_ALL))
             place_layer(network, layout, room, memory->copies, layer);
-        layer->qkv = states ? floats(layout, room, 3 * hidden) : memory->layers[0].qkv;
+        if (!shared && states)
+            layer->qkv = floats(layout, room, 3 * hidden);
         memory->hidden[l] = states ? floats(layout, room, hidden) : memory->hidden[0];
         if (!memory->copies)
             layer->input = memory->hidden[l];
@@ -146,10 +163,12 @@ static void place_head(const struct espi_network *network, struct layout *layout
 {
     size_t hidden = network->config->hidden, operand = espi_operand_size(network->compute), room = head->room;
     head->input = piece(layout, room, hidden, operand);
-    head->inner = floats(layout, room, hidden);
-    head->normed = normed(layout, room, hidden);
-    head->last = piece(layout, room, hidden, operand);
-    head->states = floats(layout, room, hidden);
+    if (network->config->recipe.dense || head->train) {
+        head->inner = floats(layout, room, hidden);
+        head->normed = normed(layout, room, hidden);
+        head->last = piece(layout, room, hidden, operand);
+        head->states = floats(layout, room, hidden);
+    }
     head->result = floats(layout, ESPI_MATMUL_ROWS, head->outputs);
     if (!head->train)
         return;

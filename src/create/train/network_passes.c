@@ -135,8 +135,8 @@ static void norm_forward_row(const struct espi_norm_forward *n, size_t row)
         espi_network_drop_row(network, n->before, network->pass.places[row], hidden, sum);
     if (n->residual)
         add_to_row(hidden, n->residual + row * hidden, sum);
-    espi_layer_norm_train_forward(1, hidden, network->config->layer_norm_eps, sum, n->tensors.weight, n->tensors.bias,
-                                  out, n->normed.statistics + 2 * row);
+    espi_layer_norm_forward(1, hidden, network->config->layer_norm_eps, sum, n->tensors.weight, n->tensors.bias, out,
+                            n->normed.statistics + 2 * row);
     if (n->after.rate > 0.0f)
         espi_network_drop_row(network, n->after, network->pass.places[row], hidden, out);
     if (n->operand)

@@ -118,7 +118,7 @@ struct espi_network {
     void *weight_argument;
     float *weight_scratch; // (largest linear layer), when there is a filter
     struct espi_activation_filter filter;
-    bool filtered, keep, packed;
+    bool forward_only, filtered, keep, packed;
     struct espi_network_memory memory;
     struct espi_head_memory head;
     struct espi_network_pass pass;
@@ -217,6 +217,10 @@ int espi_network_operand(esp_context *ctx, struct espi_network *network, size_t 
 /* x += y, shared by the team.
  * y, x: (rows, columns) */
 void espi_network_add(struct espi_network *network, size_t rows, size_t columns, const float *y, float *x);
+
+/* A linear layer of the network, for what the network is for. */
+int espi_network_init_dense(esp_context *ctx, struct espi_network *network, size_t inputs, size_t outputs,
+                            struct espi_dense *out) ESPI_NODISCARD;
 
 /* ---- heads ---------------------------------------------------------------------------------------------------------- */
 
