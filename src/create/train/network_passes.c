@@ -58,7 +58,8 @@ void espi_network_operand_row(const struct espi_network *network, size_t row, si
 void espi_network_zero_tail(const struct espi_network *network, size_t rows, size_t columns, void *operand)
 {
     size_t tail = espi_matmul_room(rows) - rows;
-    memset(operand_at(network, rows, columns, operand), 0, tail * columns * espi_operand_size(network->compute));
+    if (!network->forward_only)
+        memset(operand_at(network, rows, columns, operand), 0, tail * columns * espi_operand_size(network->compute));
 }
 
 int espi_network_operand(esp_context *ctx, struct espi_network *network, size_t rows, size_t columns, float *x,
@@ -156,7 +157,8 @@ void espi_network_norm_forward(struct espi_norm_forward *pass)
 {
     size_t hidden = pass->network->config->hidden, tail = espi_matmul_room(pass->rows) - pass->rows;
     espi_team_run(pass->network->team, blocks_of(pass->rows), norm_forward_block, pass);
-    memset(pass->out + pass->rows * hidden, 0, tail * hidden * sizeof *pass->out);
+    if (!pass->network->forward_only)
+        memset(pass->out + pass->rows * hidden, 0, tail * hidden * sizeof *pass->out);
     if (pass->operand)
         espi_network_zero_tail(pass->network, pass->rows, hidden, pass->operand);
 }

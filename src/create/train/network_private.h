@@ -204,7 +204,8 @@ int espi_network_dense_activate(esp_context *ctx, struct espi_network *network, 
 int espi_network_dense_activate_backward(esp_context *ctx, struct espi_network *network, const struct espi_dense *dense,
                                          enum espi_activation kind, size_t rows, const void *dy, const float *inner,
                                          float *d) ESPI_NODISCARD;
-/* One row to an operand; rows from `rows` up to the room become zero in the other.
+/* One row to an operand; rows from `rows` up to the room become zero in the other, where there will be sums over them: not
+ * in a network for forward passes alone.
  * x: (columns); operand: (room, columns) */
 void espi_network_operand_row(const struct espi_network *network, size_t row, size_t columns, const float *x,
                               void *operand);
