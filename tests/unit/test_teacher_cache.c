@@ -173,7 +173,27 @@ static void test_torn(void **state)
     close_case(&c);
 }
 
-/* A partial file of something else is written anew. */
+/* Another's file that has the name of the partial one stays as it is. */
+static void test_unknown_partial(void **state)
+{
+    (void)state;
+    struct cache_case c;
+    struct espi_teacher_cache cache;
+    open_case(&c, false);
+    for (size_t bytes = 1; bytes < 60; bytes += 29) {
+        FILE *file = fopen(c.partial, "wb");
+        assert_non_null(file);
+        for (size_t i = 0; i < bytes; i++)
+            putc('t', file);
+        assert_int_equal(fclose(file), 0);
+        test_fails(c.fixture.ctx, open_cache(&c, &cache), ESP_ERR_ARGUMENT);
+        test_error_has(c.fixture.ctx, "found another file");
+        assert_int_equal(file_bytes(c.partial), bytes);
+    }
+    close_case(&c);
+}
+
+/* A partial file of another teacher is written anew. */
 static void test_foreign_partial(void **state)
 {
     (void)state;
@@ -267,8 +287,13 @@ static void test_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_filled_once),     cmocka_unit_test(test_stopped),  cmocka_unit_test(test_torn),
-        cmocka_unit_test(test_foreign_partial), cmocka_unit_test(test_refusals), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_filled_once),
+        cmocka_unit_test(test_stopped),
+        cmocka_unit_test(test_torn),
+        cmocka_unit_test(test_unknown_partial),
+        cmocka_unit_test(test_foreign_partial),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_full),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

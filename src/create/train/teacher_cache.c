@@ -2,6 +2,7 @@
 #include "create/train/teacher_cache.h"
 
 #include "base/crc32c.h"
+#include "base/file_target.h"
 #include "base/progress.h"
 #include "base/size.h"
 
@@ -176,12 +177,17 @@ static int find_partial(esp_context *ctx, struct filling *f, size_t *bytes)
     int status = espi_map_open(ctx, f->path, &map);
     if (status)
         return status;
-    if (map.bytes && check_head(ctx, f->cache, f->path, &map) == ESP_OK)
+    if (memcmp(map.data, magic, espi_size_min(map.bytes, sizeof magic)) != 0)
+        status = espi_fail(ctx, ESP_ERR_ARGUMENT,
+                           "%s: is written while the cache is filled: expected nothing there, or what a run has left, "
+                           "found another file; name another cache",
+                           f->path);
+    else if (map.bytes && check_head(ctx, f->cache, f->path, &map) == ESP_OK)
         f->done = read_blocks(f->cache, &map, NULL, bytes);
     else if (map.bytes)
         espi_log(ctx, ESP_LOG_WARNING, "%s; it is written anew", esp_last_error(ctx));
     espi_map_close(&map);
-    return ESP_OK;
+    return status;
 }
 
 static int fail_writing(esp_context *ctx, const struct filling *f)
@@ -327,9 +333,12 @@ int espi_teacher_cache_open(esp_context *ctx, const char *path, const struct esp
                             const struct espi_feed *feed, espi_teacher_fn *teacher, void *argument, FILE *progress,
                             bool (*interrupted)(void), struct espi_teacher_cache *out)
 {
-    struct cache c = {.path = path, .key = key, .feed = feed, .windows = espi_feed_windows(feed)};
+    struct espi_target target;
+    struct cache c = {.path = target.path, .key = key, .feed = feed, .windows = espi_feed_windows(feed)};
     *out = (struct espi_teacher_cache){0};
-    int status = espi_path_exists(path) ? ESP_OK : fill(ctx, &c, teacher, argument, progress, interrupted);
+    int status = espi_target_look(ctx, path, &target); // a link may lead to where the cache is to be
+    if (!status && target.kind == ESPI_TARGET_NEW)
+        status = fill(ctx, &c, teacher, argument, progress, interrupted);
     if (!status)
         status = open_complete(ctx, &c, out);
     if (status)
