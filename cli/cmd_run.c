@@ -61,18 +61,27 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
+/* What must be known of a line when its answer comes. */
+struct line {
+    struct line *next;
+    size_t number;
+    struct espi_text id; // behind the struct
+};
+
 struct running {
     const struct espi_task *task;
     const struct espi_job *job;
     struct espi_pipeline *pipeline;
     struct cli_jsonl in;
+    struct line *first, *last; // without an answer yet, in their order, which is that of the answers
 };
 
-/* What must be known of a line when its answer comes. */
-struct line {
-    size_t number;
-    struct espi_text id; // behind the struct
-};
+static void drop_first(struct running *running)
+{
+    struct line *line = running->first;
+    running->first = line->next;
+    free(line);
+}
 
 static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *answer)
 {
@@ -86,7 +95,7 @@ static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *ans
         espi_answer_put(&w, running->job, answer->found, line->id);
         status = espi_json_writer_end(ctx, &w);
     }
-    free(line);
+    drop_first(running);
     return status;
 }
 
@@ -97,6 +106,8 @@ static int push_line(void *cookie, esp_context *ctx, size_t number, const struct
     struct line *line = espi_calloc(ctx, 1, sizeof *line + id.bytes);
     if (!line)
         return ESP_ERR_MEMORY;
+    *(running->first ? &running->last->next : &running->first) = line;
+    running->last = line;
     line->number = number;
     if (id.data)
         line->id = (struct espi_text){memcpy(line + 1, id.data, id.bytes), id.bytes};
@@ -134,6 +145,8 @@ static int run_task(esp_context *ctx, const struct options *options, struct cli_
     if (!status)
         status = espi_pipeline_flush(running->pipeline, ctx);
     espi_pipeline_free(running->pipeline);
+    while (running->first) // a failure ended the run before their answers
+        drop_first(running);
     return status;
 }
 
