@@ -329,12 +329,14 @@ static void test_products_failure(void **state)
 {
     (void)state;
     struct espi_matmuls *matmuls;
-    struct espi_dense dense = {0};
     test_ok(ctx, espi_matmuls_new(ctx, ESPI_COMPUTE_F32, NULL, &matmuls));
     test_ok(ctx, espi_matmuls_run(ctx, matmuls, 2, fail_third, NULL));
     test_fails(ctx, espi_matmuls_run(ctx, matmuls, 3, fail_third, NULL), ESP_ERR_INTERNAL);
     test_error_has(ctx, "oneDNN");
+#if !defined(TEST_SANITIZED) // whose allocators end the process
+    struct espi_dense dense = {0};
     assert_true(espi_dense_init_forward(ctx, matmuls, SIZE_MAX / 256, 4, &dense) != ESP_OK);
+#endif
     espi_matmuls_free(matmuls);
     espi_matmuls_free(NULL);
 }
