@@ -233,10 +233,17 @@ static inline size_t write_number(char *out, bool negative, uint64_t fraction, u
     return write_decimal(out, decimal) + negative;
 }
 
+/* The one float whose shortest digits, 7.038531e-26, are another one to who reads a double first: JSON's readers do. */
+enum { ROUNDED_TWICE = 0x15ae43fd };
+
 size_t espi_format_float(char *out, float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) == ROUNDED_TWICE) {
+        *out = '-';
+        return write_decimal(out + (bits >> 31), (struct decimal){70385307, -33}) + (bits >> 31);
+    }
     return write_number(out, bits >> 31, bits & 0x7fffff, bits >> 23 & 0xff, true);
 }
 

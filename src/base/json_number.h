@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Numbers as text: the shortest digits that read back as the same number, the nearest of these, in the form of Python's
- * repr (0.1, 100.0, 1e-05, 1e+16). Independent of the locale. */
+ * Numbers as text: the shortest digits that read back as the same number (a float also through a double), the nearest of
+ * these, in the form of Python's repr (0.1, 100.0, 1e-05, 1e+16). Independent of the locale. */
 #ifndef ESPI_BASE_JSON_NUMBER_H
 #define ESPI_BASE_JSON_NUMBER_H
 

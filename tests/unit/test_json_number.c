@@ -43,6 +43,9 @@ static void test_form(void **state)
     float_is(1.17549435e-38f, "1.1754944e-38");
     float_is(8388608.0f, "8388608.0");
     float_is(33554450.0f, "33554450.0");
+    float_is(0x1.5c87fap-84f, "7.0385307e-26");
+    float_is(-0x1.5c87fap-84f, "-7.0385307e-26");
+    assert_true((float)strtod("7.0385307e-26", NULL) == 0x1.5c87fap-84f);
     double_is(0.1, "0.1");
     double_is(1 / 3.0, "0.3333333333333333");
     double_is(2e15, "2000000000000000.0");
