@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs the Debian packages that building and testing need, when they are missing. README and .ci/run call it.
-#   tools/install-deps.sh [build|check|bench|emulate]
+#   tools/install-deps.sh [build|check|bench|emulate|ci]
 #     build    what it takes to build and run the tests (default)
 #     check    also clang, clang-format and the sanitizer runtimes that continuous integration uses
 #     bench    also what the comparisons with other engines use
 #     emulate  also what tools/emulate-avx512.sh needs
+#     ci       what .ci/run needs: check and emulate
 set -eu
 
 build="build-essential cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libutf8proc-dev libcmocka-dev
-    libopenmpi-dev openmpi-bin     python3 python3-numpy xz-utils"
+    libopenmpi-dev openmpi-bin python3 python3-numpy xz-utils"
 check="clang-14 clang-format-14 libclang-rt-14-dev"
 bench="nodejs npm python3-onnx python3-torch libopenblas0-pthread"
 emulate="bochs bochs-term busybox-static cpio isolinux syslinux-common xorriso"
@@ -18,8 +19,9 @@ build) packages=$build ;;
 check) packages="$build $check" ;;
 bench) packages="$build $bench" ;;
 emulate) packages="$build $emulate" ;;
+ci) packages="$build $check $emulate" ;;
 *)
-    echo "usage: tools/install-deps.sh [build|check|bench|emulate]" >&2
+    echo "usage: tools/install-deps.sh [build|check|bench|emulate|ci]" >&2
     exit 2
     ;;
 esac

@@ -48,26 +48,28 @@ static size_t check_version(const struct version *version, const struct options 
 
 static int check_all(const struct options *options)
 {
-    size_t failures = 0, versions = 0, skipped = 0;
+    size_t failures = 0, versions = 0, of_isa[ESPI_ISA_COUNT] = {0};
     for (size_t i = 0; i < espi_kernel_count; i++) {
         const struct espi_kernel *kernel = &espi_kernels[i];
         if (kernel->isa == ESPI_ISA_c || (options->only && !strstr(kernel->name, options->only)))
             continue;
         if (!espi_isa_available(kernel->isa, espi_cpu_features())) {
             printf("%-28s skipped: not on this CPU\n", kernel->name);
-            skipped++;
             continue;
         }
         const struct version version = {kernel->op, kernel->name, kernel->function, kernel};
         failures += check_version(&version, options);
+        of_isa[kernel->isa]++;
         versions++;
     }
-    if (options->only && versions + skipped == 0) {
-        fprintf(stderr, "check: no version has \"%s\" in its name\n", options->only);
-        return 2;
-    }
+    for (size_t isa = 0; isa < ESPI_ISA_COUNT; isa++)
+        if (of_isa[isa])
+            printf("%s: %zu versions\n", espi_isa_name((enum espi_isa)isa), of_isa[isa]);
     printf("%zu versions, %zu failures, seed %llu\n", versions, failures, (unsigned long long)options->seed);
-    return failures ? EXIT_FAILURE : EXIT_SUCCESS;
+    if (versions == 0)
+        fprintf(stderr, "check: this CPU has no version%s%s\n", options->only ? " named as " : " but those in C",
+                options->only ? options->only : "");
+    return failures || versions == 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* Success is that the check fails. */

@@ -13,6 +13,7 @@ import unittest
 PROGRAM = os.path.abspath(sys.argv[1])
 CASES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cases")
 SHARED = os.path.abspath(sys.argv[2]) if len(sys.argv) > 2 else ""
+SHIPPED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "data")
 
 TEXT = """Ada Lovelace wrote the first program for the Analytical Engine in London.
 The engine was designed by Charles Babbage, who lived in London as well.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands against the reference data: SQuAD figures, tokenizer cases, logits. Skipped where the data is absent."""
+"""The commands against the reference data: SQuAD figures, tokenizer cases, logits; where it is absent, against the part of it
+that ships."""
 import json
 import os
 import re
@@ -9,7 +10,8 @@ import sys
 import support
 from support import lines
 
-REFERENCE = os.path.join(support.SHARED, "reference")
+WHOLE = os.path.isdir(os.path.join(support.SHARED, "reference"))
+REFERENCE = os.path.join(support.SHARED if WHOLE else support.SHIPPED, "reference")
 SQUAD = os.path.join(support.SHARED, "data", "squad")
 
 
@@ -24,6 +26,7 @@ def read_npy(path):
     return shape, struct.unpack(f"<{(len(raw) - 10 - length) // 4}{kind}", raw[10 + length:])
 
 
+@support.unittest.skipUnless(WHOLE, f"no reference data at {support.SHARED}")
 class Squad(support.Scratch):
     def test_official_figures(self):
         published = {"bert-ensemble": (86.206, 92.196), "rnet-ensemble": (82.469, 88.478),
@@ -83,6 +86,8 @@ class Raw(support.Scratch):
                    "token_type_ids": types[row * width:row * width + length]}
 
     def check(self, model, outputs):
+        if not WHOLE and not os.path.isdir(os.path.join(REFERENCE, "models", model)):
+            self.skipTest(f"{model} does not ship")
         for case in sorted(os.listdir(os.path.join(REFERENCE, "models", model, "reference"))):
             rows = list(self.rows(model, case))
             answers = lines(self.ok("run", os.path.join(REFERENCE, "models", model), "--raw",
@@ -110,7 +115,6 @@ class Raw(support.Scratch):
 
 
 if __name__ == "__main__":
-    if not os.path.isdir(REFERENCE):
-        print(f"skipped: no reference data at {support.SHARED}", file=sys.stderr)
-        sys.exit(77)
+    if not WHOLE and os.environ.get("CI"):
+        sys.exit(f"failed: no reference data at {support.SHARED}")
     support.main()

@@ -94,8 +94,7 @@ static void test_targets(void **state)
 
 int main(void)
 {
-    if (!test_shared_available())
-        return TEST_SKIP;
+    test_shared_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wnut),
         cmocka_unit_test(test_treebank),

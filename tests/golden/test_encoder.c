@@ -5,6 +5,7 @@
 #include "hidden_states.h"
 #include "support.h"
 
+#include "base/size.h"
 #include "create/train/network.h"
 #include "model/checkpoint.h"
 
@@ -13,14 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CASES = 8, MAX_SEQUENCES = 64, MAX_TOKENS = 4096, MASKS_KEPT = 4 };
+enum { CASES = 8, SHIPPED_CASES = 4, MAX_SEQUENCES = 64, MAX_TOKENS = 4096, MASKS_KEPT = 4 };
 
 static const float tolerance = 2e-5f;
 
-static const char *const models[] = {
+static const char *const all_models[] = {
     "bert-tiny-qa",        "distilbert-tiny-seqcls", "bert-tiny-tokcls",    "bert-tiny-multilabel", "bert-tiny-mlm",
     "distilbert-tiny-mlm", "minilm-tiny-encoder",    "roberta-tiny-seqcls", "roberta-tiny-qa",      "roberta-tiny-mlm",
 };
+static const char *models[ESPI_COUNT(all_models)];
+static size_t model_count, case_count;
 
 /* One row of one case. */
 struct row {
@@ -83,9 +86,9 @@ static struct corpus *new_corpus(const char *model)
     struct corpus *corpus = calloc(1, sizeof *corpus);
     assert_non_null(corpus);
     corpus->model = model;
-    for (size_t number = 0; number < CASES; number++)
+    for (size_t number = 0; number < case_count; number++)
         add_case(corpus, number);
-    assert_true(corpus->sequences >= CASES);
+    assert_true(corpus->sequences >= case_count);
     return corpus;
 }
 
@@ -194,12 +197,12 @@ static void compare_masks(const struct corpus *corpus, struct espi_engine *engin
 {
     uint32_t positions[CASES * MASKS_KEPT];
     size_t count = 0, vocab = engine->config->vocab_size, row = 0, compared = 0;
-    for (size_t number = 0; number < CASES; number++)
+    for (size_t number = 0; number < case_count; number++)
         count += mask_positions(corpus, number, positions + count);
     struct espi_batch batch = whole(corpus);
     float *ours = run(engine, &batch, (struct espi_wanted){ESPI_RESULT_VOCAB_LOGITS, positions, count, NULL});
     float largest = 0.0f;
-    for (size_t number = 0; number < CASES; number++) {
+    for (size_t number = 0; number < case_count; number++) {
         struct test_npy npy;
         assert_true(read_output(corpus->model, number, "mask_logits", &npy));
         assert_true(row + npy.shape[0] <= count);
@@ -250,7 +253,7 @@ static void open_model(const char *name, struct espi_checkpoint *checkpoint)
 static void test_parity(void **state)
 {
     (void)state;
-    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+    for (size_t m = 0; m < model_count; m++) {
         struct corpus *corpus = new_corpus(models[m]);
         struct espi_checkpoint checkpoint = {0};
         struct espi_engine *engine;
@@ -270,7 +273,7 @@ static void test_parity(void **state)
 static void test_network_parity(void **state)
 {
     (void)state;
-    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+    for (size_t m = 0; m < model_count; m++) {
         struct corpus *corpus = new_corpus(models[m]);
         struct espi_checkpoint checkpoint = {0};
         struct espi_network *network;
@@ -329,7 +332,7 @@ static void check_alone(const struct corpus *corpus, struct espi_engine *engine,
 static void test_batch_of_one(void **state)
 {
     (void)state;
-    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+    for (size_t m = 0; m < model_count; m++) {
         struct corpus *corpus = new_corpus(models[m]);
         struct espi_checkpoint checkpoint = {0};
         open_model(models[m], &checkpoint);
@@ -362,8 +365,9 @@ static void test_batch_of_one(void **state)
 
 int main(void)
 {
-    if (!test_shared_available())
-        return TEST_SKIP;
+    test_shared_require();
+    case_count = test_shared_shipped() ? SHIPPED_CASES : CASES;
+    model_count = test_shared_models(all_models, ESPI_COUNT(all_models), models);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parity),
         cmocka_unit_test(test_network_parity),

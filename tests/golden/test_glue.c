@@ -95,8 +95,7 @@ static void test_perfect_scores(void **state)
 
 int main(void)
 {
-    if (!test_shared_available())
-        return TEST_SKIP;
+    test_shared_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_labels),

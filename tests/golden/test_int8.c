@@ -17,10 +17,12 @@
 
 enum { SEQUENCES = 7, POSITIONS = 20 };
 
-static const char *const models[] = {
+static const char *const all_models[] = {
     "bert-tiny-qa",        "bert-tiny-tokcls",    "bert-tiny-multilabel", "distilbert-tiny-seqcls", "bert-tiny-mlm",
     "distilbert-tiny-mlm", "minilm-tiny-encoder", "roberta-tiny-seqcls",  "roberta-tiny-qa",        "roberta-tiny-mlm",
 };
+static const char *models[ESPI_COUNT(all_models)];
+static size_t model_count;
 
 /* ---- batches --------------------------------------------------------------------------------------------------------- */
 
@@ -165,7 +167,7 @@ static double against_fp32(struct fixture *f, enum espi_result result)
 static void test_close_to_fp32(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < ESPI_COUNT(models); i++)
+    for (size_t i = 0; i < model_count; i++)
         for (int fixed = 0; fixed < 2; fixed++) {
             struct fixture f = {0};
             compile_model(&f, models[i], fixed);
@@ -181,8 +183,8 @@ static void test_close_to_fp32(void **state)
 
 int main(void)
 {
-    if (!test_shared_available())
-        return TEST_SKIP;
+    test_shared_require();
+    model_count = test_shared_models(all_models, ESPI_COUNT(all_models), models);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_close_to_fp32),
     };

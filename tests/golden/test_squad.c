@@ -147,8 +147,7 @@ static void test_targets_come_back(void **state)
 
 int main(void)
 {
-    if (!test_shared_available())
-        return TEST_SKIP;
+    test_shared_require();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_official_figures),
         cmocka_unit_test(test_counts),

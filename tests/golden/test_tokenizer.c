@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { SHIPPED_PART = 50 }; // of each group at least one in so many ships
+
 static esp_context *ctx;
 
 struct text_bytes {
@@ -123,7 +125,7 @@ static void check_file(const char *kind, const char *name, size_t at_least)
         espi_json_close(&line);
         checked++;
     }
-    assert_true(checked >= at_least);
+    assert_true(checked >= (test_shared_shipped() ? at_least / SHIPPED_PART : at_least));
     espi_lines_close(&lines);
     esp_encoding_clear(&encoding);
     esp_tokenizer_free(tokenizer);
@@ -165,15 +167,14 @@ static void test_vocab_file(void **state)
     esp_encoding a = {0}, b = {0};
     test_ok(ctx, esp_tokenizer_open(ctx, test_shared_path("reference/tokenizer/tokenizer-uncased.json"), &from_json));
     test_ok(ctx, esp_tokenizer_open(ctx, test_shared_path("data/vocab/bert-base-uncased-vocab.txt"), &from_vocab));
-    assert_int_equal(esp_tokenizer_size(from_json), 30522);
-    assert_int_equal(esp_tokenizer_size(from_vocab), 30522);
-    for (int32_t id = 0; id < 30522; id++)
+    assert_int_equal(esp_tokenizer_size(from_json), esp_tokenizer_size(from_vocab));
+    for (int32_t id = 0; id < (int32_t)esp_tokenizer_size(from_json); id++)
         assert_string_equal(esp_tokenizer_token(from_json, id), esp_tokenizer_token(from_vocab, id));
     test_ok(ctx, esp_encode(ctx, from_json, text, strlen(text), NULL, 0, NULL, &a));
     test_ok(ctx, esp_encode(ctx, from_vocab, text, strlen(text), NULL, 0, NULL, &b));
     assert_int_equal(a.tokens, b.tokens);
     assert_memory_equal(a.ids, b.ids, a.tokens * sizeof *a.ids);
-    assert_int_equal(espi_tokenizer_special(from_vocab)->mask, 103);
+    assert_string_equal(esp_tokenizer_token(from_vocab, espi_tokenizer_special(from_vocab)->mask), "[MASK]");
     esp_encoding_clear(&a);
     esp_encoding_clear(&b);
     esp_tokenizer_free(from_json);
@@ -182,8 +183,7 @@ static void test_vocab_file(void **state)
 
 int main(void)
 {
-    if (!test_shared_available())
-        return TEST_SKIP;
+    test_shared_require();
     ctx = esp_context_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_strings), cmocka_unit_test(test_pairs),      cmocka_unit_test(test_overflow),

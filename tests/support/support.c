@@ -11,16 +11,42 @@ const char *test_shared_path(const char *relative)
     static char buffers[4][ESPI_PATH_BYTES];
     static int next;
     char *path = buffers[next++ % 4];
-    snprintf(path, ESPI_PATH_BYTES, "%s/%s", ESPI_TEST_SHARED, relative);
+    const char *root = getenv("ESPALIER_TEST_SHARED");
+    snprintf(path, ESPI_PATH_BYTES, "%s/%s", root ? root : ESPI_TEST_SHARED, relative);
     return path;
 }
 
-bool test_shared_available(void)
+bool test_shared_shipped(void)
 {
-    if (espi_path_is_directory(test_shared_path("reference")))
-        return true;
-    fprintf(stderr, "skipped: no reference data at %s\n", ESPI_TEST_SHARED);
-    return false;
+    return getenv("ESPALIER_TEST_SHARED");
+}
+
+void test_shared_require(void)
+{
+    const char *directory = test_shared_path("reference"), *ci = getenv("CI");
+    if (espi_path_is_directory(directory))
+        return;
+    bool fails = (ci && *ci) || test_shared_shipped();
+    fprintf(stderr, "%s: no reference data at %s\n", fails ? "failed" : "skipped", directory);
+    exit(fails ? EXIT_FAILURE : TEST_SKIP);
+}
+
+size_t test_shared_models(const char *const *names, size_t count, const char **here)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        char relative[256];
+        snprintf(relative, sizeof relative, "reference/models/%s", names[i]);
+        if (espi_path_is_directory(test_shared_path(relative)))
+            here[found++] = names[i];
+        else if (!test_shared_shipped())
+            fprintf(stderr, "%s: no such directory\n", test_shared_path(relative));
+    }
+    if (found == 0 || (found < count && !test_shared_shipped())) {
+        fprintf(stderr, "failed: %zu of %zu reference models are here\n", found, count);
+        exit(EXIT_FAILURE);
+    }
+    return found;
 }
 
 const char *test_scratch(void)

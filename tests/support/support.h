@@ -34,11 +34,16 @@ enum { TEST_SKIP = 77 }; // exit code ctest counts as skipped
 #define TEST_SANITIZED
 #endif
 
-/* Path of a file in the reference data ("reference/models/bert-tiny-qa"), in one of a few static buffers. */
+/* Path of a file in the reference data ("reference/models/bert-tiny-qa"), in one of a few static buffers. The data is what
+ * ESPALIER_TEST_SHARED names, as tests/data, which ships; else the whole of it, where the build was told that it stands. */
 const char *test_shared_path(const char *relative);
-/* True when the reference data is there; else says on stderr that the test is skipped. A golden test's main starts with
- * `if (!test_shared_available()) return TEST_SKIP;` */
-bool test_shared_available(void);
+/* Whether it is the part that ships. */
+bool test_shared_shipped(void);
+/* Ends the test as skipped where there is no such data, or as failed where CI is set. A golden test's main begins with it. */
+void test_shared_require(void);
+/* Of some reference models those that are here: all, or some of what ships; else the test ends as failed.
+ * here: (count) */
+size_t test_shared_models(const char *const *names, size_t count, const char **here);
 
 /* A fresh empty directory under the temporary directory; test_scratch_remove deletes it with all it holds. */
 const char *test_scratch(void);
