@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { PEAK_ROWS = 1024, PEAK_INPUTS = 768, PEAK_OUTPUTS = 3072, PEAK_THREADS = 64 };
-enum { PEAK_SOURCE, PEAK_WEIGHT, PEAK_BIAS, PEAK_TARGET, PEAK_OPERANDS };
+enum { PEAK_SOURCE, PEAK_WEIGHT, PEAK_BIAS, PEAK_TARGET, PEAK_SCRATCH, PEAK_OPERANDS };
 
 struct matmul_peak {
     enum espi_compute compute;
@@ -32,6 +32,19 @@ static inline bool peak_desc(dnnl_memory_desc_t *out, size_t rows, size_t column
     return !dnnl_memory_desc_init_by_tag(out, 2, dims, type, tag);
 }
 
+/* With a scratchpad for each call: oneDNN's own is one for the primitive, and threads that multiply at once would write
+ * their operands' addresses over one another's. */
+static inline bool peak_primitive_desc(struct matmul_peak *p, const dnnl_matmul_desc_t *matmul,
+                                       dnnl_primitive_desc_t *out)
+{
+    dnnl_primitive_attr_t attributes = NULL;
+    bool good = !dnnl_primitive_attr_create(&attributes) &&
+                !dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user) &&
+                !dnnl_primitive_desc_create(out, matmul, attributes, p->engine, NULL);
+    dnnl_primitive_attr_destroy(attributes);
+    return good;
+}
+
 /* Values do not change the time: memory stays as oneDNN allocates it, filled with zeros. */
 static inline bool peak_make(struct matmul_peak *p)
 {
@@ -46,10 +59,11 @@ static inline bool peak_make(struct matmul_peak *p)
         dnnl_engine_create(&p->engine, dnnl_cpu, 0) ||
         dnnl_matmul_desc_init(&matmul, &descs[PEAK_SOURCE], &descs[PEAK_WEIGHT], &descs[PEAK_BIAS],
                               &descs[PEAK_TARGET]) ||
-        dnnl_primitive_desc_create(&desc, &matmul, NULL, p->engine, NULL))
+        !peak_primitive_desc(p, &matmul, &desc))
         return false;
     bool good = !dnnl_primitive_create(&p->primitive, desc);
     descs[PEAK_WEIGHT] = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    descs[PEAK_SCRATCH] = *dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
     dnnl_primitive_desc_destroy(desc);
     for (size_t thread = 0; good && thread < p->threads; thread++) {
         good = !dnnl_stream_create(&p->streams[thread], p->engine, dnnl_stream_default_flags);
@@ -57,7 +71,7 @@ static inline bool peak_make(struct matmul_peak *p)
             void *data;
             good = !dnnl_memory_create(&p->memory[thread][i], &descs[i], p->engine, DNNL_MEMORY_ALLOCATE) &&
                    !dnnl_memory_get_data_handle(p->memory[thread][i], &data);
-            if (good)
+            if (good && data)
                 memset(data, 0, dnnl_memory_desc_get_size(&descs[i]));
         }
     }
@@ -90,7 +104,8 @@ static inline int peak_multiply(void *argument, size_t index, size_t thread)
     dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, p->memory[index][PEAK_SOURCE]},
                               {DNNL_ARG_WEIGHTS, p->memory[index][PEAK_WEIGHT]},
                               {DNNL_ARG_BIAS, p->memory[index][PEAK_BIAS]},
-                              {DNNL_ARG_DST, p->memory[index][PEAK_TARGET]}};
+                              {DNNL_ARG_DST, p->memory[index][PEAK_TARGET]},
+                              {DNNL_ARG_SCRATCHPAD, p->memory[index][PEAK_SCRATCH]}};
     return dnnl_primitive_execute(p->primitive, p->streams[index], PEAK_OPERANDS, args) ? ESP_ERR_INTERNAL : ESP_OK;
 }
 
