@@ -2,7 +2,6 @@
 #include "bench_kernels.h"
 
 #include "bench_model.h"
-#include "bench_stop.h"
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -62,7 +61,7 @@ static void report(struct cli_kernels *bench, const struct cli_kernel_case *time
 {
     double gops = timed->operations * 1e-9 / seconds, gbytes = timed->bytes * 1e-9 / seconds;
     bench->timed++;
-    if (!bench->list) {
+    if (!bench->document) {
         printf("%-28s %-13s %5zu x %-5zu %6zu %5.2f %10.1f", timed->kernel->name, timed->what, timed->rows,
                timed->columns, timed->tokens, timed->kept, seconds * 1e6);
         print_rate(gops);
@@ -71,19 +70,26 @@ static void report(struct cli_kernels *bench, const struct cli_kernel_case *time
         fflush(stdout);
         return;
     }
-    json_t *row = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:f,s:f}", "op", espi_op_name(timed->kernel->op), "version",
-                            timed->kernel->name, "what", timed->what, "rows", (json_int_t)timed->rows, "columns",
-                            (json_int_t)timed->columns, "tokens", (json_int_t)timed->tokens, "kept", timed->kept, "us",
-                            seconds * 1e6);
+    struct espi_json_writer row = {0};
+    espi_put_object(&row, NULL);
+    espi_put_string(&row, "op", espi_op_name(timed->kernel->op));
+    espi_put_string(&row, "version", timed->kernel->name);
+    espi_put_string(&row, "what", timed->what);
+    espi_put_size(&row, "rows", timed->rows);
+    espi_put_size(&row, "columns", timed->columns);
+    espi_put_size(&row, "tokens", timed->tokens);
+    espi_put_number(&row, "kept", timed->kept);
+    espi_put_number(&row, "us", seconds * 1e6);
     if (gops > 0)
-        json_object_set_new(row, "gops", json_real(gops));
+        espi_put_number(&row, "gops", gops);
     if (gbytes > 0)
-        json_object_set_new(row, "gbytes", json_real(gbytes));
+        espi_put_number(&row, "gbytes", gbytes);
     if (peak) {
-        json_object_set_new(row, "peak", json_string(espi_peak_kind_name(timed->peak)));
-        json_object_set_new(row, "of_peak", json_real(ratio));
+        espi_put_string(&row, "peak", espi_peak_kind_name(timed->peak));
+        espi_put_number(&row, "of_peak", ratio);
     }
-    cli_bench_append(bench->list, row);
+    espi_put_object_end(&row);
+    cli_bench_append(bench->document, &row);
 }
 
 /* The peak is measured before and after every sample, and a sample is compared with the two: slow phases of the machine
@@ -109,9 +115,9 @@ void cli_kernels_time(struct cli_kernels *bench, const struct cli_kernel_case *t
     report(bench, timed, peak, cli_bench_quantile(times, count, 0.5), cli_bench_quantile(ratios, count, 0.5));
 }
 
-json_t *cli_bench_peaks(enum espi_isa cap)
+void cli_put_peaks(struct espi_json_writer *w, const char *key, enum espi_isa cap)
 {
-    json_t *peaks = json_object();
+    espi_put_object(w, key);
     for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++) {
         const struct espi_peak *peak = espi_peak_find((enum espi_peak_kind)kind, espi_cpu_features(), cap);
         if (!peak)
@@ -120,18 +126,24 @@ json_t *cli_bench_peaks(enum espi_isa cap)
         for (size_t i = 0; i < LEAST_SAMPLES; i++)
             rates[i] = peak->measure();
         cli_bench_sort(rates, LEAST_SAMPLES);
-        json_object_set_new(
-            peaks, espi_peak_kind_name((enum espi_peak_kind)kind),
-            json_pack("{s:s,s:f}", "name", peak->name, "g_per_s", cli_bench_quantile(rates, LEAST_SAMPLES, 0.5)));
+        cli_put_peak(w, peak, (enum espi_peak_kind)kind, cli_bench_quantile(rates, LEAST_SAMPLES, 0.5));
     }
-    return peaks;
+    espi_put_object_end(w);
 }
 
-int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, json_t *list)
+void cli_put_peak(struct espi_json_writer *w, const struct espi_peak *peak, enum espi_peak_kind kind, double rate)
 {
-    struct cli_kernels bench = {.ctx = ctx, .only = only, .seconds = seconds, .list = list};
+    espi_put_object(w, espi_peak_kind_name(kind));
+    espi_put_string(w, "name", peak->name);
+    espi_put_number(w, "g_per_s", rate);
+    espi_put_object_end(w);
+}
+
+int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, struct cli_bench_document *document)
+{
+    struct cli_kernels bench = {.ctx = ctx, .only = only, .seconds = seconds, .document = document};
     bench.status = espi_kernels_choose_default(ctx, &bench.set);
-    if (!bench.status && !list)
+    if (!bench.status && !document)
         printf("%-28s %-13s %-13s %6s %5s %10s %8s %8s %9s\n", "version", "", "rows x columns", "tokens", "kept", "us",
                "GOP/s", "GB/s", "of peak %");
     if (!bench.status)

@@ -4,18 +4,19 @@
 #define ESPI_CLI_BENCH_KERNELS_H
 
 #include "base/memory.h"
+#include "bench_stop.h"
 #include "kernels/peak.h"
 
-#include <jansson.h>
-
 /* Times versions whose name contains `only` (NULL: all), under ESPALIER_ISA; the C reference only where it is all there is.
- * Each for at least `seconds`. Prints a line each, or with `list` appends
+ * Each for at least `seconds`. Prints a line each, or with `document` appends
  * {"op", "version", "what", "rows", "columns", "tokens", "kept", "us", "gops", "gbytes", "peak", "of_peak"}: gops counts the
  * operations of the dense product, whatever is left out of sparse weights; gbytes what is read and written. */
-int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, json_t *list);
+int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, struct cli_bench_document *document);
 
 /* {kind: {"name", "g_per_s"}} of this core now; cap: as ESPALIER_ISA says. */
-json_t *cli_bench_peaks(enum espi_isa cap);
+void cli_put_peaks(struct espi_json_writer *w, const char *key, enum espi_isa cap);
+/* kind: {"name", "g_per_s": rate} */
+void cli_put_peak(struct espi_json_writer *w, const struct espi_peak *peak, enum espi_peak_kind kind, double rate);
 
 /* ---- for the files that have the cases --------------------------------------------------------------------------- */
 
@@ -24,10 +25,10 @@ struct cli_kernels {
     struct espi_kernel_set set; // under the cap
     const char *only;
     double seconds;
-    json_t *list;             // NULL: print
-    struct espi_arena memory; // of the case at hand
-    size_t timed;             // cases so far
-    int status;               // once not ESP_OK nothing is timed any more
+    struct cli_bench_document *document; // NULL: print
+    struct espi_arena memory;            // of the case at hand
+    size_t timed;                        // cases so far
+    int status;                          // once not ESP_OK nothing is timed any more
 };
 
 /* One thing to time. */

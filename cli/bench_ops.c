@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bench_ops.h"
 
+#include "bench_kernels.h"
+
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/size.h"
@@ -177,58 +179,61 @@ static int run_profiled(esp_context *ctx, struct profile *profile, struct espi_e
 
 /* ---- the report -------------------------------------------------------------------------------------------------- */
 
-static json_t *op_to_json(const struct profile *profile, const struct op *op)
+static void put_op(struct espi_json_writer *w, const struct profile *profile, const struct op *op)
 {
     double runs = (double)profile->run_count, all = profile->total * (double)profile->shape->threads;
-    json_t *row =
-        json_pack("{s:s,s:f,s:f}", "op", op->name, "thread_ms", op->seconds * 1e3 / runs, "share", op->seconds / all);
-    if (op->precision)
-        json_object_set_new(row, "precision", json_string(op->precision));
-    if (op->kernel)
-        json_object_set_new(row, "kernel", json_string(op->kernel));
     double gops = op->operations * 1e-9 * runs / op->seconds, gbytes = op->bytes * 1e-9 * runs / op->seconds;
+    espi_put_object(w, NULL);
+    espi_put_string(w, "op", op->name);
+    espi_put_number(w, "thread_ms", op->seconds * 1e3 / runs);
+    espi_put_number(w, "share", op->seconds / all);
+    if (op->precision)
+        espi_put_string(w, "precision", op->precision);
+    if (op->kernel)
+        espi_put_string(w, "kernel", op->kernel);
     if (op->operations > 0)
-        json_object_set_new(row, "gops", json_real(gops));
+        espi_put_number(w, "gops", gops);
     if (op->bytes > 0)
-        json_object_set_new(row, "gbytes", json_real(gbytes));
-    if (op->peak == ESPI_PEAK_COUNT || !profile->peaks[op->peak])
-        return row;
-    double peak = profile->peak_sums[op->peak] / runs;
-    json_object_set_new(row, "peak", json_string(espi_peak_kind_name(op->peak)));
-    json_object_set_new(row, "of_peak", json_real((op->product ? gops : gbytes) / peak));
-    return row;
+        espi_put_number(w, "gbytes", gbytes);
+    if (op->peak != ESPI_PEAK_COUNT && profile->peaks[op->peak]) {
+        espi_put_string(w, "peak", espi_peak_kind_name(op->peak));
+        espi_put_number(w, "of_peak", (op->product ? gops : gbytes) / (profile->peak_sums[op->peak] / runs));
+    }
+    espi_put_object_end(w);
 }
 
-static json_t *report_of(struct profile *profile)
+static void put_profile(struct espi_json_writer *w, struct profile *profile)
 {
     const struct cli_bench_shape *shape = profile->shape;
     double runs = (double)profile->run_count, all = profile->total * (double)shape->threads, outside = 0;
-    json_t *ops = json_array(), *peaks = json_object();
-    for (size_t i = 0; i < profile->count; i++) {
-        json_array_append_new(ops, op_to_json(profile, &profile->ops[i]));
-        outside += profile->ops[i].product ? 0 : profile->ops[i].seconds / all;
-    }
+    cli_bench_sort(profile->runs, profile->run_count);
+    espi_put_size(w, "batch", shape->batch);
+    espi_put_size(w, "length", shape->length);
+    espi_put_size(w, "threads", shape->threads);
+    espi_put_size(w, "runs", profile->run_count);
+    espi_put_number(w, "median_ms", 1e3 * cli_bench_quantile(profile->runs, profile->run_count, 0.5));
+    espi_put_number(w, "thread_ms", 1e3 * all / runs);
+    espi_put_object(w, "peaks");
     for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++)
         if (profile->peaks[kind])
-            json_object_set_new(
-                peaks, espi_peak_kind_name((enum espi_peak_kind)kind),
-                json_pack("{s:s,s:f}", "name", profile->peaks[kind]->name, "g_per_s", profile->peak_sums[kind] / runs));
-    cli_bench_sort(profile->runs, profile->run_count);
-    return json_pack("{s:I,s:I,s:I,s:I,s:f,s:f,s:o,s:o,s:f}", "batch", (json_int_t)shape->batch, "length",
-                     (json_int_t)shape->length, "threads", (json_int_t)shape->threads, "runs",
-                     (json_int_t)profile->run_count, "median_ms",
-                     1e3 * cli_bench_quantile(profile->runs, profile->run_count, 0.5), "thread_ms", 1e3 * all / runs,
-                     "peaks", peaks, "ops", ops, "outside_products_and_attention", outside);
+            cli_put_peak(w, profile->peaks[kind], (enum espi_peak_kind)kind, profile->peak_sums[kind] / runs);
+    espi_put_object_end(w);
+    espi_put_array(w, "ops");
+    for (size_t i = 0; i < profile->count; i++) {
+        put_op(w, profile, &profile->ops[i]);
+        outside += profile->ops[i].product ? 0 : profile->ops[i].seconds / all;
+    }
+    espi_put_array_end(w);
+    espi_put_number(w, "outside_products_and_attention", outside);
 }
 
 int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape, double seconds,
-                  json_t **report)
+                  struct espi_json_writer *report)
 {
     struct profile profile = {.model = model, .shape = shape};
     struct cli_bench_batch batch;
     struct espi_team *team = NULL;
     struct espi_engine *engine = NULL;
-    *report = NULL;
     find_peaks(&profile);
     int status = cli_bench_batch_make(ctx, cli_model_config(model), shape, &batch);
     if (!status)
@@ -241,8 +246,7 @@ int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct 
         status = run_profiled(ctx, &profile, engine, &batch, seconds);
     if (!status) {
         collect_ops(&profile);
-        *report = report_of(&profile);
-        status = *report ? ESP_OK : espi_fail_memory(ctx, sizeof profile);
+        put_profile(report, &profile);
     }
     if (engine)
         engine->free(engine);

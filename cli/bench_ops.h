@@ -5,9 +5,9 @@
 
 #include "bench_model.h"
 
-#include <jansson.h>
+#include "base/json_writer.h"
 
-/* Measures one instance of `shape` for at least `seconds` and sets *report to
+/* Measures one instance of `shape` for at least `seconds` and puts members into `report`:
  * {"batch", "length", "threads", "runs", "median_ms", "thread_ms", "peaks": {kind: {"name", "g_per_s"}},
  *  "ops": [{"op", "precision", "kernel", "thread_ms", "share", "gops", "gbytes", "peak", "of_peak"}, …],
  *  "outside_products_and_attention"}:
@@ -15,7 +15,7 @@
  * what is spent outside of steps. gops counts what is multiplied (of sparse weights the blocks that are kept), gbytes what
  * is read and written; "of_peak" compares with the peak of the kind "peak" names, measured in turns with the runs. */
 int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape, double seconds,
-                  json_t **report);
+                  struct espi_json_writer *report);
 
 void cli_bench_print_ops(const json_t *report);
 

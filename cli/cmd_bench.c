@@ -149,15 +149,23 @@ static double milliseconds(double seconds)
     return seconds * 1e3;
 }
 
-static json_t *result_to_json(const struct cli_bench_shape *shape, const struct cli_bench_result *result)
+static void put_result(struct espi_json_writer *w, const struct cli_bench_shape *shape,
+                       const struct cli_bench_result *result)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:b,s:I,s:f,s:f,s:f,s:f,s:f,s:f,s:f,s:f}", "batch", (json_int_t)shape->batch,
-                     "length", (json_int_t)shape->length, "threads", (json_int_t)shape->threads, "instances",
-                     (json_int_t)shape->instances, "pinned", result->pinned, "runs", (json_int_t)result->runs,
-                     "seconds", result->seconds, "min_ms", milliseconds(result->min), "mean_ms",
-                     milliseconds(result->mean), "median_ms", milliseconds(result->median), "p90_ms",
-                     milliseconds(result->p90), "p99_ms", milliseconds(result->p99), "sequences_per_s",
-                     result->sequences_per_second, "tokens_per_s", result->tokens_per_second);
+    espi_put_size(w, "batch", shape->batch);
+    espi_put_size(w, "length", shape->length);
+    espi_put_size(w, "threads", shape->threads);
+    espi_put_size(w, "instances", shape->instances);
+    espi_put_bool(w, "pinned", result->pinned);
+    espi_put_size(w, "runs", result->runs);
+    espi_put_number(w, "seconds", result->seconds);
+    espi_put_number(w, "min_ms", milliseconds(result->min));
+    espi_put_number(w, "mean_ms", milliseconds(result->mean));
+    espi_put_number(w, "median_ms", milliseconds(result->median));
+    espi_put_number(w, "p90_ms", milliseconds(result->p90));
+    espi_put_number(w, "p99_ms", milliseconds(result->p99));
+    espi_put_number(w, "sequences_per_s", result->sequences_per_second);
+    espi_put_number(w, "tokens_per_s", result->tokens_per_second);
 }
 
 static void print_machine(const json_t *machine)
@@ -166,14 +174,24 @@ static void print_machine(const json_t *machine)
            (long long)json_integer_value(json_object_get(machine, "cores")));
 }
 
-static void print_head(const json_t *about)
+static int print_head(esp_context *ctx, const struct options *options, const struct cli_model *model)
 {
+    struct espi_json_writer w = {0};
+    json_t *about;
+    espi_put_object(&w, NULL);
+    cli_put_engine(&w, options->model, model);
+    espi_put_object_end(&w);
+    int status = espi_json_written(ctx, &w, &about);
+    if (status)
+        return status;
     const char *isa = json_string_value(json_object_get(about, "isa"));
     printf("model    %s\n", json_string_value(json_object_get(about, "model")));
     printf("weights  %s, run by %s%s%s\n", json_string_value(json_object_get(about, "precision")),
            json_string_value(json_object_get(about, "engine")), isa ? " on " : "", isa ? isa : "");
     print_machine(json_object_get(about, "machine"));
     putchar('\n');
+    json_decref(about);
+    return ESP_OK;
 }
 
 static void print_columns(void)
@@ -190,55 +208,61 @@ static void print_result(const struct cli_bench_shape *shape, const struct cli_b
     fflush(stdout);
 }
 
-/* Measures one combination and prints it, or sets *figures. */
-static int measure(esp_context *ctx, const struct options *options, const struct cli_model *model,
-                   const struct cli_bench_shape *shape, json_t **figures)
+static int print_ops(esp_context *ctx, struct espi_json_writer *w)
 {
-    struct cli_bench_result result;
-    *figures = NULL;
-    if (options->ops) {
-        int status = cli_bench_ops(ctx, model, shape, options->seconds, figures);
-        if (!status && !options->json)
-            cli_bench_print_ops(*figures);
-        return status;
-    }
-    int status = cli_bench_model(ctx, model, shape, options->seconds, &result);
-    if (!status && options->json)
-        *figures = result_to_json(shape, &result);
-    else if (!status)
-        print_result(shape, &result);
+    json_t *report;
+    espi_put_object_end(w);
+    int status = espi_json_written(ctx, w, &report);
+    if (!status)
+        cli_bench_print_ops(report);
+    json_decref(report);
     return status;
 }
 
-/* Measures every combination and prints it, or adds it to `list`. */
+/* Measures one combination and prints it, or adds it to the document. */
+static int measure(esp_context *ctx, const struct options *options, const struct cli_model *model,
+                   const struct cli_bench_shape *shape, struct cli_bench_document *document)
+{
+    struct cli_bench_result result;
+    struct espi_json_writer w = {0};
+    espi_put_object(&w, NULL);
+    if (options->json)
+        cli_put_engine(&w, options->model, model);
+    int status = options->ops ? cli_bench_ops(ctx, model, shape, options->seconds, &w)
+                              : cli_bench_model(ctx, model, shape, options->seconds, &result);
+    if (!status && options->json) {
+        if (!options->ops)
+            put_result(&w, shape, &result);
+        espi_put_object_end(&w);
+        cli_bench_append(document, &w);
+    } else if (!status && options->ops) {
+        status = print_ops(ctx, &w);
+    } else if (!status) {
+        print_result(shape, &result);
+    }
+    free(w.data);
+    return status;
+}
+
+/* Measures every combination and prints it, or adds it to the document. */
 static int measure_all(esp_context *ctx, const struct options *options, const struct cli_model *model,
-                       const json_t *about, json_t *list)
+                       struct cli_bench_document *document)
 {
     struct espi_progress progress = {.stream = options->json && combinations(options) > 1 ? stderr : NULL,
                                      .label = "bench",
                                      .unit = "combinations",
                                      .total = combinations(options)};
-    int status = ESP_OK;
-    if (!options->json)
-        print_head(about);
+    int status = options->json ? ESP_OK : print_head(ctx, options, model);
     if (!options->json && !options->ops)
         print_columns();
     for (size_t i = 0; i < combinations(options) && !status; i++) {
         struct cli_bench_shape shape;
-        json_t *figures;
         espi_progress_update(&progress, i, NULL);
         status = shape_at(ctx, options, i, &shape);
         if (!status)
-            status = measure(ctx, options, model, &shape, &figures);
-        if (status)
-            break;
-        espi_progress_update(&progress, i + 1, NULL);
-        if (options->json) {
-            json_t *row = json_copy((json_t *)(uintptr_t)about);
-            json_object_update(row, figures);
-            cli_bench_append(list, row);
-        }
-        json_decref(figures);
+            status = measure(ctx, options, model, &shape, document);
+        if (!status)
+            espi_progress_update(&progress, i + 1, NULL);
     }
     espi_progress_end(&progress, NULL);
     return status;
@@ -260,50 +284,66 @@ static int check_model(esp_context *ctx, const struct options *options, const st
 
 static int bench_model(esp_context *ctx, const struct options *options)
 {
+    static struct cli_bench_document document; // the thread that waits for signals may outlive this call
     struct cli_model model = {0};
     bool several = combinations(options) > 1;
-    json_t *about = NULL, *list = json_array();
-    int status = cli_bench_stop_at_signals(ctx, several ? list : NULL);
+    if (several)
+        espi_put_array(&document.json, NULL);
+    int status = cli_bench_stop_at_signals(ctx, several ? &document : NULL);
     if (!status)
         status = cli_model_load(ctx, options->model, NULL, false, &model);
     if (!status)
         status = check_model(ctx, options, &model);
-    if (!status) {
-        about = cli_describe_engine(options->model, &model);
-        status = measure_all(ctx, options, &model, about, list);
-    }
-    int printed = cli_bench_print(ctx, several ? list : json_array_get(list, 0));
-    status = status ? status : printed;
-    json_decref(about);
-    json_decref(list);
+    if (!status)
+        status = measure_all(ctx, options, &model, &document);
+    int printed = cli_bench_print(ctx, &document);
+    free(document.json.data);
     cli_model_close(&model);
-    return status;
+    return status ? status : printed;
+}
+
+static int print_peaks(esp_context *ctx, enum espi_isa cap)
+{
+    struct espi_json_writer w = {0};
+    json_t *report, *peak;
+    const char *kind;
+    espi_put_object(&w, NULL);
+    cli_put_machine(&w, "machine", cap);
+    cli_put_peaks(&w, "peaks", cap);
+    espi_put_object_end(&w);
+    int status = espi_json_written(ctx, &w, &report);
+    if (status)
+        return status;
+    print_machine(json_object_get(report, "machine"));
+    json_object_foreach(json_object_get(report, "peaks"), kind, peak)
+        printf("peak     %s %.1f: %s\n", kind, json_number_value(json_object_get(peak, "g_per_s")),
+               json_string_value(json_object_get(peak, "name")));
+    putchar('\n');
+    json_decref(report);
+    return ESP_OK;
 }
 
 static int bench_kernels(esp_context *ctx, const struct options *options)
 {
+    static struct cli_bench_document written = {.print_empty = true};
+    struct cli_bench_document *document = options->json ? &written : NULL;
     struct espi_kernel_set set;
     int status = espi_kernels_choose_default(ctx, &set);
+    if (!status && !document)
+        status = print_peaks(ctx, set.cap);
     if (status)
         return status;
-    json_t *machine = cli_describe_machine(set.cap), *peaks = cli_bench_peaks(set.cap), *list = json_array(), *peak;
-    const char *kind;
-    if (!options->json) {
-        print_machine(machine);
-        json_object_foreach(peaks, kind, peak)
-            printf("peak     %s %.1f: %s\n", kind, json_number_value(json_object_get(peak, "g_per_s")),
-                   json_string_value(json_object_get(peak, "name")));
-        putchar('\n');
+    if (document) {
+        espi_put_object(&document->json, NULL);
+        cli_put_machine(&document->json, "machine", set.cap);
+        cli_put_peaks(&document->json, "peaks", set.cap);
+        espi_put_array(&document->json, "kernels");
     }
-    json_t *report = json_pack("{s:o,s:o,s:o}", "machine", machine, "peaks", peaks, "kernels", list);
-    const json_t *document = options->json ? report : NULL;
     status = cli_bench_stop_at_signals(ctx, document);
     if (!status)
-        status = cli_bench_kernels(ctx, options->only, options->seconds, options->json ? list : NULL);
+        status = cli_bench_kernels(ctx, options->only, options->seconds, document);
     int printed = cli_bench_print(ctx, document);
-    status = status ? status : printed;
-    json_decref(report);
-    return status;
+    return status ? status : printed;
 }
 
 int cmd_bench(int argc, char **argv)

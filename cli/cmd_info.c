@@ -5,9 +5,11 @@
 #include "model.h"
 
 #include "base/cpu.h"
+#include "base/json.h"
 #include "model/vocabulary.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct options {
@@ -135,49 +137,73 @@ static void print_layers(const json_t *report)
         "%s%s\n", strcmp(op, espi_op_name(0)) == 0 ? "\nversions for this CPU:\n" : "", json_string_value(choice));
 }
 
-static json_t *describe_checkpoint(esp_context *ctx, const char *path, int *status)
+static int describe_checkpoint(esp_context *ctx, const char *path, struct espi_json_writer *w)
 {
     struct espi_checkpoint checkpoint = {0};
     esp_tokenizer *tokenizer = NULL;
     struct espi_warnings warnings;
-    json_t *report = NULL;
     espi_warnings_keep(ctx, path, &warnings);
-    *status = espi_checkpoint_read(ctx, path, &checkpoint);
-    if (!*status) {
-        *status = esp_tokenizer_open(ctx, path, &tokenizer);
-        if (!*status)
+    int status = espi_checkpoint_read(ctx, path, &checkpoint);
+    if (!status) {
+        status = esp_tokenizer_open(ctx, path, &tokenizer);
+        if (!status)
             espi_vocabulary_check(ctx, path, &checkpoint.config, tokenizer);
-        if (*status == ESP_ERR_UNSUPPORTED)
+        if (status == ESP_ERR_UNSUPPORTED)
             espi_log(ctx, ESP_LOG_WARNING, "%s", esp_last_error(ctx));
-        if (*status == ESP_ERR_NOT_FOUND || *status == ESP_ERR_UNSUPPORTED) // the model can still be looked at
-            *status = ESP_OK;
+        if (status == ESP_ERR_NOT_FOUND || status == ESP_ERR_UNSUPPORTED) // the model can still be looked at
+            status = ESP_OK;
     }
     int kept = espi_warnings_stop(ctx);
-    *status = *status ? *status : kept;
-    if (!*status)
-        report = cli_describe_checkpoint(&checkpoint, tokenizer);
-    if (report)
-        json_object_set_new(report, "warnings", cli_warnings_json(&warnings));
+    status = status ? status : kept;
+    if (!status) {
+        cli_put_checkpoint(w, &checkpoint, tokenizer);
+        cli_put_warnings(w, &warnings);
+    }
     espi_warnings_clear(&warnings);
     esp_tokenizer_free(tokenizer);
     espi_checkpoint_clear(&checkpoint);
-    return report;
+    return status;
 }
 
-static json_t *describe_compiled(esp_context *ctx, const char *path, int *status)
+static int describe_compiled(esp_context *ctx, const char *path, struct espi_json_writer *w)
 {
     struct cli_model model = {0};
-    json_t *report = NULL;
-    *status = cli_model_open(ctx, path, NULL, 1, false, &model);
-    if (!*status) {
-        *status = espi_esp_model_tokenizer(ctx, &model.compiled, &model.tokenizer);
-        if (*status == ESP_ERR_NOT_FOUND)
-            *status = ESP_OK;
+    int status = cli_model_open(ctx, path, NULL, 1, false, &model);
+    if (!status) {
+        status = espi_esp_model_tokenizer(ctx, &model.compiled, &model.tokenizer);
+        if (status == ESP_ERR_NOT_FOUND)
+            status = ESP_OK;
     }
-    if (!*status)
-        report = cli_describe_compiled(&model.plan, model.tokenizer);
+    if (!status)
+        cli_put_compiled(w, &model.plan, model.tokenizer);
     cli_model_close(&model);
-    return report;
+    return status;
+}
+
+static int info(esp_context *ctx, const struct options *options)
+{
+    bool compiled;
+    json_t *report = NULL;
+    int status = cli_model_recognize(ctx, options->model, &compiled);
+    if (status)
+        return status;
+    struct espi_json_writer w = {.stream = options->json ? stdout : NULL};
+    espi_put_object(&w, NULL);
+    status = compiled ? describe_compiled(ctx, options->model, &w) : describe_checkpoint(ctx, options->model, &w);
+    espi_put_object_end(&w);
+    if (status) {
+        free(w.data);
+        return status;
+    }
+    if (options->json)
+        return espi_json_writer_end(ctx, &w);
+    status = espi_json_written(ctx, &w, &report);
+    if (!status) {
+        print_summary(report);
+        print_layers(report);
+    }
+    json_decref(report);
+    return status;
 }
 
 int cmd_info(int argc, char **argv)
@@ -194,20 +220,7 @@ int cmd_info(int argc, char **argv)
     struct options options = {0};
     cli_parse(&argp, "info", argc, argv, &options);
     esp_context *ctx = cli_context_new("info");
-    bool compiled;
-    json_t *report = NULL;
-    int status = cli_model_recognize(ctx, options.model, &compiled);
-    if (!status)
-        report = compiled ? describe_compiled(ctx, options.model, &status)
-                          : describe_checkpoint(ctx, options.model, &status);
-    if (report && options.json) {
-        status = espi_json_print(ctx, report, false, stdout);
-    } else if (report) {
-        print_summary(report);
-        print_layers(report);
-    }
-    int code = cli_exit_code(ctx, "info", status);
-    json_decref(report);
+    int code = cli_exit_code(ctx, "info", info(ctx, &options));
     esp_context_free(ctx);
     return code;
 }

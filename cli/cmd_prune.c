@@ -144,14 +144,18 @@ static void print_text(const char *output, const json_t *report)
 
 static int print_report(esp_context *ctx, const struct options *options, const struct espi_checkpoint *checkpoint)
 {
-    json_t *report = cli_describe_checkpoint(checkpoint, NULL);
-    json_object_set_new(report, "directory", espi_json_string(options->output));
-    json_object_set_new(report, "pattern", json_string(espi_pattern_words[options->train.pattern]));
-    json_object_set_new(report, "score", json_string(espi_score_words[options->train.score]));
-    int status = ESP_OK;
+    struct espi_json_writer w = {.stream = options->json ? stdout : NULL};
+    json_t *report;
+    espi_put_object(&w, NULL);
+    cli_put_checkpoint(&w, checkpoint, NULL);
+    espi_put_string(&w, "directory", options->output);
+    espi_put_string(&w, "pattern", espi_pattern_words[options->train.pattern]);
+    espi_put_string(&w, "score", espi_score_words[options->train.score]);
+    espi_put_object_end(&w);
     if (options->json)
-        status = espi_json_print(ctx, report, false, stdout);
-    else
+        return espi_json_writer_end(ctx, &w);
+    int status = espi_json_written(ctx, &w, &report);
+    if (!status)
         print_text(options->output, report);
     json_decref(report);
     return status;

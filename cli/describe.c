@@ -11,67 +11,77 @@
 
 /* ---- what both kinds of model have ------------------------------------------------------------------------------- */
 
-static json_t *labels_to_json(const struct espi_config *config)
+static void put_labels(struct espi_json_writer *w, const struct espi_config *config)
 {
-    json_t *labels = json_array();
+    espi_put_array(w, "labels");
     for (size_t i = 0; i < config->labels && config->label_names; i++)
-        json_array_append_new(labels, json_string(config->label_names[i]));
-    return labels;
+        espi_put_string(w, NULL, config->label_names[i]);
+    espi_put_array_end(w);
 }
 
-static json_t *tokenizer_to_json(const esp_tokenizer *tokenizer)
+static void put_tokenizer(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
 {
-    if (!tokenizer)
-        return json_null();
+    if (!tokenizer) {
+        espi_put_null(w, "tokenizer");
+        return;
+    }
     size_t limit = esp_tokenizer_max_length(tokenizer);
-    return json_pack("{s:I,s:o}", "size", (json_int_t)esp_tokenizer_size(tokenizer), "max_length",
-                     limit == SIZE_MAX ? json_null() : json_integer((json_int_t)limit));
+    espi_put_object(w, "tokenizer");
+    espi_put_size(w, "size", esp_tokenizer_size(tokenizer));
+    if (limit == SIZE_MAX)
+        espi_put_null(w, "max_length");
+    else
+        espi_put_size(w, "max_length", limit);
+    espi_put_object_end(w);
 }
 
-/* Heads each layer has; NULL: all of them. */
-static json_t *layer_heads_to_json(const struct espi_config *config)
+static void put_layer_heads(struct espi_json_writer *w, const struct espi_config *config)
 {
-    json_t *list = config->removed_heads ? json_array() : NULL;
-    for (size_t layer = 0; list && layer < config->layers; layer++)
-        json_array_append_new(list, json_integer((json_int_t)espi_config_layer_heads(config, layer)));
-    return list;
+    espi_put_array(w, "layer_heads");
+    for (size_t layer = 0; layer < config->layers; layer++)
+        espi_put_size(w, NULL, espi_config_layer_heads(config, layer));
+    espi_put_array_end(w);
 }
 
-static json_t *describe_config(const struct espi_config *c, const esp_tokenizer *tokenizer)
+static void put_config(struct espi_json_writer *w, const struct espi_config *c, const esp_tokenizer *tokenizer)
 {
     static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm"};
     static const char *const problems[] = {"single_label", "multi_label", "regression"};
     static const char *const poolings[] = {"none", "cls", "mean", "max"};
-    json_t *report = json_pack(
-        "{s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o}", "model_type", c->family, "head", heads[c->head], "task",
-        espi_task_for_head(c->head)->name, "layers", (json_int_t)c->layers, "hidden", (json_int_t)c->hidden, "heads",
-        (json_int_t)c->heads, "intermediate", (json_int_t)c->intermediate, "vocab_size", (json_int_t)c->vocab_size,
-        "max_positions", (json_int_t)c->max_positions, "max_sequence", (json_int_t)c->max_sequence, "layer_norm_eps",
-        (double)c->layer_norm_eps, "tokenizer", tokenizer_to_json(tokenizer));
+    espi_put_string(w, "model_type", c->family);
+    espi_put_string(w, "head", heads[c->head]);
+    espi_put_string(w, "task", espi_task_for_head(c->head)->name);
+    espi_put_size(w, "layers", c->layers);
+    espi_put_size(w, "hidden", c->hidden);
+    espi_put_size(w, "heads", c->heads);
+    espi_put_size(w, "intermediate", c->intermediate);
+    espi_put_size(w, "vocab_size", c->vocab_size);
+    espi_put_size(w, "max_positions", c->max_positions);
+    espi_put_size(w, "max_sequence", c->max_sequence);
+    espi_put_float(w, "layer_norm_eps", c->layer_norm_eps);
+    put_tokenizer(w, tokenizer);
     if (c->removed_heads)
-        json_object_set_new(report, "layer_heads", layer_heads_to_json(c));
+        put_layer_heads(w, c);
     if (c->head == ESPI_HEAD_SEQUENCE || c->head == ESPI_HEAD_TOKEN)
-        json_object_set_new(report, "labels", labels_to_json(c));
+        put_labels(w, c);
     if (c->head == ESPI_HEAD_SEQUENCE)
-        json_object_set_new(report, "problem_type",
-                            c->problem == ESPI_REGRESSION && c->problem_told ? json_null()
-                                                                             : json_string(problems[c->problem]));
+        espi_put_string(w, "problem_type",
+                        c->problem == ESPI_REGRESSION && c->problem_told ? NULL : problems[c->problem]);
     if (c->head == ESPI_HEAD_NONE) {
-        json_object_set_new(report, "pooling", json_string(poolings[c->pooling]));
-        json_object_set_new(report, "normalize", json_boolean(c->normalize));
-        json_object_set_new(report, "embedding", json_integer((json_int_t)c->embedding));
-        json_object_set_new(report, "prompt", c->prompt ? json_string(c->prompt) : json_null());
-        json_object_set_new(report, "lowercase", json_boolean(c->lowercase));
+        espi_put_string(w, "pooling", poolings[c->pooling]);
+        espi_put_bool(w, "normalize", c->normalize);
+        espi_put_size(w, "embedding", c->embedding);
+        espi_put_string(w, "prompt", c->prompt);
+        espi_put_bool(w, "lowercase", c->lowercase);
     }
-    return report;
 }
 
-json_t *cli_warnings_json(const struct espi_warnings *warnings)
+void cli_put_warnings(struct espi_json_writer *w, const struct espi_warnings *warnings)
 {
-    json_t *list = json_array();
+    espi_put_array(w, "warnings");
     for (size_t i = 0; i < warnings->count; i++)
-        json_array_append_new(list, json_string(warnings->texts[i]));
-    return list;
+        espi_put_string(w, NULL, warnings->texts[i]);
+    espi_put_array_end(w);
 }
 
 /* ---- a checkpoint ------------------------------------------------------------------------------------------------ */
@@ -105,42 +115,49 @@ static struct sparsity sparsity_of(const float *weights, size_t rows, size_t col
     return (struct sparsity){(double)zeros / (double)(rows * cols), (double)blocks / (double)((rows + 3) / 4 * cols)};
 }
 
-static json_t *layers_to_json(const struct espi_checkpoint *checkpoint, struct sparsity *total)
+static void put_layers(struct espi_json_writer *w, const struct espi_checkpoint *checkpoint, struct sparsity *total)
 {
-    json_t *list = json_array();
     double weights = 0;
     *total = (struct sparsity){0, 0};
+    espi_put_array(w, NULL);
     for (size_t layer = 0; layer < checkpoint->config.layers; layer++)
         for (size_t i = 0; i < ESPI_COUNT(linears); i++) {
             const struct espi_param *param = espi_params_find(&checkpoint->params, linears[i].role, layer);
             struct sparsity s = sparsity_of(checkpoint->params.slab + param->offset, param->rows, param->cols);
-            json_array_append_new(list, json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:f}", "layer", (json_int_t)layer, "name",
-                                                  linears[i].name, "rows", (json_int_t)param->rows, "cols",
-                                                  (json_int_t)param->cols, "precision", "fp32", "zeros", s.zeros,
-                                                  "zero_blocks_4x1", s.blocks));
+            espi_put_object(w, NULL);
+            espi_put_size(w, "layer", layer);
+            espi_put_string(w, "name", linears[i].name);
+            espi_put_size(w, "rows", param->rows);
+            espi_put_size(w, "cols", param->cols);
+            espi_put_string(w, "precision", "fp32");
+            espi_put_number(w, "zeros", s.zeros);
+            espi_put_number(w, "zero_blocks_4x1", s.blocks);
+            espi_put_object_end(w);
             total->zeros += s.zeros * (double)param->count;
             total->blocks += s.blocks * (double)param->count;
             weights += (double)param->count;
         }
+    espi_put_array_end(w);
     total->zeros /= weights;
     total->blocks /= weights;
-    return list;
 }
 
-json_t *cli_describe_checkpoint(const struct espi_checkpoint *checkpoint, const esp_tokenizer *tokenizer)
+void cli_put_checkpoint(struct espi_json_writer *w, const struct espi_checkpoint *checkpoint,
+                        const esp_tokenizer *tokenizer)
 {
     struct sparsity total;
+    struct espi_json_writer layers = {0};
     size_t parameters = 0;
     for (size_t i = 0; i < checkpoint->params.length; i++)
         parameters += checkpoint->params.list[i].count;
-    json_t *report = describe_config(&checkpoint->config, tokenizer), *layers = layers_to_json(checkpoint, &total);
-    json_object_set_new(report, "engine", json_string("fp32"));
-    json_object_set_new(report, "parameters", json_integer((json_int_t)parameters));
-    json_object_set_new(report, "bytes", json_integer((json_int_t)(parameters * sizeof(float))));
-    json_object_set_new(report, "sparsity", json_real(total.zeros));
-    json_object_set_new(report, "sparsity_4x1", json_real(total.blocks));
-    json_object_set_new(report, "linear_layers", layers);
-    return report;
+    put_layers(&layers, checkpoint, &total);
+    put_config(w, &checkpoint->config, tokenizer);
+    espi_put_string(w, "engine", "fp32");
+    espi_put_size(w, "parameters", parameters);
+    espi_put_size(w, "bytes", parameters * sizeof(float));
+    espi_put_number(w, "sparsity", total.zeros);
+    espi_put_number(w, "sparsity_4x1", total.blocks);
+    espi_put_written(w, "linear_layers", &layers);
 }
 
 /* ---- a compiled file --------------------------------------------------------------------------------------------- */
@@ -158,77 +175,106 @@ static enum espi_op product_of(const struct espi_esp_linear *linear)
     return linear->quads.starts ? ESPI_OP_sparse_u8s8 : ESPI_OP_gemm_u8s8;
 }
 
-static json_t *compiled_linear(const struct espi_plan *plan, size_t layer, const char *name,
-                               const struct espi_esp_linear *linear)
+static void put_linear(struct espi_json_writer *w, const struct espi_plan *plan, size_t layer, const char *name,
+                       const struct espi_esp_linear *linear)
 {
     const uint32_t *starts = linear->quads.starts;
     size_t quads = espi_quad_count(linear->rows), dense = quads * ((linear->columns + 3) / 4);
     size_t groups = starts ? starts[quads] : dense;
-    return json_pack("{s:I,s:s,s:I,s:I,s:s,s:f,s:s}", "layer", (json_int_t)layer, "name", name, "rows",
-                     (json_int_t)linear->rows, "cols", (json_int_t)linear->columns, "precision",
-                     espi_esp_linear_name(linear), "zero_blocks_4x1", 1.0 - (double)groups / (double)dense, "kernel",
-                     plan->kernels.chosen[product_of(linear)]->name);
+    espi_put_object(w, NULL);
+    espi_put_size(w, "layer", layer);
+    espi_put_string(w, "name", name);
+    espi_put_size(w, "rows", linear->rows);
+    espi_put_size(w, "cols", linear->columns);
+    espi_put_string(w, "precision", espi_esp_linear_name(linear));
+    espi_put_number(w, "zero_blocks_4x1", 1.0 - (double)groups / (double)dense);
+    espi_put_string(w, "kernel", plan->kernels.chosen[product_of(linear)]->name);
+    espi_put_object_end(w);
 }
 
-json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer *tokenizer)
+void cli_put_compiled(struct espi_json_writer *w, const struct espi_plan *plan, const esp_tokenizer *tokenizer)
 {
     const struct espi_esp_model *model = plan->model;
-    json_t *report = describe_config(&model->config, tokenizer), *layers = json_array(), *kernels = json_object();
+    put_config(w, &model->config, tokenizer);
+    cli_put_warnings(w, &model->warnings);
+    espi_put_string(w, "engine", "int8");
+    espi_put_size(w, "bytes", model->file.map.bytes);
+    espi_put_string(w, "activations", model->fixed_steps ? "static" : "per_token");
+    espi_put_array(w, "linear_layers");
     for (size_t layer = 0; layer < model->config.layers; layer++) {
         const struct espi_esp_layer *l = &model->layers[layer];
-        json_array_append_new(layers, compiled_linear(plan, layer, "query_key_value", &l->qkv));
-        json_array_append_new(layers, compiled_linear(plan, layer, "attention_output", &l->attention_out));
-        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_input", &l->ffn_in));
-        json_array_append_new(layers, compiled_linear(plan, layer, "ffn_output", &l->ffn_out));
+        put_linear(w, plan, layer, "query_key_value", &l->qkv);
+        put_linear(w, plan, layer, "attention_output", &l->attention_out);
+        put_linear(w, plan, layer, "ffn_input", &l->ffn_in);
+        put_linear(w, plan, layer, "ffn_output", &l->ffn_out);
     }
+    espi_put_array_end(w);
+    espi_put_object(w, "kernels");
     for (enum espi_op op = 0; op < ESPI_OP_COUNT; op++) {
         char text[ESPI_EXPLAIN_BYTES];
-        json_object_set_new(kernels, espi_op_name(op), json_string(espi_kernel_explain(&plan->kernels, op, text)));
+        espi_put_string(w, espi_op_name(op), espi_kernel_explain(&plan->kernels, op, text));
     }
-    json_object_set_new(report, "warnings", cli_warnings_json(&model->warnings));
-    json_object_set_new(report, "engine", json_string("int8"));
-    json_object_set_new(report, "bytes", json_integer((json_int_t)model->file.map.bytes));
-    json_object_set_new(report, "activations", json_string(model->fixed_steps ? "static" : "per_token"));
-    json_object_set_new(report, "linear_layers", layers);
-    json_object_set_new(report, "kernels", kernels);
-    return report;
+    espi_put_object_end(w);
 }
 
 /* ---- what runs it here --------------------------------------------------------------------------------------------- */
 
-json_t *cli_describe_machine(enum espi_isa cap)
+/* Whether this process may use an instruction set. */
+static bool is_usable(int isa)
+{
+    return espi_isa_available((enum espi_isa)isa, espi_cpu_features());
+}
+
+void cli_put_machine(struct espi_json_writer *w, const char *key, enum espi_isa cap)
 {
     char name[ESPI_CPU_NAME_BYTES];
-    json_t *isas = json_array();
     espi_cpu_name(name);
+    espi_put_object(w, key);
+    espi_put_string(w, "cpu", name);
+    espi_put_size(w, "cores", espi_cpu_cores());
+    espi_put_array(w, "isas");
     for (int isa = 0; isa <= (int)cap; isa++)
-        if (espi_isa_available((enum espi_isa)isa, espi_cpu_features()))
-            json_array_append_new(isas, json_string(espi_isa_name((enum espi_isa)isa)));
-    return json_pack("{s:s,s:I,s:o}", "cpu", name, "cores", (json_int_t)espi_cpu_cores(), "isas", isas);
+        if (is_usable(isa))
+            espi_put_string(w, NULL, espi_isa_name((enum espi_isa)isa));
+    espi_put_array_end(w);
+    espi_put_object_end(w);
+}
+
+static const char *strongest_isa(enum espi_isa cap)
+{
+    int isa = (int)cap;
+    while (isa > 0 && !is_usable(isa))
+        isa--;
+    return espi_isa_name((enum espi_isa)isa);
 }
 
 /* "int8-sparse", or "int8-sparse + fp32-dense" where layers differ. */
-static json_t *precisions_to_json(const struct espi_esp_model *model)
+static void name_precisions(const struct espi_esp_model *model, char *text, size_t bytes)
 {
-    char text[128] = "";
+    *text = 0;
     for (size_t i = 0; i < 4 * model->config.layers; i++) {
         const struct espi_esp_layer *l = &model->layers[i / 4];
         const struct espi_esp_linear *const layer_linears[] = {&l->qkv, &l->attention_out, &l->ffn_in, &l->ffn_out};
         const char *name = espi_esp_linear_name(layer_linears[i % 4]);
         size_t used = strlen(text);
         if (!strstr(text, name)) // no name is part of another
-            snprintf(text + used, sizeof text - used, "%s%s", used ? " + " : "", name);
+            snprintf(text + used, bytes - used, "%s%s", used ? " + " : "", name);
     }
-    return json_string(text);
 }
 
-json_t *cli_describe_engine(const char *path, const struct cli_model *model)
+void cli_put_engine(struct espi_json_writer *w, const char *path, const struct cli_model *model)
 {
-    if (!cli_model_is_compiled(model))
-        return json_pack("{s:o,s:s,s:s,s:o}", "model", espi_json_string(path), "engine", "onednn", "precision", "fp32",
-                         "machine", cli_describe_machine(ESPI_ISA_COUNT - 1));
-    json_t *machine = cli_describe_machine(model->plan.kernels.cap), *isas = json_object_get(machine, "isas");
-    return json_pack("{s:o,s:s,s:O,s:o,s:s,s:o}", "model", espi_json_string(path), "engine", "espalier", "isa",
-                     json_array_get(isas, json_array_size(isas) - 1), "precision", precisions_to_json(&model->compiled),
-                     "activations", model->compiled.fixed_steps ? "static" : "per_token", "machine", machine);
+    bool compiled = cli_model_is_compiled(model);
+    enum espi_isa cap = compiled ? model->plan.kernels.cap : ESPI_ISA_COUNT - 1;
+    char precision[128] = "fp32";
+    espi_put_string(w, "model", path);
+    espi_put_string(w, "engine", compiled ? "espalier" : "onednn");
+    if (compiled) {
+        espi_put_string(w, "isa", strongest_isa(cap));
+        name_precisions(&model->compiled, precision, sizeof precision);
+    }
+    espi_put_string(w, "precision", precision);
+    if (compiled)
+        espi_put_string(w, "activations", model->compiled.fixed_steps ? "static" : "per_token");
+    cli_put_machine(w, "machine", cap);
 }

@@ -5,21 +5,23 @@
 
 #include "model.h"
 
-#include <jansson.h>
+#include "base/json_writer.h"
 
-/* {"model_type", "head", "task", shape…, "tokenizer", "linear_layers": [{"layer", "name", "rows", "cols", "precision",
- * "zero_blocks_4x1", …}]}. `tokenizer` may be NULL. The caller owns the result; NULL: out of memory. */
-json_t *cli_describe_checkpoint(const struct espi_checkpoint *checkpoint, const esp_tokenizer *tokenizer);
-/* Also "kernels": for each operation the version this CPU uses, and why those before it were passed over. */
-json_t *cli_describe_compiled(const struct espi_plan *plan, const esp_tokenizer *tokenizer);
+/* Members of an object that has been begun: "model_type", "head", "task", shape…, "tokenizer", "linear_layers": [{"layer",
+ * "name", "rows", "cols", "precision", "zero_blocks_4x1", …}]. `tokenizer` may be NULL. */
+void cli_put_checkpoint(struct espi_json_writer *w, const struct espi_checkpoint *checkpoint,
+                        const esp_tokenizer *tokenizer);
+/* Also "warnings", and "kernels": for each operation the version this CPU uses, and why those before it were passed over. */
+void cli_put_compiled(struct espi_json_writer *w, const struct espi_plan *plan, const esp_tokenizer *tokenizer);
 
-/* Kept warnings as a list of strings. */
-json_t *cli_warnings_json(const struct espi_warnings *warnings);
+/* "warnings": kept ones, as a list of strings. */
+void cli_put_warnings(struct espi_json_writer *w, const struct espi_warnings *warnings);
 
 /* {"cpu", "cores", "isas": those this process may use under `cap`, weakest first}. */
-json_t *cli_describe_machine(enum espi_isa cap);
-/* What runs a model here: {"model", "engine", "isa", "precision", "activations", "machine"}. "isa" is the strongest one in
- * use, and "precision" names every kind of linear layer; a checkpoint has "engine": "onednn" and no "isa". */
-json_t *cli_describe_engine(const char *path, const struct cli_model *model);
+void cli_put_machine(struct espi_json_writer *w, const char *key, enum espi_isa cap);
+/* What runs a model here: members "model", "engine", "isa", "precision", "activations", "machine". "isa" is the strongest one
+ * in use, and "precision" names every kind of linear layer; a checkpoint has "engine": "onednn", and neither "isa" nor
+ * "activations". */
+void cli_put_engine(struct espi_json_writer *w, const char *path, const struct cli_model *model);
 
 #endif

@@ -20,9 +20,11 @@ int cli_predictions_create(esp_context *ctx, struct cli_predictions *predictions
         return espi_fail(ctx, ESP_ERR_ARGUMENT,
                          "--save: expected a task with predictions (qa, classify, tag, embed), "
                          "found mlm");
-    if (is_task(predictions, "qa") && !(predictions->answers = json_object()))
-        return espi_fail_memory(ctx, sizeof(json_t));
-    int status = espi_output_create(ctx, &predictions->output, path);
+    int status = ESP_OK;
+    if (is_task(predictions, "qa"))
+        status = espi_json_copy(ctx, NULL, &predictions->answers);
+    if (!status)
+        status = espi_output_create(ctx, &predictions->output, path);
     if (status)
         cli_predictions_abort(predictions);
     return status ? espi_fail_prefix(ctx, status, "--save") : ESP_OK;
@@ -37,8 +39,11 @@ static int add_question(esp_context *ctx, struct cli_predictions *predictions, c
     if (!found) // a question that is not in the file counts as wrong, as it does here
         return ESP_OK;
     const esp_item *item = &found->items[0];
-    json_t *answer = json_stringn_nocheck(item->text, item->text_bytes);
-    return json_object_set_new(predictions->answers, id, answer) ? espi_fail_memory(ctx, item->text_bytes) : ESP_OK;
+    struct espi_json_writer answer = {.exact = true};
+    espi_put_object(&answer, NULL);
+    espi_put_text(&answer, id, item->text, item->text_bytes);
+    espi_put_object_end(&answer);
+    return espi_json_update(ctx, predictions->answers, &answer); // of two questions with one id the later one counts
 }
 
 int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/foreign.h"
 #include "base/json_parse.h"
-#include "base/json_writer.h"
 #include "base/memory.h"
 
 #include <inttypes.h>
@@ -272,24 +271,34 @@ int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *st
 int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path)
 {
     struct espi_json_writer writer = {.indent = indent, .exact = true};
-    int status = value ? ESP_OK : espi_fail(ctx, ESP_ERR_MEMORY, "%s: out of memory", path);
     espi_put_value(&writer, NULL, value);
-    if (!status)
-        status = espi_json_writer_file(ctx, &writer, path);
-    else
-        free(writer.data);
     json_decref(value);
+    return espi_json_writer_file(ctx, &writer, path);
+}
+
+int espi_json_written(esp_context *ctx, struct espi_json_writer *writer, json_t **out)
+{
+    *out = NULL;
+    int status = espi_json_writer_end(ctx, writer);
+    if (!status)
+        status = espi_json_parse(ctx, "report", writer->data, writer->length, out);
+    free(writer->data);
+    writer->data = NULL;
     return status;
 }
 
-json_t *espi_json_string(const char *text)
+int espi_json_copy(esp_context *ctx, const json_t *object, json_t **out)
 {
-    struct espi_json_writer writer = {0};
-    espi_put_string(&writer, NULL, text);
-    struct espi_json json = {0};
-    int status = espi_json_writer_end(NULL, &writer);
-    if (!status)
-        status = espi_json_open_text(NULL, text, writer.data, writer.length, &json);
-    free(writer.data);
-    return status ? NULL : json.value;
+    *out = object ? json_deep_copy(object) : json_object();
+    return *out ? ESP_OK : espi_fail_memory(ctx, sizeof **out);
+}
+
+int espi_json_update(esp_context *ctx, json_t *object, struct espi_json_writer *writer)
+{
+    json_t *members;
+    int status = espi_json_written(ctx, writer, &members);
+    if (!status && json_object_update(object, members))
+        status = espi_fail_memory(ctx, sizeof *members);
+    json_decref(members);
+    return status;
 }

@@ -7,7 +7,7 @@
 #ifndef ESPI_BASE_JSON_H
 #define ESPI_BASE_JSON_H
 
-#include "base/status.h"
+#include "base/json_writer.h"
 
 #include <jansson.h>
 
@@ -71,13 +71,17 @@ int espi_json_fail(esp_context *ctx, const struct espi_json *json, const char *f
 /* The same as a warning in the log. */
 void espi_json_warn(esp_context *ctx, const struct espi_json *json, const char *format, ...) ESPI_PRINTF(3, 4);
 
-/* A string of any bytes: what is not UTF-8 becomes U+FFFD. NULL when out of memory. */
-json_t *espi_json_string(const char *text) ESPI_NODISCARD;
+/* Ends a writer without a stream: what was written, as a value to look things up in. As espi_json_writer_end. */
+int espi_json_written(esp_context *ctx, struct espi_json_writer *writer, json_t **out) ESPI_NODISCARD;
+/* A copy of an object that can be changed; of NULL an empty one. */
+int espi_json_copy(esp_context *ctx, const json_t *object, json_t **out) ESPI_NODISCARD;
+/* As espi_json_written for an object, whose members take the place of the object's, or come behind them. */
+int espi_json_update(esp_context *ctx, json_t *object, struct espi_json_writer *writer) ESPI_NODISCARD;
 /* A value as one line of text, the caller's to free; NULL when out of memory. */
 char *espi_json_text(esp_context *ctx, const json_t *value) ESPI_NODISCARD;
 /* Writes a value that was read, as one compact line with a line end (or indented, for files). */
 int espi_json_print(esp_context *ctx, const json_t *value, bool indent, FILE *stream) ESPI_NODISCARD;
-/* The same as a file that appears complete or not at all. Takes the value over; NULL is out of memory. */
+/* The same as a file that appears complete or not at all. Takes the value over. */
 int espi_json_write(esp_context *ctx, json_t *value, bool indent, const char *path) ESPI_NODISCARD;
 
 #endif

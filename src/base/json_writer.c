@@ -249,6 +249,17 @@ void espi_put_raw(struct espi_json_writer *w, const char *key, const char *json,
     add(w, json, bytes);
 }
 
+void espi_put_written(struct espi_json_writer *w, const char *key, struct espi_json_writer *part)
+{
+    espi_put_raw(w, key, part->data, part->length);
+    if (!w->status) {
+        w->status = part->status;
+        w->errnum = part->errnum;
+    }
+    free(part->data);
+    part->data = NULL;
+}
+
 static void put_object_value(struct espi_json_writer *w, const char *key, const json_t *value)
 {
     espi_put_object(w, key);

@@ -47,6 +47,8 @@ void espi_put_bool(struct espi_json_writer *w, const char *key, bool value);
 void espi_put_null(struct espi_json_writer *w, const char *key);
 /* A value that is JSON already. */
 void espi_put_raw(struct espi_json_writer *w, const char *key, const char *json, size_t bytes);
+/* A value that was written aside, without a stream; takes it over. */
+void espi_put_written(struct espi_json_writer *w, const char *key, struct espi_json_writer *part);
 /* A value that was read. */
 void espi_put_value(struct espi_json_writer *w, const char *key, const json_t *value);
 

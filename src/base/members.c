@@ -70,9 +70,9 @@ static int check_member(esp_context *ctx, const struct espi_json *object, const 
     char shown[VALUE_BYTES];
     if (is_empty(value) || (row && (row->use == ESPI_MEMBER_APPLIED || row->use == ESPI_MEMBER_NEUTRAL)))
         return ESP_OK;
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = espi_json_text(ctx, value);
     if (!text)
-        return espi_fail_memory(ctx, VALUE_BYTES);
+        return ESP_ERR_MEMORY;
     int status = ESP_OK;
     if (!row || !is_accepted(row, text)) {
         shorten(text, shown);

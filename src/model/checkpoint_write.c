@@ -12,7 +12,7 @@
 
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
-/* Takes `json` over; NULL is out of memory. */
+/* Takes `json` over. */
 static int write_json(esp_context *ctx, const char *directory, const char *name, json_t *json)
 {
     char path[ESPI_PATH_BYTES];
@@ -20,6 +20,17 @@ static int write_json(esp_context *ctx, const char *directory, const char *name,
     if (!status)
         return espi_json_write(ctx, json, true, path);
     json_decref(json);
+    return status;
+}
+
+/* Ends the writer. */
+static int write_written(esp_context *ctx, const char *directory, const char *name, struct espi_json_writer *w)
+{
+    char path[ESPI_PATH_BYTES];
+    int status = espi_path_join(ctx, path, directory, name);
+    if (!status)
+        return espi_json_writer_file(ctx, w, path);
+    free(w->data);
     return status;
 }
 
@@ -87,29 +98,42 @@ int espi_checkpoint_copy_tokenizer(esp_context *ctx, const char *from, const cha
 
 /* ---- sentence-transformers ---------------------------------------------------------------------------------------- */
 
-static json_t *module(int number, const char *name, const char *path, const char *type)
+static void put_module(struct espi_json_writer *w, size_t number, const char *folder, const char *type)
 {
-    return json_pack("{s:i, s:s, s:s, s:s+}", "idx", number, "name", name, "path", path, "type",
-                     "sentence_transformers.models.", type);
+    char name[24], class_name[80];
+    snprintf(name, sizeof name, "%zu", number);
+    snprintf(class_name, sizeof class_name, "sentence_transformers.models.%s", type);
+    espi_put_object(w, NULL);
+    espi_put_size(w, "idx", number);
+    espi_put_string(w, "name", name);
+    espi_put_string(w, "path", folder);
+    espi_put_string(w, "type", class_name);
+    espi_put_object_end(w);
 }
 
-static json_t *modules_json(const struct espi_config *config)
+static int write_modules(esp_context *ctx, const struct espi_config *config, const char *directory)
 {
-    json_t *modules = json_pack("[o,o]", module(0, "0", "", "Transformer"), module(1, "1", "1_Pooling", "Pooling"));
-    if (modules && config->normalize && json_array_append_new(modules, module(2, "2", "2_Normalize", "Normalize"))) {
-        json_decref(modules);
-        return NULL;
-    }
-    return modules;
+    struct espi_json_writer w = {.indent = true, .exact = true};
+    espi_put_array(&w, NULL);
+    put_module(&w, 0, "", "Transformer");
+    put_module(&w, 1, "1_Pooling", "Pooling");
+    if (config->normalize)
+        put_module(&w, 2, "2_Normalize", "Normalize");
+    espi_put_array_end(&w);
+    return write_written(ctx, directory, "modules.json", &w);
 }
 
-static json_t *pooling_json(const struct espi_config *config)
+static int write_pooling(esp_context *ctx, const struct espi_config *config, const char *directory)
 {
-    enum espi_pooling pooling = config->pooling;
-    return json_pack("{s:I, s:b, s:b, s:b, s:b}", "word_embedding_dimension", (json_int_t)config->hidden,
-                     "pooling_mode_cls_token", pooling == ESPI_POOL_CLS, "pooling_mode_mean_tokens",
-                     pooling == ESPI_POOL_MEAN, "pooling_mode_max_tokens", pooling == ESPI_POOL_MAX,
-                     "pooling_mode_mean_sqrt_len_tokens", false);
+    struct espi_json_writer w = {.indent = true, .exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_size(&w, "word_embedding_dimension", config->hidden);
+    espi_put_bool(&w, "pooling_mode_cls_token", config->pooling == ESPI_POOL_CLS);
+    espi_put_bool(&w, "pooling_mode_mean_tokens", config->pooling == ESPI_POOL_MEAN);
+    espi_put_bool(&w, "pooling_mode_max_tokens", config->pooling == ESPI_POOL_MAX);
+    espi_put_bool(&w, "pooling_mode_mean_sqrt_len_tokens", false);
+    espi_put_object_end(&w);
+    return write_written(ctx, directory, "config.json", &w);
 }
 
 /* Length limit and lower case, beside whatever else the file said before. */
@@ -118,29 +142,36 @@ static int write_transformer_file(esp_context *ctx, const struct espi_config *co
 {
     json_t *json = NULL;
     int status = from ? read_transformer_file(ctx, from, &json) : ESP_OK;
+    if (!status && !json)
+        status = espi_json_copy(ctx, NULL, &json);
     if (status)
         return status;
-    json = json ? json : json_object();
-    json_t *length = config->sequence_stated ? json_integer((json_int_t)config->max_sequence) : json_null();
-    if (json_object_set_new(json, "max_seq_length", length) ||
-        json_object_set_new(json, "do_lower_case", json_boolean(config->lowercase))) {
-        json_decref(json);
-        json = NULL;
-    }
-    return write_json(ctx, directory, transformer_file, json);
+    struct espi_json_writer w = {.exact = true};
+    espi_put_object(&w, NULL);
+    if (config->sequence_stated)
+        espi_put_size(&w, "max_seq_length", config->max_sequence);
+    else
+        espi_put_null(&w, "max_seq_length");
+    espi_put_bool(&w, "do_lower_case", config->lowercase);
+    espi_put_object_end(&w);
+    status = espi_json_update(ctx, json, &w);
+    if (!status)
+        return write_json(ctx, directory, transformer_file, json);
+    json_decref(json);
+    return status;
 }
 
 /* The modules are written from the config, which training may have changed; the rest is copied. */
 static int write_sentence(esp_context *ctx, const struct espi_config *config, const char *from, const char *directory)
 {
     char folder[ESPI_PATH_BYTES];
-    int status = write_json(ctx, directory, "modules.json", modules_json(config));
+    int status = write_modules(ctx, config, directory);
     if (!status)
         status = espi_path_join(ctx, folder, directory, "1_Pooling");
     if (!status && mkdir(folder, 0777) != 0)
         status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot create", folder);
     if (!status)
-        status = write_json(ctx, folder, "config.json", pooling_json(config));
+        status = write_pooling(ctx, config, folder);
     if (!status)
         status = write_transformer_file(ctx, config, from, directory);
     if (!status && from)
@@ -176,8 +207,10 @@ int espi_checkpoint_write(esp_context *ctx, const struct espi_config *config, co
     int status = espi_output_dir_create(ctx, &dir, directory);
     if (status)
         return status;
-    json_t *json = espi_config_json(ctx, config);
-    status = json ? write_json(ctx, dir.temporary, "config.json", json) : ESP_ERR_MEMORY;
+    json_t *json;
+    status = espi_config_json(ctx, config, &json);
+    if (!status)
+        status = write_json(ctx, dir.temporary, "config.json", json);
     if (!status)
         status = write_weights(ctx, params, dir.temporary);
     if (!status && tokenizer_from)

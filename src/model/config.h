@@ -180,8 +180,8 @@ int espi_config_copy(esp_context *ctx, const struct espi_config *from, const str
                      struct espi_config *out) ESPI_NODISCARD;
 
 /* The config.json of a config in the family's own spelling, with every field of the file it was read from that nothing
- * here reads. A new reference (json_decref); NULL: out of memory. */
-json_t *espi_config_json(esp_context *ctx, const struct espi_config *config) ESPI_NODISCARD;
+ * here reads. A new reference (json_decref). */
+int espi_config_json(esp_context *ctx, const struct espi_config *config, json_t **out) ESPI_NODISCARD;
 
 /* One of the named configs (init_configs.inc: "distilbert-base", "minilm-l6", …), a bare encoder unless changed; or the
  * path of a config.json. ESP_ERR_NOT_FOUND lists the names. */

@@ -27,8 +27,11 @@ static int read_name(esp_context *ctx, const struct espi_json *at, struct espi_a
     if (text && strlen(text) != json_string_length(at->value))
         return espi_json_fail(ctx, at, "expected a string without a zero character");
     char *printed = NULL;
-    if (!text && (json_is_number(at->value) || json_is_boolean(at->value)))
-        text = printed = json_dumps(at->value, JSON_ENCODE_ANY);
+    if (!text && (json_is_number(at->value) || json_is_boolean(at->value))) {
+        text = printed = espi_json_text(ctx, at->value);
+        if (!text)
+            return ESP_ERR_MEMORY;
+    }
     if (!text)
         return espi_json_fail(ctx, at, "expected the name of a label, found %s",
                               json_is_object(at->value)  ? "an object"

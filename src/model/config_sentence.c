@@ -264,16 +264,26 @@ static bool is_cross_encoder(const struct espi_json *json)
     return type && strcmp(type, "CrossEncoder") == 0;
 }
 
+/* The config that is written, into a compiled file too, says it by itself. */
+static int keep_activation(struct sentence *s, const json_t *activation)
+{
+    struct espi_json_writer w = {.exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_object(&w, "sentence_transformers");
+    espi_put_value(&w, "activation_fn", activation);
+    espi_put_object_end(&w);
+    espi_put_object_end(&w);
+    return espi_json_update(s->ctx, s->config->json, &w);
+}
+
 static int read_cross_encoder(struct sentence *s, const struct espi_json *json)
 {
     int status = espi_members_check(s->ctx, json, &espi_sentence_members, "classify");
     if (!status)
         status = espi_config_read_scores(s->ctx, json, "activation_fn", s->config);
     json_t *activation = json_object_get(json->value, "activation_fn");
-    /* The config that is written, into a compiled file too, says it by itself. */
-    if (!status && json_is_string(activation) &&
-        json_object_set_new(s->config->json, "sentence_transformers", json_pack("{s:O}", "activation_fn", activation)))
-        status = espi_fail_memory(s->ctx, sizeof(json_t));
+    if (!status && json_is_string(activation))
+        status = keep_activation(s, activation);
     return status ? status : read_transformer(s, "classify");
 }
 

@@ -15,156 +15,197 @@
 
 /* ---- fields ------------------------------------------------------------------------------------------------------- */
 
-/* The setters return non-zero when out of memory; a field that already says the same is
- * left as it is spelled. */
-static int set_size(json_t *json, const char *key, size_t value)
+/* Each puts a member that is to take the place of one in `json`; one that already says the same is left as it is spelled.
+ */
+static void put_size(struct espi_json_writer *w, const char *key, size_t value)
 {
-    return key ? json_object_set_new(json, key, json_integer((json_int_t)value)) : 0;
+    if (key)
+        espi_put_size(w, key, value);
 }
 
-static int set_string(json_t *json, const char *key, const char *value)
+static void put_float(struct espi_json_writer *w, const json_t *json, const char *key, float value)
 {
-    return json_object_set_new(json, key, json_string(value));
+    const json_t *old = key ? json_object_get(json, key) : NULL;
+    if (key && !(json_is_number(old) && (float)json_number_value(old) == value))
+        espi_put_float(w, key, value);
 }
 
-static int set_float(json_t *json, const char *key, float value)
-{
-    if (!key)
-        return 0;
-    const json_t *old = json_object_get(json, key);
-    if (json_is_number(old) && (float)json_number_value(old) == value)
-        return 0;
-    /* The shortest decimal that gives this float back, not the digits of its double. */
-    char text[ESPI_NUMBER_BYTES];
-    text[espi_format_float(text, value)] = 0;
-    return json_object_set_new(json, key, json_real(strtod(text, NULL)));
-}
-
-static int set_activation(json_t *json, const char *key, enum espi_activation activation)
+static void put_activation(struct espi_json_writer *w, const json_t *json, const char *key,
+                           enum espi_activation activation)
 {
     const char *old = json_string_value(json_object_get(json, key));
     enum espi_activation stated;
-    if (old && espi_activation_find(old, &stated) && stated == activation)
-        return 0;
-    return set_string(json, key, espi_activation_name(activation));
+    if (!old || !espi_activation_find(old, &stated) || stated != activation)
+        espi_put_string(w, key, espi_activation_name(activation));
 }
 
-static int set_class(json_t *json, const struct espi_arch *arch, enum espi_head head)
+static void put_class(struct espi_json_writer *w, const struct espi_arch *arch, enum espi_head head)
 {
     char name[64];
     snprintf(name, sizeof name, "%s%s", arch->class_name, espi_head_suffix(head));
-    return json_object_set_new(json, "architectures", json_pack("[s]", name));
+    espi_put_array(w, "architectures");
+    espi_put_string(w, NULL, name);
+    espi_put_array_end(w);
 }
 
-static int set_labels(json_t *json, size_t labels, const char *const *label_names)
+static int by_text(const void *a, const void *b)
 {
-    json_t *names = json_object(), *ids = json_object();
-    int failed = !names || !ids;
-    for (size_t i = 0; !failed && i < labels; i++) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int find_repeated(esp_context *ctx, size_t labels, const char *const *label_names, bool *repeated)
+{
+    const char **sorted = espi_calloc(ctx, labels, sizeof *sorted);
+    if (!sorted)
+        return ESP_ERR_MEMORY;
+    memcpy(sorted, label_names, labels * sizeof *sorted);
+    qsort(sorted, labels, sizeof *sorted, by_text);
+    *repeated = false;
+    for (size_t i = 1; i < labels; i++)
+        *repeated |= strcmp(sorted[i - 1], sorted[i]) == 0;
+    free(sorted);
+    return ESP_OK;
+}
+
+static int put_labels(esp_context *ctx, struct espi_json_writer *w, const json_t *json, size_t labels,
+                      const char *const *label_names)
+{
+    bool repeated;
+    int status = find_repeated(ctx, labels, label_names, &repeated);
+    if (status)
+        return status;
+    espi_put_object(w, "id2label");
+    for (size_t i = 0; i < labels; i++) {
         char key[24];
         snprintf(key, sizeof key, "%zu", i);
-        failed = set_string(names, key, label_names[i]) || set_size(ids, label_names[i], i);
+        espi_put_string(w, key, label_names[i]);
     }
-    failed = failed || json_object_set(json, "id2label", names);
-    /* Two labels of one name have no label2id. */
-    if (!failed && json_object_size(ids) == labels)
-        failed = json_object_set(json, "label2id", ids);
-    if (!failed && json_object_get(json, "num_labels"))
-        failed = set_size(json, "num_labels", labels);
-    json_decref(names);
-    json_decref(ids);
-    return failed;
+    espi_put_object_end(w);
+    if (!repeated) { // two labels of one name have no label2id
+        espi_put_object(w, "label2id");
+        for (size_t i = 0; i < labels; i++)
+            espi_put_size(w, label_names[i], i);
+        espi_put_object_end(w);
+    }
+    if (json_object_get(json, "num_labels"))
+        espi_put_size(w, "num_labels", labels);
+    return ESP_OK;
 }
 
 /* problem_type is written when it was there or cannot be told from the number of labels. */
-static int set_problem(json_t *json, size_t labels, enum espi_problem problem)
+static void put_problem(struct espi_json_writer *w, const json_t *json, size_t labels, enum espi_problem problem)
 {
     enum espi_problem told = labels == 1 ? ESPI_REGRESSION : ESPI_SINGLE_LABEL;
-    if (problem == told && !json_is_string(json_object_get(json, "problem_type")))
-        return 0;
-    return set_string(json, "problem_type", espi_problem_name(problem));
+    if (problem != told || json_is_string(json_object_get(json, "problem_type")))
+        espi_put_string(w, "problem_type", espi_problem_name(problem));
 }
 
-static int set_head(json_t *json, const struct espi_config *config)
+static int put_head(esp_context *ctx, struct espi_json_writer *w, const json_t *json, const struct espi_config *config)
 {
     bool sequence = config->head == ESPI_HEAD_SEQUENCE, labelled = sequence || config->head == ESPI_HEAD_TOKEN;
-    return set_class(json, config->arch, config->head) ||
-           (labelled && set_labels(json, config->labels, config->label_names)) ||
-           (sequence && set_problem(json, config->labels, config->problem));
+    put_class(w, config->arch, config->head);
+    int status = labelled ? put_labels(ctx, w, json, config->labels, config->label_names) : ESP_OK;
+    if (sequence)
+        put_problem(w, json, config->labels, config->problem);
+    return status;
 }
 
-/* A head dropout is written when it is not what its absence would say. */
-static int set_head_dropout(json_t *json, const struct espi_config *config)
+/* A head dropout is written when it is not what its absence would say. Some heads have the hidden dropout. */
+static void put_head_dropout(struct espi_json_writer *w, const json_t *json, const struct espi_config *config)
 {
     const struct espi_arch_head *head = &config->arch->heads[config->head];
     float told = head->dropout_fallback < 0 ? config->hidden_dropout : head->dropout_fallback;
     bool stated = head->dropout && json_is_number(json_object_get(json, head->dropout));
-    if (!head->dropout || (config->classifier_dropout == told && !stated))
-        return 0;
-    return set_float(json, head->dropout, config->classifier_dropout);
+    bool own = head->dropout && strcmp(head->dropout, config->arch->keys.hidden_dropout) != 0;
+    if (own && (config->classifier_dropout != told || stated))
+        put_float(w, json, head->dropout, config->classifier_dropout);
 }
 
 /* Absent and null stand for the family's. */
-static int set_pad(json_t *json, const struct espi_config *config)
+static void put_pad(struct espi_json_writer *w, const json_t *json, const struct espi_config *config)
 {
     bool stated = json_is_integer(json_object_get(json, "pad_token_id"));
-    return stated || config->pad_token_id != config->arch->pad_token_id
-               ? set_size(json, "pad_token_id", (size_t)config->pad_token_id)
-               : 0;
+    if (stated || config->pad_token_id != config->arch->pad_token_id)
+        espi_put_size(w, "pad_token_id", (size_t)config->pad_token_id);
 }
 
 /* {"layer": [heads]} of the layers that have lost some. */
-static int set_pruned_heads(json_t *json, const struct espi_config *config)
+static void put_pruned_heads(struct espi_json_writer *w, const json_t *json, const struct espi_config *config)
 {
-    json_t *map = json_object();
-    int failed = !map;
-    for (size_t layer = 0; !failed && config->removed_heads && layer < config->layers; layer++) {
-        json_t *list = json_array();
+    size_t all = config->layers * config->heads;
+    bool some = config->removed_heads && memchr(config->removed_heads, 1, all);
+    if (!some && !json_object_get(json, "pruned_heads"))
+        return;
+    espi_put_object(w, "pruned_heads");
+    for (size_t layer = 0; some && layer < config->layers; layer++) {
+        const uint8_t *removed = config->removed_heads + layer * config->heads;
         char key[24];
         snprintf(key, sizeof key, "%zu", layer);
+        if (!memchr(removed, 1, config->heads))
+            continue;
+        espi_put_array(w, key);
         for (size_t head = 0; head < config->heads; head++)
-            if (config->removed_heads[layer * config->heads + head])
-                failed |= json_array_append_new(list, json_integer((json_int_t)head));
-        if (json_array_size(list))
-            failed |= json_object_set(map, key, list);
-        json_decref(list);
+            if (removed[head])
+                espi_put_size(w, NULL, head);
+        espi_put_array_end(w);
     }
-    if (!failed && (json_object_size(map) || json_object_get(json, "pruned_heads")))
-        failed = json_object_set(json, "pruned_heads", map);
-    json_decref(map);
-    return failed;
+    espi_put_object_end(w);
 }
 
-static int set_all(json_t *json, const struct espi_config *config)
+static int put_all(esp_context *ctx, struct espi_json_writer *w, const json_t *json, const struct espi_config *config)
 {
     const struct espi_arch_keys *keys = &config->arch->keys;
-    return set_head(json, config) || set_string(json, "model_type", config->arch->model_type) ||
-           set_size(json, "vocab_size", config->vocab_size) || set_size(json, keys->hidden, config->hidden) ||
-           set_size(json, keys->layers, config->layers) || set_size(json, keys->heads, config->heads) ||
-           set_size(json, keys->intermediate, config->intermediate) || set_pruned_heads(json, config) ||
-           set_size(json, "max_position_embeddings", config->max_positions + config->block.position_offset) ||
-           set_size(json, keys->type_vocab, config->type_vocab) || set_pad(json, config) ||
-           set_activation(json, keys->activation, config->activation) ||
-           set_float(json, keys->layer_norm_eps, config->layer_norm_eps) ||
-           set_float(json, "initializer_range", config->initializer_range) ||
-           set_float(json, keys->hidden_dropout, config->hidden_dropout) ||
-           set_float(json, keys->attention_dropout, config->attention_dropout) || set_head_dropout(json, config) ||
-           set_string(json, json_object_get(json, "dtype") ? "dtype" : "torch_dtype", "float32");
+    int status = put_head(ctx, w, json, config);
+    espi_put_string(w, "model_type", config->arch->model_type);
+    put_size(w, "vocab_size", config->vocab_size);
+    put_size(w, keys->hidden, config->hidden);
+    put_size(w, keys->layers, config->layers);
+    put_size(w, keys->heads, config->heads);
+    put_size(w, keys->intermediate, config->intermediate);
+    put_pruned_heads(w, json, config);
+    put_size(w, "max_position_embeddings", config->max_positions + config->block.position_offset);
+    put_size(w, keys->type_vocab, config->type_vocab);
+    put_pad(w, json, config);
+    put_activation(w, json, keys->activation, config->activation);
+    put_float(w, json, keys->layer_norm_eps, config->layer_norm_eps);
+    put_float(w, json, "initializer_range", config->initializer_range);
+    put_float(w, json, keys->hidden_dropout, config->hidden_dropout);
+    put_float(w, json, keys->attention_dropout, config->attention_dropout);
+    put_head_dropout(w, json, config);
+    espi_put_string(w, json_object_get(json, "dtype") ? "dtype" : "torch_dtype", "float32");
+    return status;
 }
 
-static int fail_json(esp_context *ctx)
+/* Puts what has been written into `json`, unless it failed. */
+static int apply(esp_context *ctx, int status, struct espi_json_writer *w, json_t *json)
 {
-    return espi_fail(ctx, ESP_ERR_MEMORY, "config: out of memory");
+    espi_put_object_end(w);
+    if (!status)
+        status = espi_json_update(ctx, json, w);
+    else
+        free(w->data);
+    return status ? espi_fail_prefix(ctx, status, "config.json") : ESP_OK;
 }
 
-json_t *espi_config_json(esp_context *ctx, const struct espi_config *config)
+static struct espi_json_writer begin(void)
 {
-    json_t *json = config->json ? json_deep_copy(config->json) : json_object();
-    if (json && set_all(json, config) == 0)
-        return json;
-    json_decref(json);
-    fail_json(ctx);
-    return NULL;
+    struct espi_json_writer w = {.exact = true};
+    espi_put_object(&w, NULL);
+    return w;
+}
+
+int espi_config_json(esp_context *ctx, const struct espi_config *config, json_t **out)
+{
+    int status = espi_json_copy(ctx, config->json, out);
+    if (status)
+        return status;
+    struct espi_json_writer w = begin();
+    status = apply(ctx, put_all(ctx, &w, *out, config), &w, *out);
+    if (status) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 /* ---- new configs -------------------------------------------------------------------------------------------------- */
@@ -191,7 +232,8 @@ static int check_names(esp_context *ctx, const struct espi_head_options *options
 }
 
 /* What the old head stated gives way to the new head's class and labels. */
-static int change_head(json_t *json, const struct espi_arch *arch, const struct espi_head_options *options)
+static int put_new_head(esp_context *ctx, struct espi_json_writer *w, json_t *json, const struct espi_arch *arch,
+                        const struct espi_head_options *options)
 {
     static const char *const stale[] = {"id2label",     "label2id",
                                         "num_labels",   "sbert_ce_default_activation_function",
@@ -199,15 +241,18 @@ static int change_head(json_t *json, const struct espi_arch *arch, const struct 
     bool sequence = options->head == ESPI_HEAD_SEQUENCE, labelled = sequence || options->head == ESPI_HEAD_TOKEN;
     for (size_t i = 0; i < ESPI_COUNT(stale); i++)
         json_object_del(json, stale[i]);
-    if (set_class(json, arch, options->head))
-        return -1;
+    put_class(w, arch, options->head);
     /* Without names the reader makes them up from the number. */
-    if (labelled && (options->label_names ? set_labels(json, options->labels, options->label_names)
-                                          : set_size(json, "num_labels", options->labels)))
-        return -1;
+    int status = ESP_OK;
+    if (labelled && options->label_names)
+        status = put_labels(ctx, w, json, options->labels, options->label_names);
+    else if (labelled)
+        espi_put_size(w, "num_labels", options->labels);
     if (sequence && options->problem == ESPI_REGRESSION) // one label by itself would be a classifier of two classes
-        return set_string(json, "problem_type", espi_problem_name(options->problem));
-    return sequence && options->labels > 1 ? set_problem(json, options->labels, options->problem) : 0;
+        espi_put_string(w, "problem_type", espi_problem_name(options->problem));
+    else if (sequence && options->labels > 1)
+        put_problem(w, json, options->labels, options->problem);
+    return status;
 }
 
 bool espi_config_names_head(const struct espi_config *config)
@@ -220,9 +265,15 @@ int espi_config_assume_head(esp_context *ctx, struct espi_config *config, enum e
     struct espi_config assumed = {0};
     if (espi_config_names_head(config) || config->pooling != ESPI_POOL_NONE)
         return ESP_OK;
-    json_t *json = json_deep_copy(config->json);
-    int status = json && set_class(json, config->arch, head) == 0 ? parse_json(ctx, "config.json", json, &assumed)
-                                                                  : fail_json(ctx);
+    json_t *json;
+    int status = espi_json_copy(ctx, config->json, &json);
+    if (status)
+        return status;
+    struct espi_json_writer w = begin();
+    put_class(&w, config->arch, head);
+    status = apply(ctx, ESP_OK, &w, json);
+    if (!status)
+        status = parse_json(ctx, "config.json", json, &assumed);
     json_decref(json);
     if (status)
         return status;
@@ -238,13 +289,16 @@ int espi_config_copy(esp_context *ctx, const struct espi_config *from, const str
     *out = (struct espi_config){0};
     if (!changes)
         changes = &none;
-    json_t *json = espi_config_json(ctx, from);
-    if (!json)
-        return ESP_ERR_MEMORY;
+    json_t *json;
     int status = changes->head ? check_names(ctx, changes->head) : ESP_OK;
-    if (!status && ((changes->vocab_size && set_size(json, "vocab_size", changes->vocab_size)) ||
-                    (changes->head && change_head(json, from->arch, changes->head))))
-        status = fail_json(ctx);
+    if (!status)
+        status = espi_config_json(ctx, from, &json);
+    if (status)
+        return status;
+    struct espi_json_writer w = begin();
+    if (changes->vocab_size)
+        espi_put_size(&w, "vocab_size", changes->vocab_size);
+    status = apply(ctx, changes->head ? put_new_head(ctx, &w, json, from->arch, changes->head) : ESP_OK, &w, json);
     if (!status)
         status = parse_json(ctx, "new config", json, out);
     json_decref(json);
@@ -274,16 +328,20 @@ static int make_named(esp_context *ctx, const struct named *shape, struct espi_c
 {
     const struct espi_arch *arch = espi_arch_find(shape->model_type);
     const struct espi_arch_keys *keys = &arch->keys;
-    json_t *json = json_object();
-    if (!json || set_class(json, arch, ESPI_HEAD_NONE) || set_string(json, "model_type", shape->model_type) ||
-        set_size(json, "vocab_size", 30522) || set_size(json, "max_position_embeddings", 512) ||
-        set_size(json, keys->layers, shape->layers) || set_size(json, keys->hidden, shape->hidden) ||
-        set_size(json, keys->heads, shape->heads) || set_size(json, keys->intermediate, shape->intermediate)) {
-        json_decref(json);
-        return fail_json(ctx);
-    }
-    int status = parse_json(ctx, shape->name, json, out);
-    json_decref(json);
+    struct espi_json_writer w = begin();
+    put_class(&w, arch, ESPI_HEAD_NONE);
+    espi_put_string(&w, "model_type", shape->model_type);
+    put_size(&w, "vocab_size", 30522);
+    put_size(&w, "max_position_embeddings", 512);
+    put_size(&w, keys->layers, shape->layers);
+    put_size(&w, keys->hidden, shape->hidden);
+    put_size(&w, keys->heads, shape->heads);
+    put_size(&w, keys->intermediate, shape->intermediate);
+    espi_put_object_end(&w);
+    int status = espi_json_writer_end(ctx, &w);
+    if (!status)
+        status = espi_config_parse(ctx, shape->name, w.data, w.length, out);
+    free(w.data);
     return status;
 }
 

@@ -174,7 +174,7 @@ static size_t positive(const struct classify_metric *m)
     return m->base.job || strcmp(m->names[1], m->names[0]) > 0 ? 1 : 0;
 }
 
-static int finish_single(esp_context *ctx, struct classify_metric *m, json_t *report)
+static int finish_single(esp_context *ctx, struct classify_metric *m, struct espi_json_writer *report)
 {
     struct label_count *labels = espi_calloc(ctx, m->label_count, sizeof(*labels));
     if (!labels)
@@ -202,23 +202,20 @@ static int finish_single(esp_context *ctx, struct classify_metric *m, json_t *re
         espi_log(ctx, ESP_LOG_WARNING,
                  "no predicted label is a label of the data set; a model could tell which are the same");
     size_t missed = m->pair_count - correct;
-    int status = espi_metric_put(ctx, report, "accuracy", (double)correct / (double)m->pair_count);
-    if (!status && m->label_count == 2) {
+    espi_put_number(report, "accuracy", (double)correct / (double)m->pair_count);
+    if (m->label_count == 2) {
         struct label_count l = labels[positive(m)];
-        status = espi_metric_put(ctx, report, "f1", f1(l.both, l.predicted - l.both, l.gold - l.both));
+        espi_put_number(report, "f1", f1(l.both, l.predicted - l.both, l.gold - l.both));
     }
-    if (!status)
-        status = espi_metric_put(ctx, report, "f1_macro", macro / (double)present);
-    if (!status)
-        status = espi_metric_put(ctx, report, "f1_micro", f1(correct, missed - m->base.missing, missed));
-    if (!status)
-        status = espi_metric_put(ctx, report, "mcc", matthews(labels, m->label_count, correct, m->pair_count));
+    espi_put_number(report, "f1_macro", macro / (double)present);
+    espi_put_number(report, "f1_micro", f1(correct, missed - m->base.missing, missed));
+    espi_put_number(report, "mcc", matthews(labels, m->label_count, correct, m->pair_count));
     free(labels);
     m->base.main = "accuracy";
-    return status;
+    return ESP_OK;
 }
 
-static int finish_several(esp_context *ctx, struct classify_metric *m, json_t *report)
+static void finish_several(struct classify_metric *m, struct espi_json_writer *report)
 {
     size_t all[3] = {0};
     double macro = 0;
@@ -228,26 +225,24 @@ static int finish_several(esp_context *ctx, struct classify_metric *m, json_t *r
             all[j] += m->counts[i][j];
     }
     m->base.main = "f1_micro";
-    int status = espi_metric_put(ctx, report, "accuracy", (double)m->exact / (double)m->examples);
-    if (!status)
-        status = espi_metric_put(ctx, report, "f1_macro", macro / (double)m->label_count);
-    return status ? status : espi_metric_put(ctx, report, "f1_micro", f1(all[0], all[1], all[2]));
+    espi_put_number(report, "accuracy", (double)m->exact / (double)m->examples);
+    espi_put_number(report, "f1_macro", macro / (double)m->label_count);
+    espi_put_number(report, "f1_micro", f1(all[0], all[1], all[2]));
 }
 
-static int finish_numbers(esp_context *ctx, struct classify_metric *m, json_t *report)
+static int finish_numbers(esp_context *ctx, struct classify_metric *m, struct espi_json_writer *report)
 {
     double spearman, squares = 0;
     for (size_t i = 0; i < m->value_count; i++)
         squares += (m->gold[i] - m->predicted[i]) * (m->gold[i] - m->predicted[i]);
     int status = espi_spearman(ctx, m->gold, m->predicted, m->value_count, &spearman);
-    if (!status)
-        status = espi_metric_put(ctx, report, "pearson", espi_pearson(m->gold, m->predicted, m->value_count));
-    if (!status)
-        status = espi_metric_put(ctx, report, "spearman", spearman);
-    if (!status)
-        status = espi_metric_put(ctx, report, "mse", squares / (double)m->value_count);
+    if (status)
+        return status;
+    espi_put_number(report, "pearson", espi_pearson(m->gold, m->predicted, m->value_count));
+    espi_put_number(report, "spearman", spearman);
+    espi_put_number(report, "mse", squares / (double)m->value_count);
     m->base.main = "pearson";
-    return status;
+    return ESP_OK;
 }
 
 /* Without a model: labels that are numbers on both sides, with a fraction in the data set, are a regression. */
@@ -264,7 +259,7 @@ static int numbers_from_labels(esp_context *ctx, struct classify_metric *m)
     return ESP_OK;
 }
 
-static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report)
 {
     struct classify_metric *m = (struct classify_metric *)metric;
     if (!metric->job && m->gold_is_number && m->predicted_is_number && m->gold_is_fraction) {
@@ -273,8 +268,10 @@ static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *r
     }
     if (!metric->job || metric->job->config->problem == ESPI_SINGLE_LABEL)
         return finish_single(ctx, m, report);
-    return metric->job->config->problem == ESPI_REGRESSION ? finish_numbers(ctx, m, report)
-                                                           : finish_several(ctx, m, report);
+    if (metric->job->config->problem == ESPI_REGRESSION)
+        return finish_numbers(ctx, m, report);
+    finish_several(m, report);
+    return ESP_OK;
 }
 
 int espi_classify_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)

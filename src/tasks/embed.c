@@ -165,14 +165,16 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
     return ESP_OK;
 }
 
-static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report)
 {
     const struct similarity_metric *m = (const struct similarity_metric *)metric;
     double spearman;
     int status = espi_spearman(ctx, m->gold, m->predicted, m->count, &spearman);
-    if (!status)
-        status = espi_metric_put(ctx, report, "pearson", espi_pearson(m->gold, m->predicted, m->count));
-    return status ? status : espi_metric_put(ctx, report, "spearman", spearman);
+    if (status)
+        return status;
+    espi_put_number(report, "pearson", espi_pearson(m->gold, m->predicted, m->count));
+    espi_put_number(report, "spearman", spearman);
+    return ESP_OK;
 }
 
 static int metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)

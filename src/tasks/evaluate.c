@@ -4,6 +4,8 @@
 #include "base/clock.h"
 #include "base/progress.h"
 
+#include <stdlib.h>
+
 struct evaluating {
     const struct espi_evaluation *how;
     struct espi_dataset *dataset;
@@ -44,6 +46,22 @@ static int push_examples(esp_context *ctx, struct evaluating *e)
     return ESP_OK;
 }
 
+static int report_on(esp_context *ctx, struct evaluating *e, double seconds, json_t **report)
+{
+    struct espi_json_writer w = {0};
+    espi_put_object(&w, NULL);
+    int status = espi_metric_put(ctx, e->metric, &w);
+    espi_put_string(&w, "task", e->how->job->task->name);
+    espi_put_size(&w, "failed", e->failed);
+    espi_put_number(&w, "seconds", seconds);
+    espi_put_number(&w, "examples_per_s", (double)e->progress.done / seconds);
+    espi_put_object_end(&w);
+    if (!status)
+        return espi_json_written(ctx, &w, report);
+    free(w.data);
+    return status;
+}
+
 static int run_all(esp_context *ctx, struct evaluating *e, json_t **report)
 {
     double started = espi_clock();
@@ -56,15 +74,7 @@ static int run_all(esp_context *ctx, struct evaluating *e, json_t **report)
         status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected examples, found none", e->how->path);
     if (!status && e->failed == e->progress.done)
         status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: none of the %zu examples could be used", e->how->path, e->failed);
-    if (!status)
-        status = espi_metric_finish(ctx, e->metric, report);
-    if (status)
-        return status;
-    json_object_set_new(*report, "task", json_string(e->how->job->task->name));
-    json_object_set_new(*report, "failed", json_integer((json_int_t)e->failed));
-    json_object_set_new(*report, "seconds", json_real(seconds));
-    json_object_set_new(*report, "examples_per_s", json_real((double)e->progress.done / seconds));
-    return ESP_OK;
+    return status ? status : report_on(ctx, e, seconds, report);
 }
 
 static int prepare(esp_context *ctx, struct evaluating *e)

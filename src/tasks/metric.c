@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/size.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -28,24 +28,28 @@ int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct e
     return metric->add(ctx, metric, example, prediction);
 }
 
-int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report)
+int espi_metric_put(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report)
 {
-    *report = NULL;
     if (metric->examples == 0)
         return espi_fail(ctx, ESP_ERR_FORMAT, "expected examples to score, found none");
-    json_t *object =
-        json_pack("{s:I, s:I}", "examples", (json_int_t)metric->examples, "missing", (json_int_t)metric->missing);
-    if (!object)
-        return espi_fail_memory(ctx, sizeof(json_t));
-    int status = metric->finish(ctx, metric, object);
-    if (!status && json_object_set_new(object, "metric", json_string(metric->main)))
-        status = espi_fail_memory(ctx, sizeof(json_t));
-    if (status) {
-        json_decref(object);
-        return status;
-    }
-    *report = object;
-    return ESP_OK;
+    espi_put_size(report, "examples", metric->examples);
+    espi_put_size(report, "missing", metric->missing);
+    int status = metric->finish(ctx, metric, report);
+    espi_put_string(report, "metric", metric->main);
+    return status;
+}
+
+int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report)
+{
+    struct espi_json_writer writer = {0};
+    *report = NULL;
+    espi_put_object(&writer, NULL);
+    int status = espi_metric_put(ctx, metric, &writer);
+    espi_put_object_end(&writer);
+    if (!status)
+        return espi_json_written(ctx, &writer, report);
+    free(writer.data);
+    return status;
 }
 
 void espi_metric_free(struct espi_metric *metric)
@@ -108,13 +112,6 @@ int espi_metric_score_lines(esp_context *ctx, struct espi_metric *metric, struct
         status = score_lines(ctx, metric, dataset, &lines, add);
     espi_lines_close(&lines);
     return status;
-}
-
-int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double value)
-{
-    /* NaN and infinity have no place in JSON: an undefined figure is null. */
-    json_t *number = isfinite(value) ? json_real(value) : json_null();
-    return json_object_set_new(report, name, number) ? espi_fail_memory(ctx, sizeof(json_t)) : ESP_OK;
 }
 
 int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const char *data, const char *predictions,

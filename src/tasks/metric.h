@@ -14,7 +14,7 @@ struct espi_metric {
     const char *main;           // the figure to compare models by; may be chosen as late as in finish
     int (*add)(esp_context *ctx, struct espi_metric *metric, const struct espi_example *example,
                const struct espi_found *prediction);
-    int (*finish)(esp_context *ctx, struct espi_metric *metric, json_t *report);
+    int (*finish)(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report);
     void (*free)(struct espi_metric *metric);
 };
 
@@ -28,6 +28,8 @@ int espi_metric_add(esp_context *ctx, struct espi_metric *metric, const struct e
 /* The report: {"examples", "missing", "metric", figures…}. The caller owns it. "metric" names the figure to compare
  * models by. Units are those of the official script: percent for qa and tag, fractions for the rest. */
 int espi_metric_finish(esp_context *ctx, struct espi_metric *metric, json_t **report) ESPI_NODISCARD;
+/* Its members, into an object that has been begun. */
+int espi_metric_put(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report) ESPI_NODISCARD;
 void espi_metric_free(struct espi_metric *metric);
 
 /* Lines of a file of predictions, for the tasks' `score`: calls `add` for each example of the data set with the text of
@@ -36,9 +38,6 @@ typedef int espi_line_fn(esp_context *ctx, struct espi_metric *metric, const str
                          const char *text, size_t bytes);
 int espi_metric_score_lines(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,
                             const char *predictions, espi_line_fn *add) ESPI_NODISCARD;
-
-/* For metrics: report[name] = value; null when it is not finite. */
-int espi_metric_put(esp_context *ctx, json_t *report, const char *name, double value) ESPI_NODISCARD;
 
 /* Scores a file of predictions against a data set. No model is run; a job (it may be NULL) tells what its labels mean:
  * their numbers and names are the same label then, and multi-label and regression models are told apart.

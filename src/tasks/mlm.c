@@ -403,18 +403,16 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
     return ESP_OK;
 }
 
-static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report)
 {
+    (void)ctx;
     const struct mlm_metric *m = (const struct mlm_metric *)metric;
     double loss = m->loss / m->predicted;
-    int status = espi_metric_put(ctx, report, "loss", loss);
-    if (!status)
-        status = espi_metric_put(ctx, report, "perplexity", exp(loss));
-    if (!status)
-        status = espi_metric_put(ctx, report, "accuracy", m->correct / m->predicted);
-    if (!status && json_object_set_new(report, "predicted", json_integer((json_int_t)m->predicted)))
-        status = espi_fail_memory(ctx, sizeof(json_t));
-    return status;
+    espi_put_number(report, "loss", loss);
+    espi_put_number(report, "perplexity", exp(loss));
+    espi_put_number(report, "accuracy", m->correct / m->predicted);
+    espi_put_size(report, "predicted", (size_t)m->predicted);
+    return ESP_OK;
 }
 
 static int metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)

@@ -222,38 +222,32 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
 }
 
 /* prefix_exact, prefix_f1 in percent, and prefix_total. */
-static int put_tally(esp_context *ctx, json_t *report, const char *prefix, const char *exact_name,
-                     const struct tally *tally)
+static void put_tally(struct espi_json_writer *report, const char *prefix, const char *exact_name,
+                      const struct tally *tally)
 {
     char name[32];
     double total = (double)tally->total;
     snprintf(name, sizeof(name), "%s%s", prefix, exact_name);
-    int status = espi_metric_put(ctx, report, name, 100.0 * tally->exact / total);
-    if (status)
-        return status;
+    espi_put_number(report, name, 100.0 * tally->exact / total);
     snprintf(name, sizeof(name), "%sf1", prefix);
-    if ((status = espi_metric_put(ctx, report, name, 100.0 * tally->f1 / total)))
-        return status;
+    espi_put_number(report, name, 100.0 * tally->f1 / total);
     snprintf(name, sizeof(name), "%stotal", prefix);
-    return json_object_set_new(report, name, json_integer((json_int_t)tally->total))
-               ? espi_fail_memory(ctx, sizeof(json_t))
-               : ESP_OK;
+    espi_put_size(report, name, tally->total);
 }
 
-static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report)
 {
+    (void)ctx;
     const struct squad_metric *squad = (const struct squad_metric *)metric;
     struct tally all = {.exact = squad->answerable.exact + squad->impossible.exact,
                         .f1 = squad->answerable.f1 + squad->impossible.f1,
                         .total = squad->answerable.total + squad->impossible.total};
-    if (!squad->version_2)
-        return put_tally(ctx, report, "", "exact_match", &all);
-    int status = put_tally(ctx, report, "", "exact", &all);
-    if (!status && squad->answerable.total)
-        status = put_tally(ctx, report, "HasAns_", "exact", &squad->answerable);
-    if (!status && squad->impossible.total)
-        status = put_tally(ctx, report, "NoAns_", "exact", &squad->impossible);
-    return status;
+    put_tally(report, "", squad->version_2 ? "exact" : "exact_match", &all);
+    if (squad->version_2 && squad->answerable.total)
+        put_tally(report, "HasAns_", "exact", &squad->answerable);
+    if (squad->version_2 && squad->impossible.total)
+        put_tally(report, "NoAns_", "exact", &squad->impossible);
+    return ESP_OK;
 }
 
 int espi_qa_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)

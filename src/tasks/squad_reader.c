@@ -225,20 +225,23 @@ static int read_id(esp_context *ctx, const struct squad *squad, const struct esp
                    struct espi_example *example)
 {
     struct espi_json id = espi_json_at(qa, "id");
-    const char *text = json_string_value(id.value);
-    size_t bytes = json_string_length(id.value);
-    if (!text) {
-        int64_t number = (int64_t)squad->number;
-        if (id.value && !espi_json_is_integer(id.value, &number))
-            return espi_json_fail(ctx, &id, "expected a string or an integer of 64 bits");
-        text = espi_arena_format(ctx, &example->arena, "%lld", (long long)number);
-        if (!text)
-            return ESP_ERR_MEMORY;
-        bytes = strlen(text);
+    int64_t number = (int64_t)squad->number;
+    if (json_is_string(id.value)) {
+        example->id = json_incref(id.value);
+    } else if (!id.value || espi_json_is_integer(id.value, &number)) {
+        char digits[24];
+        snprintf(digits, sizeof digits, "%lld", (long long)number);
+        struct espi_json_writer w = {0};
+        espi_put_string(&w, NULL, digits);
+        int status = espi_json_written(ctx, &w, &example->id);
+        if (status)
+            return status;
+    } else {
+        return espi_json_fail(ctx, &id, "expected a string or an integer of 64 bits");
     }
-    example->id = json_stringn(text, bytes);
-    example->source = espi_arena_format(ctx, &example->arena, "%s: question \"%s\"", squad->file.path, text);
-    return example->id && example->source ? ESP_OK : espi_fail_memory(ctx, bytes);
+    example->source = espi_arena_format(ctx, &example->arena, "%s: question \"%s\"", squad->file.path,
+                                        json_string_value(example->id));
+    return example->source ? ESP_OK : ESP_ERR_MEMORY;
 }
 
 static int read_question(esp_context *ctx, const struct squad *squad, struct espi_example *example)

@@ -208,22 +208,16 @@ static double ratio(size_t part, size_t whole)
     return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static int put_count(esp_context *ctx, json_t *report, const struct type_count *count)
+static void put_count(struct espi_json_writer *report, const struct type_count *count)
 {
     double precision = ratio(count->correct, count->found), recall = ratio(count->correct, count->gold);
     double f1 = precision + recall > 0 ? 2 * precision * recall / (precision + recall) : 0;
-    int status = espi_metric_put(ctx, report, "precision", precision);
-    if (!status)
-        status = espi_metric_put(ctx, report, "recall", recall);
-    if (!status)
-        status = espi_metric_put(ctx, report, "f1", f1);
-    if (status)
-        return status;
-    return json_object_set_new(report, "entities", json_integer((json_int_t)count->gold)) ||
-                   json_object_set_new(report, "found", json_integer((json_int_t)count->found)) ||
-                   json_object_set_new(report, "correct", json_integer((json_int_t)count->correct))
-               ? espi_fail_memory(ctx, sizeof(json_t))
-               : ESP_OK;
+    espi_put_number(report, "precision", precision);
+    espi_put_number(report, "recall", recall);
+    espi_put_number(report, "f1", f1);
+    espi_put_size(report, "entities", count->gold);
+    espi_put_size(report, "found", count->found);
+    espi_put_size(report, "correct", count->correct);
 }
 
 static int by_name(const void *a, const void *b)
@@ -231,30 +225,27 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct type_count *)a)->name, ((const struct type_count *)b)->name);
 }
 
-static int metric_finish(esp_context *ctx, struct espi_metric *metric, json_t *report)
+static int metric_finish(esp_context *ctx, struct espi_metric *metric, struct espi_json_writer *report)
 {
     struct tag_metric *m = (struct tag_metric *)metric;
     m->base.main = m->chunks ? "f1" : "accuracy";
     if (m->foreign_words)
         espi_log(ctx, ESP_LOG_WARNING, "%zu of %zu words have a tag that the model does not know, the first \"%.80s\"",
                  m->foreign_words, m->words, m->foreign_tag);
-    int status = espi_metric_put(ctx, report, "accuracy", ratio(m->correct_words, m->words));
-    if (!status && json_object_set_new(report, "words", json_integer((json_int_t)m->words)))
-        status = espi_fail_memory(ctx, sizeof(json_t));
-    if (status || !m->chunks)
-        return status;
-    status = put_count(ctx, report, &m->all);
-    json_t *types = json_object();
+    espi_put_number(report, "accuracy", ratio(m->correct_words, m->words));
+    espi_put_size(report, "words", m->words);
+    if (!m->chunks)
+        return ESP_OK;
+    put_count(report, &m->all);
     qsort(m->types, m->type_count, sizeof(*m->types), by_name);
-    for (size_t i = 0; !status && i < m->type_count; i++) {
-        json_t *type = json_object();
-        status = put_count(ctx, type, &m->types[i]);
-        if (json_object_set_new(types, m->types[i].name, type) && !status)
-            status = espi_fail_memory(ctx, sizeof(json_t));
+    espi_put_object(report, "types");
+    for (size_t i = 0; i < m->type_count; i++) {
+        espi_put_object(report, m->types[i].name);
+        put_count(report, &m->types[i]);
+        espi_put_object_end(report);
     }
-    if (json_object_set_new(report, "types", types) && !status)
-        status = espi_fail_memory(ctx, sizeof(json_t));
-    return status;
+    espi_put_object_end(report);
+    return ESP_OK;
 }
 
 int espi_tag_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out)

@@ -198,6 +198,13 @@ static void test_harmless_options(void **state)
     espi_config_clear(&config);
 }
 
+static json_t *written(const struct espi_config *config)
+{
+    json_t *json;
+    test_ok(ctx, espi_config_json(ctx, config, &json));
+    return json;
+}
+
 /* Heads that are gone: read, copied, written again. */
 static void test_pruned_heads(void **state)
 {
@@ -210,15 +217,31 @@ static void test_pruned_heads(void **state)
     assert_int_equal(espi_config_context(&config, 1), 4);
     assert_int_equal(espi_config_copy(ctx, &config, NULL, &copy), ESP_OK);
     assert_memory_equal(copy.removed_heads, config.removed_heads, 4);
-    json_t *json = espi_config_json(ctx, &copy), *expected = json_loads("{\"1\":[0]}", 0, NULL);
+    json_t *json = written(&copy), *expected = json_loads("{\"1\":[0]}", 0, NULL);
     assert_true(json_equal(json_object_get(json, "pruned_heads"), expected));
     json_decref(json);
     json_decref(expected);
     assert_int_equal(espi_config_remove_heads(ctx, &copy, NULL), ESP_OK);
-    json = espi_config_json(ctx, &copy);
+    json = written(&copy);
     assert_int_equal(json_object_size(json_object_get(json, "pruned_heads")), 0);
     json_decref(json);
     espi_config_clear(&copy);
+    espi_config_clear(&config);
+}
+
+/* A head whose dropout is that of the hidden layers. */
+static void test_shared_dropout(void **state)
+{
+    (void)state;
+    struct espi_config config;
+    parse("{\"model_type\":\"distilbert\",\"architectures\":[\"DistilBertForTokenClassification\"],\"dim\":8,"
+          "\"n_layers\":1,\"n_heads\":2,\"hidden_dim\":16,\"vocab_size\":10,\"max_position_embeddings\":8,"
+          "\"dropout\":0.1}",
+          &config);
+    config.hidden_dropout = config.classifier_dropout = 0;
+    json_t *json = written(&config);
+    assert_float_equal(json_real_value(json_object_get(json, "dropout")), 0, 0);
+    json_decref(json);
     espi_config_clear(&config);
 }
 
@@ -596,7 +619,7 @@ static void test_cross_encoder(void **state)
     assert_int_equal(config.max_sequence, 9);
     assert_int_equal(config.pooling, ESPI_POOL_NONE);
     /* It stays in what is written. */
-    json_t *json = espi_config_json(ctx, &config);
+    json_t *json = written(&config);
     char *text = json_dumps(json, 0);
     espi_config_clear(&config);
     parse(text, &config);
@@ -611,13 +634,6 @@ static void test_cross_encoder(void **state)
 }
 
 /* ---- written ------------------------------------------------------------------------------------------------------ */
-
-static json_t *written(const struct espi_config *config)
-{
-    json_t *json = espi_config_json(ctx, config);
-    assert_non_null(json);
-    return json;
-}
 
 static void assert_member(const json_t *json, const char *key, const char *expected)
 {
@@ -825,25 +841,16 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_unsupported),
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_harmless_options),
-        cmocka_unit_test(test_heads),
-        cmocka_unit_test(test_pruned_heads),
-        cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_loose_labels),
-        cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_head_dropout),
-        cmocka_unit_test(test_sentence),
-        cmocka_unit_test(test_sentence_refused),
-        cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_cross_encoder),
-        cmocka_unit_test(test_json_kept),
-        cmocka_unit_test(test_json_edited),
-        cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_named),
+        cmocka_unit_test(test_malformed),      cmocka_unit_test(test_unsupported),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_harmless_options),
+        cmocka_unit_test(test_heads),          cmocka_unit_test(test_pruned_heads),
+        cmocka_unit_test(test_shared_dropout), cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_loose_labels),   cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_activations),    cmocka_unit_test(test_head_dropout),
+        cmocka_unit_test(test_sentence),       cmocka_unit_test(test_sentence_refused),
+        cmocka_unit_test(test_settings),       cmocka_unit_test(test_cross_encoder),
+        cmocka_unit_test(test_json_kept),      cmocka_unit_test(test_json_edited),
+        cmocka_unit_test(test_copy),           cmocka_unit_test(test_named),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

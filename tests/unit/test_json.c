@@ -329,12 +329,42 @@ static void test_print(void **state)
     espi_json_close(&json);
 }
 
+/* What is written and read back, and what has been read and is changed. */
+static void test_changes(void **state)
+{
+    (void)state;
+    struct espi_json json = parse("{\"a\":1,\"b\":{\"c\":2},\"d\":\"x\"}");
+    struct espi_json_writer w = {0}, part = {0};
+    json_t *copy;
+    test_ok(ctx, espi_json_copy(ctx, json.value, &copy));
+    espi_put_array(&part, NULL);
+    espi_put_number(&part, NULL, NAN);
+    espi_put_array_end(&part);
+    espi_put_object(&w, NULL);
+    espi_put_written(&w, "b", &part);
+    espi_put_string(&w, "e", "\xff");
+    espi_put_object_end(&w);
+    test_ok(ctx, espi_json_update(ctx, copy, &w));
+    char *text = espi_json_text(ctx, copy);
+    assert_string_equal(text, "{\"a\":1,\"b\":[null],\"d\":\"x\",\"e\":\"\xef\xbf\xbd\"}");
+    free(text);
+    json_decref(copy);
+    espi_json_close(&json);
+    w = (struct espi_json_writer){.exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "e", "\xff");
+    espi_put_object_end(&w);
+    test_fails(ctx, espi_json_written(ctx, &w, &copy), ESP_ERR_FORMAT);
+    assert_null(copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_syntax),           cmocka_unit_test(test_strings),     cmocka_unit_test(test_grammar),
         cmocka_unit_test(test_sizes_of_numbers), cmocka_unit_test(test_member_text), cmocka_unit_test(test_writer),
         cmocka_unit_test(test_getters),          cmocka_unit_test(test_paths),       cmocka_unit_test(test_print),
+        cmocka_unit_test(test_changes),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "base/json.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_WORDS = 512 };
@@ -124,7 +125,7 @@ static const char *answer(const char *context, const struct words *passage, cons
     return best;
 }
 
-static int answer_paragraph(esp_context *ctx, const struct espi_json *paragraph, json_t *answers)
+static int answer_paragraph(esp_context *ctx, const struct espi_json *paragraph, struct espi_json_writer *answers)
 {
     struct words passage;
     const char *context, *id, *question;
@@ -141,13 +142,12 @@ static int answer_paragraph(esp_context *ctx, const struct espi_json *paragraph,
             (status = espi_json_get_string(ctx, &qa, "id", &id, NULL)) ||
             (status = espi_json_get_string(ctx, &qa, "question", &question, NULL)))
             return status;
-        if (json_object_set_new(answers, id, json_string(answer(context, &passage, qas.value, question))))
-            status = espi_fail_memory(ctx, strlen(id));
+        espi_put_string(answers, id, answer(context, &passage, qas.value, question));
     }
     return status;
 }
 
-static int answer_all(esp_context *ctx, const struct espi_json *document, json_t *answers)
+static int answer_all(esp_context *ctx, const struct espi_json *document, struct espi_json_writer *answers)
 {
     int status = espi_json_expect_object(ctx, document);
     struct espi_json articles = espi_json_at(document, "data");
@@ -175,12 +175,14 @@ int espi_demo_baseline(esp_context *ctx, const char *squad, const char *predicti
     int status = espi_json_open_file(ctx, squad, &document);
     if (status)
         return status;
-    json_t *answers = json_object();
-    status = answers ? answer_all(ctx, &document, answers) : espi_fail_memory(ctx, 0);
+    struct espi_json_writer answers = {.exact = true};
+    espi_put_object(&answers, NULL);
+    status = answer_all(ctx, &document, &answers);
+    espi_put_object_end(&answers);
     if (!status)
-        status = espi_json_write(ctx, answers, false, predictions);
+        status = espi_json_writer_file(ctx, &answers, predictions);
     else
-        json_decref(answers);
+        free(answers.data);
     espi_json_close(&document);
     return status;
 }

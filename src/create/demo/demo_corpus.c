@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- words and grammar -------------------------------------------------------------------------------------------------- */
@@ -210,7 +211,7 @@ static void draw_passage(struct espi_random *random, const struct espi_demo_corp
 /* ---- files -------------------------------------------------------------------------------------------------------------- */
 
 struct files {
-    json_t *paragraphs;
+    struct espi_json_writer *squad;
     FILE *text, *tags; // NULL: none
 };
 
@@ -273,17 +274,23 @@ static void write_tags(const struct question *question, FILE *stream)
     putc('\n', stream);
 }
 
-static json_t *question_json(const struct question *question, size_t passage, size_t number)
+static void put_question(struct espi_json_writer *w, const struct question *question, size_t passage, size_t number)
 {
     char id[48];
     snprintf(id, sizeof id, "%zu-%zu", passage, number);
-    return json_pack("{s:s, s:s, s:[{s:s, s:I}]}", "id", id, "question", question->text.data, "answers", "text",
-                     value_of(question->passage, question->fact, question->slot), "answer_start",
-                     (json_int_t)question->fact->starts[question->slot]);
+    espi_put_object(w, NULL);
+    espi_put_string(w, "id", id);
+    espi_put_string(w, "question", question->text.data);
+    espi_put_array(w, "answers");
+    espi_put_object(w, NULL);
+    espi_put_string(w, "text", value_of(question->passage, question->fact, question->slot));
+    espi_put_size(w, "answer_start", question->fact->starts[question->slot]);
+    espi_put_object_end(w);
+    espi_put_array_end(w);
+    espi_put_object_end(w);
 }
 
-static int add_passage(esp_context *ctx, const struct espi_demo_corpus *corpus, size_t number,
-                       const struct files *files)
+static void add_passage(const struct espi_demo_corpus *corpus, size_t number, const struct files *files)
 {
     struct espi_random random = {.seed = corpus->seed,
                                  .stream = 2 * (uint64_t)number + (corpus->split == ESPI_DEMO_DEV)};
@@ -294,8 +301,9 @@ static int add_passage(esp_context *ctx, const struct espi_demo_corpus *corpus, 
     shuffle(&random, order, all);
     if (files->text)
         fprintf(files->text, "%s\n", passage.text.data);
-    json_t *list = json_array();
-    int failed = 0;
+    espi_put_object(files->squad, NULL);
+    espi_put_string(files->squad, "context", passage.text.data);
+    espi_put_array(files->squad, "qas");
     for (size_t i = 0; i < count; i++) {
         struct question question = {
             .passage = &passage, .fact = &passage.fact[order[i] / SLOTS], .slot = order[i] % SLOTS};
@@ -305,32 +313,43 @@ static int add_passage(esp_context *ctx, const struct espi_demo_corpus *corpus, 
             fprintf(files->text, "%s\n", question.text.data);
         if (files->tags)
             write_tags(&question, files->tags);
-        failed |= json_array_append_new(list, question_json(&question, number, order[i]));
+        put_question(files->squad, &question, number, order[i]);
     }
-    failed |=
-        json_array_append_new(files->paragraphs, json_pack("{s:s, s:o}", "context", passage.text.data, "qas", list));
-    return failed ? espi_fail_memory(ctx, sizeof passage) : ESP_OK;
+    espi_put_array_end(files->squad);
+    espi_put_object_end(files->squad);
 }
 
-/* Takes `paragraphs` over. */
-static int write_squad(esp_context *ctx, json_t *paragraphs, const char *path)
+static void begin_squad(struct espi_json_writer *w)
 {
-    json_t *json =
-        json_pack("{s:s, s:[{s:s, s:o}]}", "version", "1.1", "data", "title", "demo", "paragraphs", paragraphs);
-    return espi_json_write(ctx, json, false, path);
+    espi_put_object(w, NULL);
+    espi_put_string(w, "version", "1.1");
+    espi_put_array(w, "data");
+    espi_put_object(w, NULL);
+    espi_put_string(w, "title", "demo");
+    espi_put_array(w, "paragraphs");
+}
+
+static int write_squad(esp_context *ctx, struct espi_json_writer *w, const char *path)
+{
+    espi_put_array_end(w);
+    espi_put_object_end(w);
+    espi_put_array_end(w);
+    espi_put_object_end(w);
+    return espi_json_writer_file(ctx, w, path);
 }
 
 int espi_demo_corpus_write(esp_context *ctx, const struct espi_demo_corpus *corpus, const char *squad, const char *text,
                            const char *tags)
 {
     struct espi_output texts = {0}, tagged = {0};
-    json_t *paragraphs = json_array();
+    struct espi_json_writer w = {.exact = true};
     int status = text ? espi_output_create(ctx, &texts, text) : ESP_OK;
     if (!status && tags)
         status = espi_output_create(ctx, &tagged, tags);
-    const struct files files = {paragraphs, texts.stream, tagged.stream};
+    const struct files files = {&w, texts.stream, tagged.stream};
+    begin_squad(&w);
     for (size_t i = 0; !status && i < corpus->passages; i++)
-        status = add_passage(ctx, corpus, i, &files);
+        add_passage(corpus, i, &files);
     if (!status && text)
         status = espi_output_commit(ctx, &texts);
     if (!status && tags)
@@ -338,7 +357,7 @@ int espi_demo_corpus_write(esp_context *ctx, const struct espi_demo_corpus *corp
     espi_output_abort(&texts);
     espi_output_abort(&tagged);
     if (!status && squad)
-        return write_squad(ctx, paragraphs, squad);
-    json_decref(paragraphs);
+        return write_squad(ctx, &w, squad);
+    free(w.data);
     return status;
 }
