@@ -6,7 +6,7 @@
 #include "task_options.h"
 
 #include "base/file.h"
-#include "tasks/evaluate.h"
+#include "eval/evaluate.h"
 
 #include <string.h>
 

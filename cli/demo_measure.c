@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "cli.h"
 #include "model.h"
-#include "tasks/evaluate.h"
+#include "eval/evaluate.h"
 
 #include <stdlib.h>
 #include <string.h>

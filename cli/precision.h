@@ -6,7 +6,7 @@
 #include "create/compile.h"
 #include "create/examples.h"
 #include "create/precision_search.h"
-#include "tasks/evaluate.h"
+#include "eval/evaluate.h"
 
 struct cli_precision_options {
     struct espi_search_options search;    // `reference` is found here

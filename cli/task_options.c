@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "base/size.h"
+#include "eval/dataset.h"
 
 #include <string.h>
 

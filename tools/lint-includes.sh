@@ -25,9 +25,10 @@ allowed kernels base
 allowed text base kernels
 allowed model base kernels text
 allowed tasks base kernels text model
+allowed eval base kernels text model tasks
 allowed run base kernels text model tasks
 allowed api base kernels text model tasks run
-allowed create base kernels text model tasks
+allowed create base kernels text model tasks eval
 allowed serve base kernels text model tasks run
 
 if grep -rnE '#include [<"](oneapi/|dnnl|mpi|microhttpd)' src --include='*.[ch]' | grep -vE '^src/(create|serve)/'; then

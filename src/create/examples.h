@@ -3,7 +3,7 @@
 #ifndef ESPI_CREATE_EXAMPLES_H
 #define ESPI_CREATE_EXAMPLES_H
 
-#include "tasks/dataset.h"
+#include "eval/dataset.h"
 
 /* Owner: the caller; zero-initialise, espi_examples_clear releases. */
 struct espi_examples {

@@ -4,8 +4,6 @@
 #include "tasks/classify.h"
 
 #include "base/size.h"
-#include "tasks/dataset.h"
-#include "tasks/metric.h"
 #include "tasks/stats.h"
 
 #include <math.h>
@@ -288,7 +286,4 @@ const struct espi_task espi_task_classify = {
     .targets = targets,
     .consume = consume,
     .finish = finish,
-    .open = espi_table_open,
-    .metric_new = espi_classify_metric_new,
-    .score = espi_classify_score,
 };

@@ -5,10 +5,6 @@
 
 #include "tasks/task.h"
 
-int espi_classify_metric_new(esp_context *ctx, const struct espi_job *job, struct espi_metric **out) ESPI_NODISCARD;
-int espi_classify_score(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset,
-                        const char *predictions) ESPI_NODISCARD;
-
 /* The labels an example of a multi-label data set has: wanted[i] is 1 or 0 for each label of the model. A label may
  * join several by commas, as tables do. */
 int espi_classify_wanted(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,

@@ -3,8 +3,6 @@
 #include "tasks/qa.h"
 
 #include "base/size.h"
-#include "tasks/dataset.h"
-#include "tasks/metric.h"
 #include "tasks/pytext.h"
 
 #include <string.h>
@@ -155,7 +153,4 @@ const struct espi_task espi_task_qa = {
     .targets = targets,
     .consume = espi_qa_consume,
     .finish = espi_qa_finish,
-    .open = espi_squad_open,
-    .metric_new = espi_qa_metric_new,
-    .score = espi_qa_score,
 };

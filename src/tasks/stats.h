@@ -16,9 +16,4 @@ size_t espi_argmax(const double *values, size_t count);
 /* The indices of the k largest values (k <= count), largest first, equals by index. */
 void espi_top_k(const double *values, size_t count, size_t k, size_t *indices);
 
-/* Pearson's correlation; NAN when a side is constant or there are fewer than two values. */
-double espi_pearson(const double *x, const double *y, size_t count);
-/* Spearman's: Pearson's of the ranks, equal values sharing their average rank. */
-int espi_spearman(esp_context *ctx, const double *x, const double *y, size_t count, double *out) ESPI_NODISCARD;
-
 #endif

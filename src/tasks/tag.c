@@ -3,8 +3,6 @@
 #include "tasks/tag.h"
 
 #include "base/size.h"
-#include "tasks/dataset.h"
-#include "tasks/metric.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +216,4 @@ const struct espi_task espi_task_tag = {
     .targets = targets,
     .consume = consume,
     .finish = finish,
-    .open = espi_tag_open,
-    .metric_new = espi_tag_metric_new,
-    .score = espi_tag_score,
 };

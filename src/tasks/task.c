@@ -2,8 +2,6 @@
 #include "tasks/task.h"
 
 #include "base/size.h"
-#include "tasks/dataset.h"
-#include "tasks/metric.h"
 #include "tasks/pytext.h"
 
 #include <math.h>
@@ -13,10 +11,6 @@
 #include <strings.h>
 
 /* ---- the table --------------------------------------------------------------------------------------------------- */
-
-#define TASK(name) extern const struct espi_task espi_task_##name;
-#include "tasks/tasks.inc"
-#undef TASK
 
 static const struct espi_task *const tasks[] = {
 #define TASK(name) &espi_task_##name,

@@ -108,7 +108,6 @@ enum espi_format { ESPI_FORMAT_AUTO, ESPI_FORMAT_TSV, ESPI_FORMAT_CSV, ESPI_FORM
 
 /* What a window of running text does not reach beyond: the text between two blank lines, the file, or a line. */
 enum espi_pack { ESPI_PACK_DOCUMENT, ESPI_PACK_FILE, ESPI_PACK_LINE };
-extern const char *const espi_pack_words[]; // NULL-terminated, by the enum
 
 #define ESPI_ALL SIZE_MAX
 
@@ -238,9 +237,6 @@ int espi_features_grow_values(esp_context *ctx, struct espi_features *features, 
 
 /* ---- the task table ---------------------------------------------------------------------------------------------- */
 
-struct espi_dataset;
-struct espi_metric;
-
 struct espi_task {
     const char *name;
     const char *help;        // "question answering (SQuAD JSON)"
@@ -266,12 +262,11 @@ struct espi_task {
     /* The answer, after all windows, into features->found, which is empty. */
     int (*finish)(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                   struct espi_features *features);
-    int (*open)(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                struct espi_dataset **out);                                                    // see dataset.h
-    int (*metric_new)(esp_context *ctx, const struct espi_job *job, struct espi_metric **out); // see metric.h
-    /* Scores a file of predictions that another system made; see metric.h. */
-    int (*score)(esp_context *ctx, struct espi_metric *metric, struct espi_dataset *dataset, const char *predictions);
 };
+
+#define TASK(name) extern const struct espi_task espi_task_##name;
+#include "tasks/tasks.inc"
+#undef TASK
 
 /* NULL when there is none of that name. */
 const struct espi_task *espi_task_find(const char *name);

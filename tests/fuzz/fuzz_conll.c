@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tagged words from anyone, in columns or JSON: words must lie in their text, and every file that can be read agrees with itself. */
-#include "tasks/metric.h"
+#include "eval/metric.h"
 
 #include <stdio.h>
 #include <stdlib.h>

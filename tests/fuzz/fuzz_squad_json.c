@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * SQuAD JSON from anyone: read, and score every accepted answer against its own question. */
-#include "tasks/metric.h"
+#include "eval/metric.h"
 
 #include <stdio.h>
 #include <stdlib.h>

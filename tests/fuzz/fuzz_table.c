@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * TSV, CSV and JSON Lines from anyone. The first byte picks format and columns; the rest is the file, which is also
  * scored against itself. */
-#include "tasks/metric.h"
+#include "eval/metric.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,8 +5,8 @@
 
 #include "support.h"
 
-#include "tasks/dataset.h"
-#include "tasks/metric.h"
+#include "eval/dataset.h"
+#include "eval/metric.h"
 #include "tasks/pipeline.h"
 
 struct fixture;

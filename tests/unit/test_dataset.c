@@ -2,7 +2,7 @@
  * Readers of data sets: what they take, and how they complain. */
 #include "support.h"
 
-#include "tasks/dataset.h"
+#include "eval/dataset.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,8 +5,8 @@
 #include "base/json.h"
 #include "create/demo/demo_baseline.h"
 #include "create/demo/demo_corpus.h"
-#include "tasks/dataset.h"
-#include "tasks/metric.h"
+#include "eval/dataset.h"
+#include "eval/metric.h"
 
 #include <stdio.h>
 #include <string.h>

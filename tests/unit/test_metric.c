@@ -2,9 +2,10 @@
  * The SQuAD metrics, the text functions they stand on, and the statistics. */
 #include "task_fixture.h"
 
+#include "eval/correlation.h"
+#include "eval/evaluator.h"
 #include "tasks/detokenize.h"
 #include "tasks/pytext.h"
-#include "tasks/qa.h"
 #include "tasks/stats.h"
 
 #include <math.h>

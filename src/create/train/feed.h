@@ -8,7 +8,7 @@
 #ifndef ESPI_CREATE_FEED_H
 #define ESPI_CREATE_FEED_H
 
-#include "tasks/dataset.h"
+#include "eval/dataset.h"
 
 #include <stdio.h>
 

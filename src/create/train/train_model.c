@@ -4,7 +4,7 @@
 #include "create/prune/structure.h"
 #include "create/train/distill.h"
 #include "model/vocabulary.h"
-#include "tasks/dataset.h"
+#include "eval/dataset.h"
 
 #include <string.h>
 

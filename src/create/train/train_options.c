@@ -2,7 +2,7 @@
 #include "create/train/train_options.h"
 
 #include "base/size.h"
-#include "tasks/task.h"
+#include "eval/dataset.h"
 
 #include <errno.h>
 #include <math.h>

@@ -5,7 +5,7 @@
 #include "base/progress.h"
 #include "base/size.h"
 #include "create/train/trainer_private.h"
-#include "tasks/evaluate.h"
+#include "eval/evaluate.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tagged words as two lists in a JSON record, as the library `datasets` keeps CoNLL-2003: {"tokens": ["EU", "rejects"],
  * "ner_tags": [3, 0]}; tags are names, or numbers in the order of the model's labels. */
-#include "tasks/tag_reader.h"
+#include "eval/evaluator.h"
+#include "eval/tag_reader.h"
 
 #include "base/size.h"
 #include "tasks/pytext.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tasks/metric.h"
+#include "eval/metric.h"
 
 #include "base/file.h"
 #include "base/size.h"
+#include "eval/evaluator.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@ int espi_metric_new(esp_context *ctx, const struct espi_task *task, const struct
                     struct espi_metric **out)
 {
     *out = NULL;
-    int status = task->metric_new(ctx, job, out);
+    int status = espi_evaluator_of(task)->metric_new(ctx, job, out);
     if (!status) {
         (*out)->task = task;
         (*out)->job = job;
@@ -118,7 +119,8 @@ int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const
                            const struct espi_task_options *options, const struct espi_job *job, json_t **report)
 {
     *report = NULL;
-    if (!task->score)
+    espi_score_fn *score = espi_evaluator_of(task)->score;
+    if (!score)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "task %s cannot score a file of predictions", task->name);
     struct espi_dataset *dataset = NULL;
     struct espi_metric *metric = NULL;
@@ -126,7 +128,7 @@ int espi_metric_score_file(esp_context *ctx, const struct espi_task *task, const
     if (!status)
         status = espi_metric_new(ctx, task, job, &metric);
     if (!status)
-        status = task->score(ctx, metric, dataset, predictions);
+        status = score(ctx, metric, dataset, predictions);
     if (!status)
         status = espi_metric_finish(ctx, metric, report);
     espi_metric_free(metric);

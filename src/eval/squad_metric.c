@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Exact match and F1 as the official scripts of SQuAD 1.1 and 2.0 give them (Rajpurkar et al., 2016 and 2018). */
-#include "tasks/metric.h"
+#include "eval/evaluator.h"
 #include "tasks/pytext.h"
-#include "tasks/qa.h"
 
 #include "base/size.h"
 

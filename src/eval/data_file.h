@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The file of a data set, opened by what stands in it, not by what its name ends in: lines of text, or JSON records in any
  * of their usual shapes. What no reader takes (Parquet, an archive, UTF-16, …) is refused by name. */
-#ifndef ESPI_TASKS_DATA_FILE_H
-#define ESPI_TASKS_DATA_FILE_H
+#ifndef ESPI_EVAL_DATA_FILE_H
+#define ESPI_EVAL_DATA_FILE_H
 
 #include "base/file.h"
 #include "base/json.h"

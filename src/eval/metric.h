@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Metrics: the official figures of a task over a data set. */
-#ifndef ESPI_TASKS_METRIC_H
-#define ESPI_TASKS_METRIC_H
+#ifndef ESPI_EVAL_METRIC_H
+#define ESPI_EVAL_METRIC_H
 
-#include "tasks/dataset.h"
+#include "eval/dataset.h"
 
 /* Owner: the caller. Thread rule: one thread at a time. Metrics embed this struct as their first member. */
 struct espi_metric {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tasks/evaluate.h"
+#include "eval/evaluate.h"
 
 #include "base/clock.h"
 #include "base/progress.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A model's figures over a data set: reads the examples, runs them through the pipeline, adds the answers to the metric. */
-#ifndef ESPI_TASKS_EVALUATE_H
-#define ESPI_TASKS_EVALUATE_H
+#ifndef ESPI_EVAL_EVALUATE_H
+#define ESPI_EVAL_EVALUATE_H
 
-#include "tasks/metric.h"
+#include "eval/metric.h"
 #include "tasks/pipeline.h"
 
 #include <stdio.h>

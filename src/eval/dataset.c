@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tasks/dataset.h"
+#include "eval/dataset.h"
 
 #include "base/size.h"
+#include "eval/evaluator.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@ int espi_dataset_open(esp_context *ctx, const struct espi_task *task, const char
 {
     *out = NULL;
     static const struct espi_task_options defaults;
-    int status = task->open(ctx, path, options ? options : &defaults, out);
+    int status = espi_evaluator_of(task)->open(ctx, path, options ? options : &defaults, out);
     if (!status)
         (*out)->task = task;
     return status;

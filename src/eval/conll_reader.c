@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tagged words in columns, a word a line, a blank line behind each sentence: the formats of the CoNLL shared tasks, and
  * CoNLL-U (universaldependencies.org/format.html). */
-#include "tasks/tag_reader.h"
+#include "eval/tag_reader.h"
 
 #include "tasks/pytext.h"
 

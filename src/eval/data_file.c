@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tasks/data_file.h"
+#include "eval/data_file.h"
 
 #include "base/foreign.h"
 #include "base/memory.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The labels of one record of a table, in all the ways data sets write them. */
-#ifndef ESPI_TASKS_LABEL_READER_H
-#define ESPI_TASKS_LABEL_READER_H
+#ifndef ESPI_EVAL_LABEL_READER_H
+#define ESPI_EVAL_LABEL_READER_H
 
 #include "tasks/task.h"
 

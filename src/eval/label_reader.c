@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tasks/label_reader.h"
+#include "eval/label_reader.h"
 
 #include "base/size.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tables of texts and labels: TSV as GLUE has it (no quoting: a quote is a quote), CSV (RFC 4180) and JSON records. */
-#include "tasks/columns.h"
-#include "tasks/data_file.h"
-#include "tasks/dataset.h"
-#include "tasks/label_reader.h"
+#include "eval/columns.h"
+#include "eval/data_file.h"
+#include "eval/evaluator.h"
+#include "eval/label_reader.h"
 #include "tasks/pytext.h"
 
 #include "base/size.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data sets: the records of a file, one example at a time. */
-#ifndef ESPI_TASKS_DATASET_H
-#define ESPI_TASKS_DATASET_H
+#ifndef ESPI_EVAL_DATASET_H
+#define ESPI_EVAL_DATASET_H
 
 #include "tasks/task.h"
 
@@ -24,18 +24,12 @@ int espi_dataset_open(esp_context *ctx, const struct espi_task *task, const char
 int espi_dataset_next(esp_context *ctx, struct espi_dataset *dataset, struct espi_example **out) ESPI_NODISCARD;
 void espi_dataset_close(struct espi_dataset *dataset);
 
+extern const char *const espi_pack_words[]; // of enum espi_pack; NULL-terminated
+
 /* The distinct labels (classify) or tags (tag) of a file, for a head that is yet to be made: numbers in numeric order,
  * other names in byte order, "O" first among tags. The array and its strings live in the arena. */
 int espi_dataset_labels(esp_context *ctx, const struct espi_task *task, const char *path,
                         const struct espi_task_options *options, struct espi_arena *arena, const char ***labels,
                         size_t *count) ESPI_NODISCARD;
-
-/* The readers behind the tasks' `open`. */
-int espi_squad_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                    struct espi_dataset **out) ESPI_NODISCARD;
-int espi_table_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                    struct espi_dataset **out) ESPI_NODISCARD;
-int espi_tag_open(esp_context *ctx, const char *path, const struct espi_task_options *options,
-                  struct espi_dataset **out) ESPI_NODISCARD;
 
 #endif

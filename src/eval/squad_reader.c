@@ -3,8 +3,8 @@
  * "qas": [{"id", "question", "answers": [{"text", "answer_start"}], "is_impossible"}]}]}]}), exports of annotation tools in
  * that form, and the flat records of the library `datasets` ({"id", "question", "context", "answers": {"text": […],
  * "answer_start": […]}}). The whole file is held; examples copy their texts. */
-#include "tasks/data_file.h"
-#include "tasks/dataset.h"
+#include "eval/data_file.h"
+#include "eval/evaluator.h"
 
 #include "base/size.h"
 #include "tasks/pytext.h"

@@ -5,8 +5,7 @@
  * The rules of where a chunk begins and ends are conlleval's for IOB1, IOB2, IOE1 and IOE2 tags. For IOBES, which it
  * does not know, S is a chunk of its own and a chunk that E has ended does not go on with B; U and L count as S and E.
  */
-#include "tasks/metric.h"
-#include "tasks/tag.h"
+#include "eval/evaluator.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tasks/columns.h"
+#include "eval/columns.h"
 
 #include "base/size.h"
-#include "tasks/label_reader.h"
+#include "eval/label_reader.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Figures of classification: accuracy, F1, Matthews' correlation (its multi-class form R_K, Gorodkin 2004), and
  * Pearson's and Spearman's correlations for numbers; the figures GLUE uses. */
+#include "eval/correlation.h"
+#include "eval/evaluator.h"
 #include "tasks/classify.h"
-#include "tasks/metric.h"
 #include "tasks/stats.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which column of a table is the text, its pair and the label. */
-#ifndef ESPI_TASKS_COLUMNS_H
-#define ESPI_TASKS_COLUMNS_H
+#ifndef ESPI_EVAL_COLUMNS_H
+#define ESPI_EVAL_COLUMNS_H
 
 #include "tasks/task.h"
 

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "eval/evaluator.h"
+
+static const struct espi_evaluator evaluators[] = {
+#define EVALUATOR(task, open, metric_new, score) {&espi_task_##task, open, metric_new, score},
+#include "eval/evaluators.inc"
+#undef EVALUATOR
+};
+
+const struct espi_evaluator *espi_evaluator_of(const struct espi_task *task)
+{
+    const struct espi_evaluator *evaluator = evaluators;
+    while (evaluator->task != task)
+        evaluator++;
+    return evaluator;
+}
