@@ -6,6 +6,8 @@
 
 #include "kernels/kernel.h"
 
+#include <string.h>
+
 /* Sums of up to 2^16 products of 255 * 127 stay within 32 bits. */
 enum { ESPI_MAX_KEYS = 65536, ESPI_MAX_HEAD_SIZE = 4096 };
 
@@ -61,6 +63,45 @@ static inline size_t espi_span_at(const struct espi_span *span, size_t token, si
     size_t left = span->tokens - panel * ESPI_PANEL_TOKENS;
     *width = espi_panel_width(left < ESPI_PANEL_TOKENS ? left : ESPI_PANEL_TOKENS);
     return panel * ESPI_PANEL_TOKENS * span->rows + at % ESPI_PANEL_TOKENS;
+}
+
+/* Consecutive tokens of a sequence: count[0] of them in one panel, count[1] in the next. A row's values begin at
+ * at[i] + row * width[i]. */
+struct espi_stretch {
+    size_t count[2], at[2], width[2];
+};
+
+/* The `most` tokens (up to ESPI_PANEL_TOKENS) from `token` on, or what is left. */
+static inline struct espi_stretch espi_span_stretch(const struct espi_span *span, size_t token, size_t most)
+{
+    struct espi_stretch stretch = {0};
+    size_t count = span->count - token < most ? span->count - token : most;
+    size_t room = ESPI_PANEL_TOKENS - (span->first + token) % ESPI_PANEL_TOKENS;
+    stretch.count[0] = count < room ? count : room;
+    stretch.count[1] = count - stretch.count[0];
+    stretch.at[0] = espi_span_at(span, token, &stretch.width[0]);
+    if (stretch.count[1])
+        stretch.at[1] = espi_span_at(span, token + room, &stretch.width[1]);
+    return stretch;
+}
+
+/* A row's values from or into panels of elements of that size. */
+static inline void espi_stretch_load(const struct espi_stretch *stretch, size_t row, size_t element, const void *panels,
+                                     void *values)
+{
+    size_t first = stretch->count[0] * element;
+    memcpy(values, (const uint8_t *)panels + (stretch->at[0] + row * stretch->width[0]) * element, first);
+    memcpy((uint8_t *)values + first, (const uint8_t *)panels + (stretch->at[1] + row * stretch->width[1]) * element,
+           stretch->count[1] * element);
+}
+
+static inline void espi_stretch_store(const struct espi_stretch *stretch, size_t row, size_t element,
+                                      const void *values, void *panels)
+{
+    size_t first = stretch->count[0] * element;
+    memcpy((uint8_t *)panels + (stretch->at[0] + row * stretch->width[0]) * element, values, first);
+    memcpy((uint8_t *)panels + (stretch->at[1] + row * stretch->width[1]) * element, (const uint8_t *)values + first,
+           stretch->count[1] * element);
 }
 
 #endif

@@ -220,7 +220,7 @@ ESPI_INLINE void add_base(const __m256i base[2], const int32_t value_sums[4], __
 }
 
 /* 4 output rows of a chunk from their sums. */
-ESPI_INLINE void finish_4(const struct espi_attention *attention, const struct lanes *lanes, size_t row,
+ESPI_INLINE void finish_4(const struct espi_attention *attention, const struct espi_stretch *lanes, size_t row,
                           const __m256i sums[4][2], const __m256 factor[2])
 {
     if (attention->kind != ESPI_EPILOGUE_U8 || lanes->count[0] != CHUNK) {
@@ -240,7 +240,7 @@ ESPI_INLINE void finish_4(const struct espi_attention *attention, const struct l
 }
 
 static void weigh_chunk(const struct espi_packed_head *head, const struct work *work, const __m256 factor[2],
-                        const struct espi_attention *attention, const struct lanes *lanes)
+                        const struct espi_attention *attention, const struct espi_stretch *lanes)
 {
     const size_t keys = round_up_16(head->count);
     for (size_t row = 0; row < head->size; row += 4) {
@@ -272,7 +272,7 @@ void espi_attention_avx2(const struct espi_packed_head *head, size_t first_block
             list_values(head->count, &work, valid);
             __m256 factor[2];
             invert_sums(sums, factor);
-            struct lanes lanes = find_lanes(&attention->span, first + lane);
+            struct espi_stretch lanes = espi_span_stretch(&attention->span, first + lane, CHUNK);
             weigh_chunk(head, &work, factor, attention, &lanes);
         }
     }

@@ -47,7 +47,8 @@ ESPI_INLINE __m256i score_chunk(const struct espi_packed_head *head, const uint8
 }
 
 ESPI_INLINE void weigh_rows(const struct espi_packed_head *head, const struct espi_attention *attention,
-                            const struct lanes *lanes, const uint8_t *p, const __m256 factor[2], size_t row, int rows)
+                            const struct espi_stretch *lanes, const uint8_t *p, const __m256 factor[2], size_t row,
+                            int rows)
 {
     const size_t keys = round_up_16(head->count);
     __m256i acc[DENSE_ROWS][2];
@@ -73,7 +74,7 @@ ESPI_INLINE void attend_chunk(const struct espi_packed_head *head, size_t token,
     __m256 factor[2];
     softmax_chunk(head->count, attention, find_top(attention, largest), _mm256_setzero_si256(), scores, sums, p);
     invert_sums(sums, factor);
-    struct lanes lanes = find_lanes(&attention->span, token);
+    struct espi_stretch lanes = espi_span_stretch(&attention->span, token, CHUNK);
     size_t row = 0;
     for (; row + DENSE_ROWS <= head->size; row += DENSE_ROWS)
         weigh_rows(head, attention, &lanes, (const uint8_t *)p, factor, row, DENSE_ROWS);

@@ -7,8 +7,6 @@
 #include "kernels/attention.h"
 #include "kernels/x86/product_ymm.h"
 
-#include <string.h>
-
 ESPI_INLINE size_t round_up_16(size_t value)
 {
     return (value + 15) / 16 * 16;
@@ -103,30 +101,13 @@ ESPI_INLINE void softmax_chunk(size_t count, const struct espi_attention *attent
 
 /* ---- values ---------------------------------------------------------------------------------------------------------------- */
 
-/* The lanes of a chunk: `count` tokens at value at[0] + row * width[0] of the panels, then at at[1] + ... */
-struct lanes {
-    size_t at[2], width[2], count[2];
-};
-
-ESPI_INLINE struct lanes find_lanes(const struct espi_span *span, size_t token)
-{
-    struct lanes lanes = {0};
-    size_t count = span->count - token < CHUNK ? span->count - token : CHUNK;
-    size_t room = ESPI_PANEL_TOKENS - (span->first + token) % ESPI_PANEL_TOKENS;
-    lanes.count[0] = count < room ? count : room;
-    lanes.count[1] = count - lanes.count[0];
-    lanes.at[0] = espi_span_at(span, token, &lanes.width[0]);
-    if (lanes.count[1])
-        lanes.at[1] = espi_span_at(span, token + room, &lanes.width[1]);
-    return lanes;
-}
-
 /* One output row: 16 values, of which the existing tokens' are stored. */
-ESPI_INLINE void store_row(const struct espi_attention *attention, const struct lanes *lanes, size_t row, __m256 y[2])
+ESPI_INLINE void store_row(const struct espi_attention *attention, const struct espi_stretch *lanes, size_t row,
+                           __m256 y[2])
 {
     float values[CHUNK];
     const bool whole = lanes->count[0] == CHUNK;
-    size_t element = attention->kind == ESPI_EPILOGUE_U8 ? 1 : sizeof(float), done = 0;
+    size_t element = attention->kind == ESPI_EPILOGUE_U8 ? 1 : sizeof(float);
     uint8_t *out = (uint8_t *)attention->out + (lanes->at[0] + (attention->row + row) * lanes->width[0]) * element;
     uint8_t *to = whole ? out : (uint8_t *)values;
     if (element == 1) {
@@ -138,10 +119,8 @@ ESPI_INLINE void store_row(const struct espi_attention *attention, const struct 
         _mm256_storeu_ps((float *)(void *)to, y[0]);
         _mm256_storeu_ps((float *)(void *)to + 8, y[1]);
     }
-    for (int i = 0; i < 2 && !whole; done += lanes->count[i], i++) {
-        size_t at = lanes->at[i] + (attention->row + row) * lanes->width[i];
-        memcpy((uint8_t *)attention->out + at * element, (uint8_t *)values + done * element, lanes->count[i] * element);
-    }
+    if (!whole)
+        espi_stretch_store(lanes, attention->row + row, element, values, attention->out);
 }
 
 /* 1 / the sum of the probabilities of each query. */
@@ -153,7 +132,7 @@ ESPI_INLINE void invert_sums(const __m256i sums[2], __m256 factor[2])
 }
 
 /* An output row of a chunk from its sums. */
-ESPI_INLINE void finish_values(const struct espi_attention *attention, const struct lanes *lanes, size_t row,
+ESPI_INLINE void finish_values(const struct espi_attention *attention, const struct espi_stretch *lanes, size_t row,
                                const __m256i sums[2], const __m256 factor[2])
 {
     __m256 scale = _mm256_set1_ps(attention->scale[row]), bias = _mm256_set1_ps(attention->bias[row]), y[2];

@@ -7,8 +7,6 @@
 #include "kernels/attention.h"
 #include "kernels/x86/panel_ymm.h"
 
-#include <string.h>
-
 enum { BLOCK = 64 }; // tokens
 
 /* Q, K or V in panels of bytes, or of floats with the factor that makes bytes of them. */
@@ -18,26 +16,20 @@ struct source {
     float inverse;
 };
 
-/* Up to 64 consecutive tokens of a sequence, in one or two panels. */
+/* Up to 64 consecutive tokens of a sequence. */
 struct part {
     size_t lanes; // tokens, rounded up to 16
     bool direct;  // a row's lanes stand side by side in a panel
-    size_t at[2], width[2], count[2];
+    struct espi_stretch place;
     __m128i real[BLOCK / CHUNK]; // 0 in the bytes past the last token
 };
 
 static inline struct part find_part(const struct espi_span *span, size_t token)
 {
-    struct part part = {0};
-    size_t count = span->count - token < BLOCK ? span->count - token : BLOCK;
-    size_t lane = (span->first + token) % ESPI_PANEL_TOKENS, room = ESPI_PANEL_TOKENS - lane;
+    struct part part = {.place = espi_span_stretch(span, token, BLOCK)};
+    size_t count = part.place.count[0] + part.place.count[1];
     part.lanes = (count + CHUNK - 1) / CHUNK * CHUNK;
-    part.count[0] = count < room ? count : room;
-    part.count[1] = count - part.count[0];
-    part.at[0] = espi_span_at(span, token, &part.width[0]);
-    if (part.count[1])
-        part.at[1] = espi_span_at(span, token + room, &part.width[1]);
-    part.direct = lane + part.lanes <= part.width[0];
+    part.direct = (span->first + token) % ESPI_PANEL_TOKENS + part.lanes <= part.place.width[0];
     const __m128i numbers = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     for (size_t i = 0; i < BLOCK / CHUNK; i++)
         part.real[i] = _mm_cmpgt_epi8(_mm_set1_epi8((char)count), _mm_add_epi8(numbers, _mm_set1_epi8((char)(16 * i))));
@@ -49,13 +41,10 @@ static inline struct part find_part(const struct espi_span *span, size_t token)
 ESPI_INLINE const void *find_row(const struct source *source, const struct part *part, size_t row, size_t element,
                                  void *buffer)
 {
-    const uint8_t *panels = source->panels;
-    size_t first = (part->at[0] + (source->row + row) * part->width[0]) * element;
     if (part->direct)
-        return panels + first;
-    size_t second = (part->at[1] + (source->row + row) * part->width[1]) * element, bytes = part->count[0] * element;
-    memcpy(buffer, panels + first, bytes);
-    memcpy((uint8_t *)buffer + bytes, panels + second, part->count[1] * element);
+        return (const uint8_t *)source->panels +
+               (part->place.at[0] + (source->row + row) * part->place.width[0]) * element;
+    espi_stretch_load(&part->place, source->row + row, element, source->panels, buffer);
     return buffer;
 }
 
