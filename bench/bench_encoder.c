@@ -8,7 +8,7 @@
  * --matmul 0 leaves that out. --parts times each kind of layer alone on the encoder's shapes. */
 #include "base/clock.h"
 #include "base/random.h"
-#include "create/layers/attention_train.h"
+#include "create/layers/layer_attention.h"
 #include "create/layers/layers.h"
 #include "create/train/network.h"
 #include "matmul_peak.h"
@@ -222,7 +222,7 @@ static int run_part(struct parts *p, enum part part)
                                             .out = p->y};
     switch (part) {
     case PART_ATTENTION:
-        return espi_attention_train_forward(ctx, p->matmuls, &attention);
+        return espi_layer_attention_forward(ctx, p->matmuls, &attention);
     case PART_ACTIVATION:
         espi_activation_forward(c->activation, batch->tokens, c->intermediate, p->x, c->intermediate, p->y,
                                 c->intermediate);

@@ -14,7 +14,7 @@
 
 enum { MOST_OPS = 64, LEAST_RUNS = 5, WARM_RUNS = 3 };
 
-/* All steps of one name, precision and kernel. */
+/* All ops of one name, precision and kernel. */
 struct op {
     const char *name, *precision, *kernel;
     enum espi_peak_kind peak;
@@ -30,21 +30,22 @@ struct profile {
     size_t count;
     const struct espi_peak *peaks[ESPI_PEAK_COUNT];
     double peak_sums[ESPI_PEAK_COUNT]; // over the runs
-    double *steps;                     // (threads, plan->length + 1)
+    double *seconds;                   // (threads, plan->length + 1)
     double *runs;                      // (run_count) seconds of each
     size_t run_count, run_capacity;
     double total; // of all runs
 };
 
-/* ---- what a step does -------------------------------------------------------------------------------------------- */
+/* ---- what an op does -------------------------------------------------------------------------------------------- */
 
-static void describe_linear(const struct espi_plan *plan, const struct espi_step *step, double tokens, struct op *op)
+static void describe_linear(const struct espi_plan *plan, const struct espi_plan_op *planned, double tokens,
+                            struct op *op)
 {
     static const enum espi_peak_kind peaks[] = {
         [ESPI_INT8] = ESPI_PEAK_INT8, [ESPI_BF16] = ESPI_PEAK_BF16, [ESPI_FP32] = ESPI_PEAK_F32};
     static const enum espi_op floats[] = {[ESPI_BF16] = ESPI_OP_gemm_bf16, [ESPI_FP32] = ESPI_OP_gemm_f32};
-    const struct espi_esp_layer *layer = &plan->model->layers[step->layer];
-    const struct espi_esp_linear *linear = step->linear;
+    const struct espi_esp_layer *layer = &plan->model->layers[planned->layer];
+    const struct espi_esp_linear *linear = planned->linear;
     const uint32_t *starts = linear->quads.starts;
     double quads = (double)espi_quad_count(linear->rows), columns = (double)linear->columns;
     double kept = starts ? 4.0 * (double)starts[espi_quad_count(linear->rows)] : quads * columns; // 4x1 blocks
@@ -61,44 +62,45 @@ static void describe_linear(const struct espi_plan *plan, const struct espi_step
     op->peak = peaks[linear->precision];
     op->product = true;
     op->operations = 8 * kept * tokens;
-    op->bytes =
-        kept * block_bytes * (double)((size_t)(tokens + 63) / 64) + // the weights, once a panel
-        tokens * (columns * (double)plan->bytes[step->in] + (double)linear->rows * (double)plan->bytes[step->out]);
+    op->bytes = kept * block_bytes * (double)((size_t)(tokens + 63) / 64) + // the weights, once a panel
+                tokens * (columns * (double)plan->bytes[planned->in] +
+                          (double)linear->rows * (double)plan->bytes[planned->out]);
 }
 
-static void describe_rest(const struct espi_plan *plan, const struct espi_step *step,
+static void describe_rest(const struct espi_plan *plan, const struct espi_plan_op *planned,
                           const struct cli_bench_shape *shape, struct op *op)
 {
     static const struct {
         const char *name;
         enum espi_op op;
     } names[] = {
-        [ESPI_STEP_EMBED] = {"embeddings", ESPI_OP_embed},
-        [ESPI_STEP_NORM] = {"layer_norm", ESPI_OP_layer_norm},
-        [ESPI_STEP_QUANTIZE] = {"quantize", ESPI_OP_quantize_u8},
-        [ESPI_STEP_ATTENTION] = {"attention", ESPI_OP_attention},
+        [ESPI_PLAN_EMBED] = {"embeddings", ESPI_OP_embed},
+        [ESPI_PLAN_NORM] = {"layer_norm", ESPI_OP_layer_norm},
+        [ESPI_PLAN_QUANTIZE] = {"quantize", ESPI_OP_quantize_u8},
+        [ESPI_PLAN_ATTENTION] = {"attention", ESPI_OP_attention},
     };
     double tokens = (double)(shape->batch * shape->length), hidden = (double)plan->model->config.hidden;
-    double rows = (double)(step->kind == ESPI_STEP_QUANTIZE ? step->rows : plan->rows[step->in]);
-    double in = tokens * rows * (double)plan->bytes[step->in], out = tokens * rows * (double)plan->bytes[step->out];
+    double rows = (double)(planned->kind == ESPI_PLAN_QUANTIZE ? planned->rows : plan->rows[planned->in]);
+    double in = tokens * rows * (double)plan->bytes[planned->in],
+           out = tokens * rows * (double)plan->bytes[planned->out];
     op->peak = ESPI_PEAK_COPY;
     op->bytes = in + out;
-    if (step->kind == ESPI_STEP_ACTIVATE) {
+    if (planned->kind == ESPI_PLAN_ACTIVATE) {
         op->name = "activation";
         return;
     }
-    op->name = names[step->kind].name;
-    op->kernel = plan->kernels.chosen[names[step->kind].op]->name;
-    if (step->kind == ESPI_STEP_EMBED)
+    op->name = names[planned->kind].name;
+    op->kernel = plan->kernels.chosen[names[planned->kind].op]->name;
+    if (planned->kind == ESPI_PLAN_EMBED)
         op->bytes = out + tokens * hidden * (double)sizeof(uint16_t) * (plan->model->type ? 3 : 2);
-    if (step->kind == ESPI_STEP_NORM)
-        op->bytes = 2 * in + (step->quantize.scale ? out : 0);
-    if (step->kind == ESPI_STEP_ATTENTION) {
-        double features = (double)(step->heads * espi_config_head_size(&plan->model->config));
+    if (planned->kind == ESPI_PLAN_NORM)
+        op->bytes = 2 * in + (planned->quantize.scale ? out : 0);
+    if (planned->kind == ESPI_PLAN_ATTENTION) {
+        double features = (double)(planned->heads * espi_config_head_size(&plan->model->config));
         op->product = true;
         op->peak = ESPI_PEAK_INT8;
         op->operations = 4 * tokens * (double)shape->length * features;
-        op->bytes = tokens * features * (double)(3 * plan->bytes[step->in] + plan->bytes[step->out]);
+        op->bytes = tokens * features * (double)(3 * plan->bytes[planned->in] + plan->bytes[planned->out]);
     }
 }
 
@@ -132,16 +134,16 @@ static void collect_ops(struct profile *profile)
     double rest = profile->total * (double)profile->shape->threads;
     for (size_t i = 0; i <= plan->length; i++) {
         struct op op = {.name = "head", .peak = ESPI_PEAK_COUNT};
-        if (i < plan->length && plan->steps[i].kind == ESPI_STEP_LINEAR)
-            describe_linear(plan, &plan->steps[i], tokens, &op);
+        if (i < plan->length && plan->ops[i].kind == ESPI_PLAN_LINEAR)
+            describe_linear(plan, &plan->ops[i], tokens, &op);
         else if (i < plan->length)
-            describe_rest(plan, &plan->steps[i], profile->shape, &op);
+            describe_rest(plan, &plan->ops[i], profile->shape, &op);
         for (size_t thread = 0; thread < profile->shape->threads; thread++)
-            op.seconds += profile->steps[thread * (plan->length + 1) + i];
+            op.seconds += profile->seconds[thread * (plan->length + 1) + i];
         rest -= op.seconds;
         add_op(profile, &op);
     }
-    add_op(profile, &(struct op){.name = "between_steps", .peak = ESPI_PEAK_COUNT, .seconds = rest});
+    add_op(profile, &(struct op){.name = "between_ops", .peak = ESPI_PEAK_COUNT, .seconds = rest});
 }
 
 /* ---- measuring --------------------------------------------------------------------------------------------------- */
@@ -159,7 +161,7 @@ static int run_profiled(esp_context *ctx, struct profile *profile, struct espi_e
     int status = ESP_OK;
     for (size_t i = 0; i < WARM_RUNS && !status; i++)
         status = engine->run(engine, ctx, &batch->batch, &batch->wanted);
-    espi_session_profile(engine, profile->steps);
+    espi_session_profile(engine, profile->seconds);
     while (!status && (profile->run_count < LEAST_RUNS || profile->total < seconds)) {
         for (int kind = 0; kind < ESPI_PEAK_COUNT; kind++)
             if (profile->peaks[kind])
@@ -240,7 +242,7 @@ int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct 
         status = espi_team_new(ctx, shape->threads, &team);
     if (!status)
         status = cli_model_engine(ctx, model, team, &engine);
-    if (!status && !(profile.steps = espi_calloc(ctx, shape->threads * (model->plan.length + 1), sizeof(double))))
+    if (!status && !(profile.seconds = espi_calloc(ctx, shape->threads * (model->plan.length + 1), sizeof(double))))
         status = ESP_ERR_MEMORY;
     if (!status)
         status = run_profiled(ctx, &profile, engine, &batch, seconds);
@@ -252,7 +254,7 @@ int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct 
         engine->free(engine);
     espi_team_free(team);
     cli_bench_batch_clear(&batch);
-    free(profile.steps);
+    free(profile.seconds);
     free(profile.runs);
     return status;
 }

@@ -216,7 +216,7 @@ struct work {
     struct espi_warnings warnings;
     struct espi_team *team;
     struct espi_job job; // when data is read
-    struct espi_steps (*points)[ESPI_POINT_COUNT];
+    struct espi_scale (*points)[ESPI_POINT_COUNT];
     float *factors; // of --smooth
     enum espi_precision *precisions;
     struct cli_compile_report report;
@@ -254,7 +254,7 @@ static int calibrate(esp_context *ctx, struct work *work, const struct espi_exam
                         : ESP_ERR_MEMORY;
 }
 
-/* Steps of the activations, trained or found on the data; none: a step per token. */
+/* Steps of the activations, trained or found on the data; none: a scale per token. */
 static int find_points(esp_context *ctx, struct work *work)
 {
     const struct options *options = work->options;
@@ -298,7 +298,7 @@ static int compile(esp_context *ctx, struct work *work)
     int status = find_points(ctx, work);
     struct espi_compile_options how = {.sparse = options->sparse,
                                        .precisions = work->precisions,
-                                       .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])work->points,
+                                       .points = (const struct espi_scale(*)[ESPI_POINT_COUNT])work->points,
                                        .factors = work->factors,
                                        .tokenizer = work->tokenizer,
                                        .warnings = &work->warnings};

@@ -224,7 +224,7 @@ struct compiling {
     esp_tokenizer *tokenizer;
     struct espi_team *team;
     struct espi_examples examples;
-    struct espi_steps (*points)[ESPI_POINT_COUNT];
+    struct espi_scale (*points)[ESPI_POINT_COUNT];
 };
 
 static int calibrate(esp_context *ctx, const struct demo *demo, const char *data, struct compiling *c)
@@ -257,7 +257,7 @@ static int compile(esp_context *ctx, const struct demo *demo, const char *checkp
     if (!status)
         status = calibrate(ctx, demo, data.path, &c);
     const struct espi_compile_options how = {.sparse = ESPI_SPARSE_AUTO,
-                                             .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])c.points,
+                                             .points = (const struct espi_scale(*)[ESPI_POINT_COUNT])c.points,
                                              .tokenizer = c.tokenizer};
     if (!status)
         status = espi_compile(ctx, &c.checkpoint, &how, path, NULL);

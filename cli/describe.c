@@ -199,7 +199,7 @@ void cli_put_compiled(struct espi_json_writer *w, const struct espi_plan *plan, 
     cli_put_warnings(w, &model->warnings);
     espi_put_string(w, "engine", "int8");
     espi_put_size(w, "bytes", model->file.map.bytes);
-    espi_put_string(w, "activations", model->fixed_steps ? "static" : "per_token");
+    espi_put_string(w, "activations", model->static_scales ? "static" : "per_token");
     espi_put_array(w, "linear_layers");
     for (size_t layer = 0; layer < model->config.layers; layer++) {
         const struct espi_esp_layer *l = &model->layers[layer];
@@ -275,6 +275,6 @@ void cli_put_engine(struct espi_json_writer *w, const char *path, const struct c
     }
     espi_put_string(w, "precision", precision);
     if (compiled)
-        espi_put_string(w, "activations", model->compiled.fixed_steps ? "static" : "per_token");
+        espi_put_string(w, "activations", model->compiled.static_scales ? "static" : "per_token");
     cli_put_machine(w, "machine", cap);
 }

@@ -183,7 +183,7 @@ static int find_ranges(esp_context *ctx, const struct espi_checkpoint *checkpoin
 
 int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
                    size_t count, const struct espi_calibrate_options *options,
-                   struct espi_steps (*points)[ESPI_POINT_COUNT])
+                   struct espi_scale (*points)[ESPI_POINT_COUNT])
 {
     if (!count)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "calibration: there are no examples");
@@ -202,8 +202,8 @@ int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, c
             if (p == ESPI_POINT_INTERMEDIATE) // an activation's table takes zero points up to 127
                 range->high = fmaxf(range->high, -1.1f * range->low);
             bool symmetric = p == ESPI_POINT_QUERY || p == ESPI_POINT_KEY || p == ESPI_POINT_VALUE;
-            points[layer][p] = symmetric ? espi_steps_symmetric(range->low, range->high)
-                                         : espi_steps_asymmetric(range->low, range->high);
+            points[layer][p] = symmetric ? espi_scale_symmetric(range->low, range->high)
+                                         : espi_scale_asymmetric(range->low, range->high);
         }
     free(watch.ranges);
     free(watch.row);

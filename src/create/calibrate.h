@@ -37,7 +37,7 @@ struct espi_calibrate_options {
  * that is none; other errors as the encoder's. */
 int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
                    size_t count, const struct espi_calibrate_options *options,
-                   struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
+                   struct espi_scale (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
 
 /* Runs an encoder on all batches, for what its tap sees. `label` names the pass in its progress. */
 int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,

@@ -125,27 +125,27 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
     return ESP_OK;
 }
 
-/* The unit the sums of the first feed-forward layer are brought to: 2^-shift steps of its output, which the epilogue's
+/* The unit the sums of the first feed-forward layer are brought to: 2^-shift scales of its output, which the epilogue's
  * table takes. */
 static int table_unit(esp_context *ctx, const struct build *build, size_t layer, float *unit)
 {
-    struct espi_steps steps = build->options->points[layer][ESPI_POINT_INTERMEDIATE];
+    struct espi_scale output = build->options->points[layer][ESPI_POINT_INTERMEDIATE];
     struct espi_activation_table table;
     enum espi_curve curve;
     if (!espi_esp_curve(build->checkpoint->config.activation, &curve))
         return ESP_OK; // the layer's output is float
-    int status = espi_activation_gelu(ctx, curve, steps.step, steps.zero_point, &table);
-    *unit = ldexpf(steps.step, -table.shift);
+    int status = espi_activation_gelu(ctx, curve, output.scale, output.zero_point, &table);
+    *unit = ldexpf(output.scale, -table.shift);
     return status;
 }
 
 /* Steps of a linear layer's input; a value is itself where the layer takes floats. */
-static struct espi_steps input_steps(const struct build *build, size_t layer, enum espi_linear_kind kind)
+static struct espi_scale input_scale(const struct build *build, size_t layer, enum espi_linear_kind kind)
 {
     if (precision_at(build, layer, kind) != ESPI_INT8)
-        return (struct espi_steps){.step = 1};
+        return (struct espi_scale){.scale = 1};
     if (!build->options->points)
-        return (struct espi_steps){.step = 1, .zero_point = 128};
+        return (struct espi_scale){.scale = 1, .zero_point = 128};
     return build->options->points[layer][linear_kinds[kind].input];
 }
 
@@ -161,11 +161,11 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
     source->data = start;
     source->section.bytes = padded * 3 * sizeof *start;
 
-    struct espi_steps input = input_steps(build, layer, kind), output = {.step = 1};
+    struct espi_scale input = input_scale(build, layer, kind), output = {.scale = 1};
     bool floats = precision_at(build, layer, kind) != ESPI_INT8;
     if (build->options->points && kind == ESPI_LINEAR_FFN_IN &&
         precision_at(build, layer, ESPI_LINEAR_FFN_OUT) == ESPI_INT8) {
-        int status = table_unit(ctx, build, layer, &output.step);
+        int status = table_unit(ctx, build, layer, &output.scale);
         if (status)
             return status;
     }
@@ -174,8 +174,8 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
     for (size_t row = 0; row < rows; row++) {
         if (build->options->points && kind == ESPI_LINEAR_QKV)
             output = build->options->points[layer][ESPI_POINT_QUERY + row / (rows / 3)];
-        scale[row] = (floats ? 1 : build->scale[row]) * input.step / output.step;
-        shift[row] = bias[row] / output.step + (float)output.zero_point;
+        scale[row] = (floats ? 1 : build->scale[row]) * input.scale / output.scale;
+        shift[row] = bias[row] / output.scale + (float)output.zero_point;
     }
     return ESP_OK;
 }

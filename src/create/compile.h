@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * From a checkpoint to one compiled file (docs/format.md): weights to s8 per row and packed, embeddings to bf16, the
- * rest in fp32; activations with calibrated steps or with a step per token. */
+ * rest in fp32; activations with calibrated scales or with a scale per token. */
 #ifndef ESPI_CREATE_COMPILE_H
 #define ESPI_CREATE_COMPILE_H
 
@@ -26,7 +26,7 @@ enum espi_sparse_choice {
 struct espi_compile_options {
     enum espi_sparse_choice sparse;
     const enum espi_precision *precisions;               // (layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
-    const struct espi_steps (*points)[ESPI_POINT_COUNT]; // (layers) see espi_calibrate; NULL: a step per token
+    const struct espi_scale (*points)[ESPI_POINT_COUNT]; // (layers) see espi_calibrate; NULL: a scale per token
     const float *factors;                                // of espi_smooth; NULL: none
     const esp_tokenizer *tokenizer;                      // NULL: a file for raw ids
     const struct espi_warnings *warnings;                // to keep in the file; NULL: none

@@ -19,18 +19,18 @@ void espi_quantize_weights(const float *weights, size_t rows, size_t columns, in
     }
 }
 
-/* A range of next to nothing still needs a step that can be divided by. */
-static const float least_step = 0x1p-60f;
+/* A range of next to nothing still needs a scale that can be divided by. */
+static const float least_scale = 0x1p-60f;
 
-struct espi_steps espi_steps_asymmetric(float low, float high)
+struct espi_scale espi_scale_asymmetric(float low, float high)
 {
-    float step = fmaxf((high - low) / 255, least_step);
-    return (struct espi_steps){.step = step, .zero_point = (int32_t)lrintf(fminf(255, -low / step))};
+    float scale = fmaxf((high - low) / 255, least_scale);
+    return (struct espi_scale){.scale = scale, .zero_point = (int32_t)lrintf(fminf(255, -low / scale))};
 }
 
-struct espi_steps espi_steps_symmetric(float low, float high)
+struct espi_scale espi_scale_symmetric(float low, float high)
 {
-    return (struct espi_steps){.step = fmaxf(fmaxf(-low, high) / 127, least_step), .zero_point = 128};
+    return (struct espi_scale){.scale = fmaxf(fmaxf(-low, high) / 127, least_scale), .zero_point = 128};
 }
 
 uint16_t espi_bf16_from_float(float value)

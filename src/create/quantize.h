@@ -12,10 +12,10 @@ void espi_quantize_weights(const float *weights, size_t rows, size_t columns, //
                            float *scale                                       // (rows)
 );
 
-/* The step and zero point with which 0 .. 255 covers [low, high] and 0 is exact. low <= 0 <= high. */
-struct espi_steps espi_steps_asymmetric(float low, float high);
-/* The step with which 1 .. 255 covers [-m, m], m the larger of the two magnitudes; zero point 128. */
-struct espi_steps espi_steps_symmetric(float low, float high);
+/* The scale and zero point with which 0 .. 255 covers [low, high] and 0 is exact. low <= 0 <= high. */
+struct espi_scale espi_scale_asymmetric(float low, float high);
+/* The scale with which 1 .. 255 covers [-m, m], m the larger of the two magnitudes; zero point 128. */
+struct espi_scale espi_scale_symmetric(float low, float high);
 
 /* The upper half of a float, rounded to nearest even. The value is finite. */
 uint16_t espi_bf16_from_float(float value);

@@ -20,32 +20,32 @@ static double bump(enum espi_curve kind, double x)
     return 0;
 }
 
-/* Where the bump stops to matter for outputs of this step. The table's 127 buckets cover that far and no farther. */
-static double bump_end(enum espi_curve kind, double step)
+/* Where the bump stops to matter for outputs of this scale. The table's 127 buckets cover that far and no farther. */
+static double bump_end(enum espi_curve kind, double scale)
 {
     double end = 4;
-    while (end > 1.5 && bump(kind, end - 0.125) < step / 8)
+    while (end > 1.5 && bump(kind, end - 0.125) < scale / 8)
         end -= 0.125;
     return end;
 }
 
-int espi_activation_gelu(esp_context *ctx, enum espi_curve kind, float step, int zero_point,
+int espi_activation_gelu(esp_context *ctx, enum espi_curve kind, float scale, int zero_point,
                          struct espi_activation_table *activation)
 {
     memset(activation, 0, sizeof(*activation));
-    if (!(step > 0) || !isfinite(step))
-        return espi_fail(ctx, ESP_ERR_ARGUMENT, "activation: expected a positive step, found %g", (double)step);
+    if (!(scale > 0) || !isfinite(scale))
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "activation: expected a positive scale, found %g", (double)scale);
     if (zero_point < 0 || zero_point > 127)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "activation: expected a zero point from 0 to 127, found %d",
                          zero_point);
     int shift = MAX_SHIFT;
     while ((zero_point << shift) + (1 << (shift - 1)) > UINT8_MAX) // never below 1: 127 * 2 + 1 fits
         shift--;
-    double unit = (double)step / (1 << shift);
-    double wanted = (ENTRIES - 1) * 65536.0 * unit / bump_end(kind, (double)step);
+    double unit = (double)scale / (1 << shift);
+    double wanted = (ENTRIES - 1) * 65536.0 * unit / bump_end(kind, (double)scale);
     activation->shift = (uint16_t)shift;
     activation->index_scale = (uint16_t)(wanted < UINT16_MAX ? wanted : UINT16_MAX);
-    if (!activation->index_scale) // a step so small that every p of 16 bits is in the first bucket
+    if (!activation->index_scale) // a scale so small that every p of 16 bits is in the first bucket
         activation->index_scale = 1;
     for (int i = 0; i < ENTRIES; i++) {
         double x = (i + 0.5) * 65536.0 / activation->index_scale * unit; // the middle of the bucket

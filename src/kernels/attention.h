@@ -40,8 +40,8 @@ void espi_head_place(struct espi_packed_head *head, size_t tokens, size_t size, 
 size_t espi_attention_scratch(size_t tokens, size_t size);
 
 /* Sets shift and multiplier so that q · k times `scale`, the exponent of a natural exponential, is what softmax is
- * taken of: scale = step of q * step of k / sqrt(size). The clamping to 16 bits begins at exponents of +-64 at least.
- * A scale above 0.015 (a step of q · k is half a step of the table) counts as 0.015. scale: not negative, finite. */
+ * taken of: scale = scale of q * scale of k / sqrt(size). The clamping to 16 bits begins at exponents of +-64 at least.
+ * A scale above 0.015 (a unit of q · k is half an entry of the table) counts as 0.015. scale: not negative, finite. */
 void espi_attention_scores(struct espi_attention *attention, size_t size, float scale);
 
 static inline size_t espi_query_blocks(size_t tokens)

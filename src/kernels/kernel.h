@@ -42,11 +42,11 @@ struct espi_float_quads {
     const void *weights; // f32: float (quads, columns, 4 rows); bf16: uint16_t (quads, ceil(columns / 2), 4 rows, 2)
 };
 
-/* An activation function on a requantized value, as a table: with p the value in units of the output's step / 2^shift,
+/* An activation function on a requantized value, as a table: with p the value in units of the output's scale / 2^shift,
  *     out = (max(p, 0) + table[min(127, |p| * index_scale >> 16)]) >> shift,  clamped to 0 .. 255.
  * espi_activation_gelu (kernels/activation.h) fills it. */
 struct espi_activation_table {
-    uint8_t table[128]; // zero point, rounding and the bump max(x, 0) - f(x), in units of step / 2^shift
+    uint8_t table[128]; // zero point, rounding and the bump max(x, 0) - f(x), in units of scale / 2^shift
     uint16_t index_scale;
     uint16_t shift; // 1 .. 6
 };
@@ -128,15 +128,15 @@ typedef void espi_interleave_bf16_fn(const float *panel, // (columns, width)
 /* ---- ops on panels -------------------------------------------------------------------------------------------------- */
 
 /* How floats become bytes: with v = x * scale[row],
- *     fixed steps (token_scale NULL):  u8 = round(fma(x, scale[row], zero_point)), clamped to 0 .. 255
- *     a step per token:                u8 = round(fma(v, 1 / step, zero_point)), clamped, with
- *         step = max(max_rows(v) * (1 / (255 - zero_point)), max_rows(-v) * (1 / zero_point), 2^-126)
+ *     static scales (token_scale NULL):  u8 = round(fma(x, scale[row], zero_point)), clamped to 0 .. 255
+ *     a scale per token:                u8 = round(fma(v, 1 / scale, zero_point)), clamped, with
+ *         scale = max(max_rows(v) * (1 / (255 - zero_point)), max_rows(-v) * (1 / zero_point), 2^-126)
  * where the maxima begin at 0 and a factor with zero_point 255 or 0 in its divisor is left out (0). Rounding as in an
  * epilogue. The zero point is the same for all tokens, so it folds into the next product's start. */
 struct espi_quantize {
-    const float *scale; // (rows) fixed: 1 / the row's step; per token: what a row is multiplied by, 1 as a rule
+    const float *scale; // (rows) fixed: 1 / the row's scale; per token: what a row is multiplied by, 1 as a rule
     int32_t zero_point; // 0 .. 255; 128 for a symmetric range
-    float *token_scale; // (width) out: each token's step; NULL: fixed
+    float *token_scale; // (width) out: each token's scale; NULL: fixed
     uint8_t *out;       // (rows, width)
 };
 
@@ -199,15 +199,15 @@ struct espi_packed_head {
     int8_t *k;          // (keys / 16, size / 4, 16, 4); 0 past the last key
     int32_t *start;     // (keys) -128 Σ k; INT32_MIN / 2 past the last key
     int8_t *v;          // (size, keys); 0 past the last key
-    float step[3];      // of q, k, v: set by attention_pack_f32 only
+    float scale[3];     // of q, k, v: set by attention_pack_f32 only
 };
 
 /* Packs a head from u8 panels with zero point 128: its Q, K and V begin at the panel rows row[0], row[1], row[2]. */
 typedef void espi_attention_pack_fn(const uint8_t *panels, const struct espi_span *span, const size_t row[3],
                                     struct espi_packed_head *head);
 
-/* The same from float panels. Each of Q, K and V gets the step of its largest value over the head and the sequence,
- *     step = max(max |x|, 2^-100) * (1 / 127),  u8 = round(fma(x, 1 / step, 128)), clamped to 1 .. 255. */
+/* The same from float panels. Each of Q, K and V gets the scale of its largest value over the head and the sequence,
+ *     scale = max(max |x|, 2^-100) * (1 / 127),  u8 = round(fma(x, 1 / scale, 128)), clamped to 1 .. 255. */
 typedef void espi_attention_pack_f32_fn(const float *panels, const struct espi_span *span, const size_t row[3],
                                         struct espi_packed_head *head);
 

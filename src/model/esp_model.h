@@ -34,9 +34,9 @@ int espi_esp_section_bytes(esp_context *ctx, const struct espi_esp_section *sect
 
 /* ---- an open model --------------------------------------------------------------------------------------------------- */
 
-/* value = (q - zero_point) * step */
-struct espi_steps {
-    float step;
+/* value = (q - zero_point) * scale */
+struct espi_scale {
+    float scale;
     int32_t zero_point; // 0 .. 255
 };
 
@@ -44,7 +44,7 @@ struct espi_steps {
 #define ESPI_STEP_LOWEST  0x1p-100
 #define ESPI_STEP_HIGHEST 0x1p100
 
-/* The activations of a layer that have fixed steps. Queries, keys and values have the zero point 128. */
+/* The activations of a layer that have static scales. Queries, keys and values have the zero point 128. */
 #define ESPI_ESP_POINT_MAP(X)                                                                                          \
     X(INPUT, "input")                                                                                                  \
     X(QUERY, "query")                                                                                                  \
@@ -87,7 +87,7 @@ struct espi_esp_norm {
 struct espi_esp_layer {
     struct espi_esp_linear qkv, attention_out, ffn_in, ffn_out;
     struct espi_esp_norm attention_norm, ffn_norm;
-    struct espi_steps points[ESPI_POINT_COUNT]; // of a model with fixed steps; else zero
+    struct espi_scale points[ESPI_POINT_COUNT]; // of a model with static scales; else zero
 };
 
 enum { ESPI_ESP_HEAD_SECTIONS = ESPI_ESP_DECODER_B - ESPI_ESP_HEAD_DENSE_W + 1 };
@@ -96,7 +96,7 @@ enum { ESPI_ESP_HEAD_SECTIONS = ESPI_ESP_DECODER_B - ESPI_ESP_HEAD_DENSE_W + 1 }
  * of plans and sessions may share it. */
 struct espi_esp_model {
     struct espi_config config;
-    bool fixed_steps;         // activations have calibrated steps; false: a step per token, found while running
+    bool static_scales;       // activations have calibrated scales; false: a scale per token, found while running
     const uint16_t *word;     // bf16 (vocab_size, hidden)
     const uint16_t *position; // bf16 (max_positions + position_offset, hidden)
     const uint16_t *type;     // bf16 (type_vocab, hidden), or NULL
@@ -141,20 +141,20 @@ int espi_esp_config_write(esp_context *ctx, const struct espi_config *config, ch
 int espi_esp_config_read(esp_context *ctx, const char *source, const char *text, size_t bytes,
                          struct espi_config *out) ESPI_NODISCARD;
 
-/* Section MODEL: how it is used, and its activations' steps. `points`: (layers) or NULL for a step per token; `warnings`:
+/* Section MODEL: how it is used, and its activations' scales. `points`: (layers) or NULL for a scale per token; `warnings`:
  * NULL for none. free() *text. */
 int espi_esp_model_json(esp_context *ctx, const struct espi_config *config,
-                        const struct espi_steps (*points)[ESPI_POINT_COUNT], const struct espi_warnings *warnings,
+                        const struct espi_scale (*points)[ESPI_POINT_COUNT], const struct espi_warnings *warnings,
                         char **text) ESPI_NODISCARD;
-/* The member "layers" in it, and in a checkpoint's quantization.json: [{"input": [step, zero point], …}, …]. */
+/* The member "layers" in it, and in a checkpoint's quantization.json: [{"input": [scale, zero point], …}, …]. */
 void espi_esp_points_put(struct espi_json_writer *w, size_t layers,
-                         const struct espi_steps (*points)[ESPI_POINT_COUNT]);
+                         const struct espi_scale (*points)[ESPI_POINT_COUNT]);
 /* A member that is one of some words (NULL-terminated): its number. */
 int espi_esp_word(esp_context *ctx, const struct espi_json *at, const char *const *words, size_t *out) ESPI_NODISCARD;
 /* The member "layers" of an object. */
 int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_t layers,
-                         struct espi_steps (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
-/* Reads it into config, fixed_steps, warnings and the layers' points of `model`, whose config and layers are there. */
+                         struct espi_scale (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
+/* Reads it into config, static_scales, warnings and the layers' points of `model`, whose config and layers are there. */
 int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              struct espi_esp_model *model) ESPI_NODISCARD;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Section MODEL: how the model is used, its activations' steps, and what its files said that was not applied. */
+ * Section MODEL: how the model is used, its activations' scales, and what its files said that was not applied. */
 #include "base/json_writer.h"
 #include "model/config_private.h"
 #include "model/esp_model.h"
@@ -18,14 +18,14 @@ static const char format_name[] = "espalier", fixed_name[] = "static", token_nam
 
 /* ---- writing -------------------------------------------------------------------------------------------------------- */
 
-void espi_esp_points_put(struct espi_json_writer *w, size_t layers, const struct espi_steps (*points)[ESPI_POINT_COUNT])
+void espi_esp_points_put(struct espi_json_writer *w, size_t layers, const struct espi_scale (*points)[ESPI_POINT_COUNT])
 {
     espi_put_array(w, "layers");
     for (size_t i = 0; i < layers; i++) {
         espi_put_object(w, NULL);
         for (size_t p = 0; p < ESPI_POINT_COUNT; p++) {
             espi_put_array(w, espi_esp_point_names[p]);
-            espi_put_float(w, NULL, points[i][p].step);
+            espi_put_float(w, NULL, points[i][p].scale);
             espi_put_integer(w, NULL, points[i][p].zero_point);
             espi_put_array_end(w);
         }
@@ -48,7 +48,7 @@ static void put_sentence(struct espi_json_writer *w, const struct espi_config *c
 }
 
 int espi_esp_model_json(esp_context *ctx, const struct espi_config *config,
-                        const struct espi_steps (*points)[ESPI_POINT_COUNT], const struct espi_warnings *warnings,
+                        const struct espi_scale (*points)[ESPI_POINT_COUNT], const struct espi_warnings *warnings,
                         char **text)
 {
     struct espi_json_writer w = {.exact = true};
@@ -127,30 +127,30 @@ static int read_config(esp_context *ctx, const struct espi_json *json, struct es
     return read_sentence(ctx, json, config);
 }
 
-/* [step, zero point] */
+/* [scale, zero point] */
 static int read_point(esp_context *ctx, const struct espi_json *layer, const char *key, bool symmetric,
-                      struct espi_steps *out)
+                      struct espi_scale *out)
 {
     struct espi_json pair = espi_json_at(layer, key);
     int status = espi_json_expect_array(ctx, &pair);
     if (status)
         return status;
-    const json_t *step = json_array_get(pair.value, 0), *zero = json_array_get(pair.value, 1);
+    const json_t *scale = json_array_get(pair.value, 0), *zero = json_array_get(pair.value, 1);
     int64_t zero_point, low = symmetric ? 128 : 0, high = symmetric ? 128 : 255;
-    if (espi_json_length(&pair) != 2 || !json_is_number(step) || !espi_json_is_integer(zero, &zero_point))
-        return espi_json_fail(ctx, &pair, "expected [step, zero point]");
-    double value = json_number_value(step);
+    if (espi_json_length(&pair) != 2 || !json_is_number(scale) || !espi_json_is_integer(zero, &zero_point))
+        return espi_json_fail(ctx, &pair, "expected [scale, zero point]");
+    double value = json_number_value(scale);
     if (!(value >= ESPI_STEP_LOWEST && value <= ESPI_STEP_HIGHEST))
-        return espi_json_fail(ctx, &pair, "expected a step from 2^-100 to 2^100, found %g", value);
+        return espi_json_fail(ctx, &pair, "expected a scale from 2^-100 to 2^100, found %g", value);
     if (zero_point < low || zero_point > high)
         return espi_json_fail(ctx, &pair, "expected a zero point from %lld to %lld, found %lld", (long long)low,
                               (long long)high, (long long)zero_point);
-    *out = (struct espi_steps){.step = (float)value, .zero_point = (int32_t)zero_point};
+    *out = (struct espi_scale){.scale = (float)value, .zero_point = (int32_t)zero_point};
     return ESP_OK;
 }
 
 int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_t layers,
-                         struct espi_steps (*points)[ESPI_POINT_COUNT])
+                         struct espi_scale (*points)[ESPI_POINT_COUNT])
 {
     struct espi_json list = espi_json_at(object, "layers");
     int status = espi_json_expect_array(ctx, &list);
@@ -170,7 +170,7 @@ int espi_esp_points_read(esp_context *ctx, const struct espi_json *object, size_
 static int read_points(esp_context *ctx, const struct espi_json *json, struct espi_esp_model *model)
 {
     size_t layers = model->config.layers;
-    struct espi_steps(*points)[ESPI_POINT_COUNT] = espi_calloc(ctx, layers, sizeof *points);
+    struct espi_scale(*points)[ESPI_POINT_COUNT] = espi_calloc(ctx, layers, sizeof *points);
     int status = points ? espi_esp_points_read(ctx, json, layers, points) : ESP_ERR_MEMORY;
     for (size_t i = 0; !status && i < layers; i++)
         memcpy(model->layers[i].points, points[i], sizeof points[i]);
@@ -207,8 +207,8 @@ int espi_esp_model_read_json(esp_context *ctx, const char *source, const char *t
         status = read_config(ctx, &json, &model->config);
     if (!status)
         status = get_word(ctx, &json, "activations", kinds, &kind);
-    model->fixed_steps = kind == 1;
-    if (!status && model->fixed_steps)
+    model->static_scales = kind == 1;
+    if (!status && model->static_scales)
         status = read_points(ctx, &json, model);
     if (!status)
         status = read_warnings(ctx, &json, &model->warnings);

@@ -5,14 +5,14 @@
 
 #include <math.h>
 
-/* Goes through the steps twice: to count them, then to fill them in. */
+/* Goes through the ops twice: to count them, then to fill them in. */
 struct maker {
     esp_context *ctx;
     struct espi_plan *plan;
     size_t length;
-    const float *ones;        // (widest) of models with a step per token
-    const float *zeros;       // (head size) of attention with a float result
-    struct espi_step discard; // where steps go while counting
+    const float *ones;           // (widest) of models with a scale per token
+    const float *zeros;          // (head size) of attention with a float result
+    struct espi_plan_op discard; // where ops go while counting
     int status;
 };
 
@@ -27,24 +27,24 @@ static void use(struct maker *maker, enum espi_buffer buffer)
         [ESPI_BUFFER_INNER] = 1,
         [ESPI_BUFFER_INNER_FLOAT] = sizeof(float),
     };
-    size_t qkv = maker->plan->model->fixed_steps ? 1 : sizeof(float);
+    size_t qkv = maker->plan->model->static_scales ? 1 : sizeof(float);
     maker->plan->bytes[buffer] = buffer == ESPI_BUFFER_QKV ? qkv : bytes[buffer];
 }
 
-static struct espi_step *append(struct maker *maker, enum espi_step_kind kind, size_t layer, enum espi_buffer in,
-                                enum espi_buffer out)
+static struct espi_plan_op *append(struct maker *maker, enum espi_plan_op_kind kind, size_t layer, enum espi_buffer in,
+                                   enum espi_buffer out)
 {
-    struct espi_step *step = maker->plan->steps ? &maker->plan->steps[maker->length] : &maker->discard;
+    struct espi_plan_op *op = maker->plan->ops ? &maker->plan->ops[maker->length] : &maker->discard;
     maker->length++;
-    *step = (struct espi_step){.kind = kind, .layer = layer, .in = in, .out = out};
+    *op = (struct espi_plan_op){.kind = kind, .layer = layer, .in = in, .out = out};
     use(maker, in);
     use(maker, out);
-    return step;
+    return op;
 }
 
 static bool filling(const struct maker *maker)
 {
-    return maker->plan->steps && !maker->status;
+    return maker->plan->ops && !maker->status;
 }
 
 /* An array of `count` times one value, or of that times each factor; NULL while counting or when out of memory. */
@@ -72,10 +72,11 @@ static struct espi_quantize quantizer(struct maker *maker, size_t rows, size_t l
                                       const float *factor)
 {
     const struct espi_esp_model *model = maker->plan->model;
-    if (!model->fixed_steps)
+    if (!model->static_scales)
         return (struct espi_quantize){.scale = factor ? factor : maker->ones, .zero_point = 128};
-    struct espi_steps steps = model->layers[layer].points[point];
-    return (struct espi_quantize){.scale = scaled(maker, rows, 1 / steps.step, factor), .zero_point = steps.zero_point};
+    struct espi_scale point_scale = model->layers[layer].points[point];
+    return (struct espi_quantize){.scale = scaled(maker, rows, 1 / point_scale.scale, factor),
+                                  .zero_point = point_scale.zero_point};
 }
 
 /* The LayerNorm whose result the linear layer `next` of layer `number` reads at `point`: as bytes or as it is. NULL:
@@ -84,10 +85,10 @@ static void add_norm(struct maker *maker, size_t layer, const struct espi_esp_no
                      const struct espi_esp_linear *next, size_t number, enum espi_esp_point point)
 {
     const struct espi_config *config = &maker->plan->model->config;
-    struct espi_step *step = append(maker, ESPI_STEP_NORM, layer, ESPI_BUFFER_STREAM, ESPI_BUFFER_BYTES);
-    step->norm = (struct espi_layer_norm){.gain = norm->gain, .bias = norm->bias, .epsilon = config->layer_norm_eps};
+    struct espi_plan_op *op = append(maker, ESPI_PLAN_NORM, layer, ESPI_BUFFER_STREAM, ESPI_BUFFER_BYTES);
+    op->norm = (struct espi_layer_norm){.gain = norm->gain, .bias = norm->bias, .epsilon = config->layer_norm_eps};
     if (next && next->precision == ESPI_INT8)
-        step->quantize = quantizer(maker, config->hidden, number, point, norm->factor);
+        op->quantize = quantizer(maker, config->hidden, number, point, norm->factor);
 }
 
 /* What the version of a product that the plan calls wants to know about the weights. */
@@ -106,61 +107,61 @@ static const void *memo_of(struct maker *maker, const struct espi_quads *quads)
     return memo;
 }
 
-static struct espi_step *add_linear(struct maker *maker, size_t layer, const struct espi_esp_linear *linear,
-                                    enum espi_buffer in, enum espi_buffer out, enum espi_epilogue_kind kind)
+static struct espi_plan_op *add_linear(struct maker *maker, size_t layer, const struct espi_esp_linear *linear,
+                                       enum espi_buffer in, enum espi_buffer out, enum espi_epilogue_kind kind)
 {
-    struct espi_step *step = append(maker, ESPI_STEP_LINEAR, layer, in, out);
+    struct espi_plan_op *op = append(maker, ESPI_PLAN_LINEAR, layer, in, out);
     size_t size = linear->precision == ESPI_BF16 ? sizeof(uint16_t) : 1;
-    step->linear = linear;
-    step->quads = linear->quads;
+    op->linear = linear;
+    op->quads = linear->quads;
     if (filling(maker) && linear->quads.weights)
-        step->quads.memo = memo_of(maker, &linear->quads);
+        op->quads.memo = memo_of(maker, &linear->quads);
     if (linear->precision != ESPI_FP32 && !linear->quads.starts)
         maker->plan->interleaved =
             espi_size_max(maker->plan->interleaved, espi_round_up(linear->columns, 4) * ESPI_PANEL_TOKENS * size);
-    step->epilogue =
+    op->epilogue =
         (struct espi_epilogue){.kind = kind, .start = linear->start, .scale = linear->scale, .bias = linear->bias};
-    return step;
+    return op;
 }
 
 static void add_quantize(struct maker *maker, size_t layer, size_t rows, enum espi_buffer in, enum espi_buffer out,
                          enum espi_esp_point point)
 {
-    struct espi_step *step = append(maker, ESPI_STEP_QUANTIZE, layer, in, out);
-    step->rows = rows;
-    step->quantize = quantizer(maker, rows, layer, point, NULL);
+    struct espi_plan_op *op = append(maker, ESPI_PLAN_QUANTIZE, layer, in, out);
+    op->rows = rows;
+    op->quantize = quantizer(maker, rows, layer, point, NULL);
 }
 
 static void add_attention(struct maker *maker, size_t layer, enum espi_buffer out)
 {
     const struct espi_esp_model *model = maker->plan->model;
-    struct espi_step *step = append(maker, ESPI_STEP_ATTENTION, layer, ESPI_BUFFER_QKV, out);
-    step->heads = espi_config_layer_heads(&model->config, layer);
-    step->attention.kind = out == ESPI_BUFFER_CONTEXT ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32;
-    step->attention.bias = maker->zeros;
-    if (!model->fixed_steps)
+    struct espi_plan_op *op = append(maker, ESPI_PLAN_ATTENTION, layer, ESPI_BUFFER_QKV, out);
+    op->heads = espi_config_layer_heads(&model->config, layer);
+    op->attention.kind = out == ESPI_BUFFER_CONTEXT ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32;
+    op->attention.bias = maker->zeros;
+    if (!model->static_scales)
         return; // the session finds the scales
     size_t size = espi_config_head_size(&model->config);
-    const struct espi_steps *points = model->layers[layer].points, *context = &points[ESPI_POINT_CONTEXT];
-    float value = points[ESPI_POINT_VALUE].step;
-    espi_attention_scores(&step->attention, size,
-                          points[ESPI_POINT_QUERY].step * points[ESPI_POINT_KEY].step / sqrtf((float)size));
+    const struct espi_scale *points = model->layers[layer].points, *context = &points[ESPI_POINT_CONTEXT];
+    float value = points[ESPI_POINT_VALUE].scale;
+    espi_attention_scores(&op->attention, size,
+                          points[ESPI_POINT_QUERY].scale * points[ESPI_POINT_KEY].scale / sqrtf((float)size));
     if (out == ESPI_BUFFER_CONTEXT_FLOAT) {
-        step->attention.scale = constant(maker, size, value);
+        op->attention.scale = constant(maker, size, value);
         return;
     }
-    step->attention.scale = constant(maker, size, value / context->step);
-    step->attention.bias = constant(maker, size, (float)context->zero_point);
+    op->attention.scale = constant(maker, size, value / context->scale);
+    op->attention.bias = constant(maker, size, (float)context->zero_point);
 }
 
 static const struct espi_activation_table *activation_table(struct maker *maker, size_t layer, enum espi_curve curve)
 {
     if (!filling(maker))
         return NULL;
-    struct espi_steps steps = maker->plan->model->layers[layer].points[ESPI_POINT_INTERMEDIATE];
+    struct espi_scale output = maker->plan->model->layers[layer].points[ESPI_POINT_INTERMEDIATE];
     struct espi_activation_table *table = espi_arena_alloc(maker->ctx, &maker->plan->arena, 1, sizeof *table);
     maker->status =
-        table ? espi_activation_gelu(maker->ctx, curve, steps.step, steps.zero_point, table) : ESP_ERR_MEMORY;
+        table ? espi_activation_gelu(maker->ctx, curve, output.scale, output.zero_point, table) : ESP_ERR_MEMORY;
     return table;
 }
 
@@ -177,18 +178,18 @@ static void add_intermediate(struct maker *maker, size_t number, bool bytes)
     const struct espi_esp_linear *linear = &model->layers[number].ffn_in;
     enum espi_curve curve;
     bool curved = espi_esp_curve(model->config.activation, &curve);
-    if (bytes && model->fixed_steps && curved) {
-        struct espi_step *step =
+    if (bytes && model->static_scales && curved) {
+        struct espi_plan_op *op =
             add_linear(maker, number, linear, normed(linear), ESPI_BUFFER_INNER, ESPI_EPILOGUE_U8_TABLE);
-        step->epilogue.activation = activation_table(maker, number, curve);
+        op->epilogue.activation = activation_table(maker, number, curve);
         return;
     }
-    struct espi_step *step = add_linear(maker, number, linear, normed(linear), ESPI_BUFFER_INNER_FLOAT,
-                                        curved ? ESPI_EPILOGUE_F32_CURVE : ESPI_EPILOGUE_F32);
+    struct espi_plan_op *op = add_linear(maker, number, linear, normed(linear), ESPI_BUFFER_INNER_FLOAT,
+                                         curved ? ESPI_EPILOGUE_F32_CURVE : ESPI_EPILOGUE_F32);
     if (curved)
-        step->epilogue.curve = espi_activation_curve(curve);
+        op->epilogue.curve = espi_activation_curve(curve);
     else
-        append(maker, ESPI_STEP_ACTIVATE, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER_FLOAT);
+        append(maker, ESPI_PLAN_ACTIVATE, number, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER_FLOAT);
     if (bytes)
         add_quantize(maker, number, linear->rows, ESPI_BUFFER_INNER_FLOAT, ESPI_BUFFER_INNER, ESPI_POINT_INTERMEDIATE);
 }
@@ -206,7 +207,7 @@ static void add_feed_forward(struct maker *maker, size_t number)
 static void add_context(struct maker *maker, size_t number)
 {
     const struct espi_esp_linear *linear = &maker->plan->model->layers[number].attention_out;
-    bool bytes = linear->precision == ESPI_INT8, fixed = maker->plan->model->fixed_steps;
+    bool bytes = linear->precision == ESPI_INT8, fixed = maker->plan->model->static_scales;
     enum espi_buffer context = bytes && fixed ? ESPI_BUFFER_CONTEXT : ESPI_BUFFER_CONTEXT_FLOAT;
     add_attention(maker, number, context);
     if (bytes && !fixed) {
@@ -222,7 +223,7 @@ static void add_layer(struct maker *maker, size_t number)
     const struct espi_esp_layer *layer = &model->layers[number];
     const struct espi_esp_linear *next = number + 1 < model->config.layers ? &layer[1].qkv : NULL;
     add_linear(maker, number, &layer->qkv, normed(&layer->qkv), ESPI_BUFFER_QKV,
-               model->fixed_steps ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32);
+               model->static_scales ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32);
     add_context(maker, number);
     add_norm(maker, number, &layer->attention_norm, &layer->ffn_in, number, ESPI_POINT_FFN_INPUT);
     add_feed_forward(maker, number);
@@ -233,7 +234,7 @@ static void add_all(struct maker *maker)
 {
     const struct espi_esp_model *model = maker->plan->model;
     maker->length = 0;
-    append(maker, ESPI_STEP_EMBED, 0, ESPI_BUFFER_STREAM, ESPI_BUFFER_STREAM);
+    append(maker, ESPI_PLAN_EMBED, 0, ESPI_BUFFER_STREAM, ESPI_BUFFER_STREAM);
     add_norm(maker, 0, &model->embed_norm, &model->layers[0].qkv, 0, ESPI_POINT_INPUT);
     for (size_t layer = 0; layer < model->config.layers; layer++)
         add_layer(maker, layer);
@@ -262,11 +263,11 @@ int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct 
     size_buffers(out);
     add_all(&maker);
     out->length = maker.length;
-    out->steps = espi_arena_alloc(ctx, &out->arena, out->length, sizeof *out->steps);
-    if (!out->steps)
+    out->ops = espi_arena_alloc(ctx, &out->arena, out->length, sizeof *out->ops);
+    if (!out->ops)
         return ESP_ERR_MEMORY;
     maker.zeros = constant(&maker, espi_config_head_size(config), 0);
-    if (!model->fixed_steps)
+    if (!model->static_scales)
         maker.ones = constant(&maker, espi_size_max(config->hidden, config->intermediate), 1);
     add_all(&maker);
     if (maker.status) {

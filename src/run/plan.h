@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A plan: the flat list of steps an encoder takes, made once from a compiled model. */
+ * A plan: the flat list of ops an encoder takes, made once from a compiled model. */
 #ifndef ESPI_RUN_PLAN_H
 #define ESPI_RUN_PLAN_H
 
@@ -11,24 +11,24 @@ enum espi_buffer {
     ESPI_BUFFER_STREAM,        // float (hidden): the residual stream
     ESPI_BUFFER_QKV,           // u8 or float (3 hidden)
     ESPI_BUFFER_CONTEXT,       // u8 (hidden): what attention gives, or
-    ESPI_BUFFER_CONTEXT_FLOAT, // float (hidden), with a step per token or a linear layer of floats behind it
+    ESPI_BUFFER_CONTEXT_FLOAT, // float (hidden), with a scale per token or a linear layer of floats behind it
     ESPI_BUFFER_BYTES,         // u8 (hidden): input of a linear layer
     ESPI_BUFFER_INNER,         // u8 (intermediate)
     ESPI_BUFFER_INNER_FLOAT,   // float (intermediate), where no epilogue makes bytes of it
     ESPI_BUFFER_COUNT,
 };
 
-enum espi_step_kind {
-    ESPI_STEP_EMBED,     // ids to STREAM
-    ESPI_STEP_NORM,      // LayerNorm of STREAM in place, its bytes to `out` where `quantize` has a scale
-    ESPI_STEP_LINEAR,    // `in` to `out` by `linear`
-    ESPI_STEP_ACTIVATE,  // INNER_FLOAT in place
-    ESPI_STEP_QUANTIZE,  // `in` to bytes in `out`
-    ESPI_STEP_ATTENTION, // QKV to `out`, over whole sequences; the steps between two of these go panel by panel
+enum espi_plan_op_kind {
+    ESPI_PLAN_EMBED,     // ids to STREAM
+    ESPI_PLAN_NORM,      // LayerNorm of STREAM in place, its bytes to `out` where `quantize` has a scale
+    ESPI_PLAN_LINEAR,    // `in` to `out` by `linear`
+    ESPI_PLAN_ACTIVATE,  // INNER_FLOAT in place
+    ESPI_PLAN_QUANTIZE,  // `in` to bytes in `out`
+    ESPI_PLAN_ATTENTION, // QKV to `out`, over whole sequences; the ops between two of these go panel by panel
 };
 
-struct espi_step {
-    enum espi_step_kind kind;
+struct espi_plan_op {
+    enum espi_plan_op_kind kind;
     size_t layer;
     enum espi_buffer in, out;
     const struct espi_esp_linear *linear;
@@ -36,7 +36,7 @@ struct espi_step {
     struct espi_epilogue epilogue; // LINEAR: but for `out` and `token_scale`
     struct espi_layer_norm norm;
     struct espi_quantize quantize;   // NORM, QUANTIZE: but for `out` and `token_scale`
-    struct espi_attention attention; // ATTENTION: of models with fixed steps, but for span, row and out
+    struct espi_attention attention; // ATTENTION: of models with static scales, but for span, row and out
     size_t rows;                     // QUANTIZE: of the input
     size_t heads;                    // ATTENTION: of the layer
 };
@@ -46,7 +46,7 @@ struct espi_step {
 struct espi_plan {
     const struct espi_esp_model *model;
     struct espi_kernel_set kernels;
-    struct espi_step *steps; // (length)
+    struct espi_plan_op *ops; // (length)
     size_t length;
     size_t rows[ESPI_BUFFER_COUNT];  // of each buffer
     size_t bytes[ESPI_BUFFER_COUNT]; // of one value; 0: the model does not need the buffer

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The steps of a plan over the panels of a batch. */
+ * The ops of a plan over the panels of a batch. */
 #include "run/session_private.h"
 
 #include "base/clock.h"
@@ -11,9 +11,9 @@
 struct work {
     struct espi_session *session;
     const struct espi_part *part;
-    const struct espi_step *steps; // (length) those between two attention steps, or one attention step
+    const struct espi_plan_op *ops; // (length) those between two attention ops, or one attention op
     size_t length;
-    /* one linear step whose rows the team shares */
+    /* one linear op whose rows the team shares */
     const struct espi_epilogue *epilogue;
     const void *x;
     size_t width;
@@ -31,14 +31,14 @@ static double profile_begin(const struct espi_session *session)
     return session->profile ? espi_clock() : 0;
 }
 
-/* step plan->length: the model's head */
-static void profile_end(const struct espi_session *session, size_t thread, size_t step, double begun)
+/* op plan->length: the model's head */
+static void profile_end(const struct espi_session *session, size_t thread, size_t op, double begun)
 {
     if (session->profile)
-        session->profile[thread * (session->plan->length + 1) + step] += espi_clock() - begun;
+        session->profile[thread * (session->plan->length + 1) + op] += espi_clock() - begun;
 }
 
-/* ---- one step on one panel ---------------------------------------------------------------------------------------------- */
+/* ---- one op on one panel ---------------------------------------------------------------------------------------------- */
 
 void *espi_session_panel(const struct espi_session *session, const struct espi_scratch *scratch,
                          enum espi_buffer buffer, size_t panel)
@@ -51,7 +51,7 @@ void *espi_session_panel(const struct espi_session *session, const struct espi_s
 
 static float *token_scale(const struct work *work, const struct espi_scratch *scratch, enum espi_buffer buffer)
 {
-    return work->session->plan->model->fixed_steps ? NULL : scratch->token_scale[buffer == ESPI_BUFFER_INNER];
+    return work->session->plan->model->static_scales ? NULL : scratch->token_scale[buffer == ESPI_BUFFER_INNER];
 }
 
 static void embed(const struct work *work, const struct espi_scratch *scratch, size_t panel, size_t width)
@@ -86,20 +86,20 @@ static void embed(const struct work *work, const struct espi_scratch *scratch, s
                         espi_session_panel(work->session, scratch, ESPI_BUFFER_STREAM, panel));
 }
 
-/* The quantizer of a step with this panel's outputs. */
+/* The quantizer of a op with this panel's outputs. */
 static struct espi_quantize quantizer(const struct work *work, const struct espi_scratch *scratch,
-                                      const struct espi_step *step, size_t panel)
+                                      const struct espi_plan_op *op, size_t panel)
 {
-    struct espi_quantize quantize = step->quantize;
-    quantize.out = espi_session_panel(work->session, scratch, step->out, panel);
-    quantize.token_scale = token_scale(work, scratch, step->out);
+    struct espi_quantize quantize = op->quantize;
+    quantize.out = espi_session_panel(work->session, scratch, op->out, panel);
+    quantize.token_scale = token_scale(work, scratch, op->out);
     return quantize;
 }
 
-static void run_rows(const struct work *work, const struct espi_step *step, size_t first, size_t end)
+static void run_rows(const struct work *work, const struct espi_plan_op *op, size_t first, size_t end)
 {
     const struct espi_kernel_set *kernels = &work->session->plan->kernels;
-    const struct espi_esp_linear *linear = step->linear;
+    const struct espi_esp_linear *linear = op->linear;
     switch (linear->precision) {
     case ESPI_FP32:
         kernels->gemm_f32(&linear->floats, work->x, work->width, first, end, work->epilogue);
@@ -108,10 +108,10 @@ static void run_rows(const struct work *work, const struct espi_step *step, size
         kernels->gemm_bf16(&linear->floats, work->x, work->width, first, end, work->epilogue);
         break;
     case ESPI_INT8:
-        if (step->quads.starts)
-            kernels->sparse_u8s8(&step->quads, work->x, work->width, first, end, work->epilogue);
+        if (op->quads.starts)
+            kernels->sparse_u8s8(&op->quads, work->x, work->width, first, end, work->epilogue);
         else
-            kernels->gemm_u8s8(&step->quads, work->x, work->width, first, end, work->epilogue);
+            kernels->gemm_u8s8(&op->quads, work->x, work->width, first, end, work->epilogue);
         break;
     }
 }
@@ -121,11 +121,11 @@ enum { SHARED_QUADS = 16 }; // quads a thread takes at a time from a linear laye
 static void run_shared_rows(void *argument, size_t index, size_t thread)
 {
     const struct work *work = argument;
-    size_t quads = espi_quad_count(work->steps->linear->rows), first = index * SHARED_QUADS;
+    size_t quads = espi_quad_count(work->ops->linear->rows), first = index * SHARED_QUADS;
     double begun = profile_begin(work->session);
-    run_rows(work, work->steps, first, espi_size_min(first + SHARED_QUADS, quads));
-    if (thread > 0) // of thread 0 run_step takes the time of the whole step
-        profile_end(work->session, thread, (size_t)(work->steps - work->session->plan->steps), begun);
+    run_rows(work, work->ops, first, espi_size_min(first + SHARED_QUADS, quads));
+    if (thread > 0) // of thread 0 run_op takes the time of the whole op
+        profile_end(work->session, thread, (size_t)(work->ops - work->session->plan->ops), begun);
 }
 
 /* The input of a linear layer in the order its product reads. */
@@ -142,54 +142,54 @@ static const void *interleave(const struct work *work, const struct espi_scratch
     return scratch->interleaved;
 }
 
-static void linear(const struct work *work, const struct espi_scratch *scratch, const struct espi_step *step,
+static void linear(const struct work *work, const struct espi_scratch *scratch, const struct espi_plan_op *op,
                    size_t panel, size_t width, bool shared)
 {
     const struct espi_session *session = work->session;
-    const void *x = espi_session_panel(session, scratch, step->in, panel);
-    struct espi_epilogue epilogue = step->epilogue;
-    epilogue.out = espi_session_panel(session, scratch, step->out, panel);
-    epilogue.token_scale = step->linear->precision == ESPI_INT8 ? token_scale(work, scratch, step->in) : NULL;
+    const void *x = espi_session_panel(session, scratch, op->in, panel);
+    struct espi_epilogue epilogue = op->epilogue;
+    epilogue.out = espi_session_panel(session, scratch, op->out, panel);
+    epilogue.token_scale = op->linear->precision == ESPI_INT8 ? token_scale(work, scratch, op->in) : NULL;
     struct work rows = *work;
-    rows.steps = step;
+    rows.ops = op;
     rows.epilogue = &epilogue;
-    rows.x = interleave(work, scratch, step->linear, x, width);
+    rows.x = interleave(work, scratch, op->linear, x, width);
     rows.width = width;
-    size_t count = espi_quad_count(step->linear->rows);
+    size_t count = espi_quad_count(op->linear->rows);
     if (shared)
         espi_team_run(session->team, (count + SHARED_QUADS - 1) / SHARED_QUADS, run_shared_rows, &rows);
     else
-        run_rows(&rows, step, 0, count);
+        run_rows(&rows, op, 0, count);
 }
 
-static void run_step(const struct work *work, const struct espi_scratch *scratch, const struct espi_step *step,
-                     size_t panel, bool shared)
+static void run_op(const struct work *work, const struct espi_scratch *scratch, const struct espi_plan_op *op,
+                   size_t panel, bool shared)
 {
     const struct espi_plan *plan = work->session->plan;
     size_t width = espi_panel_width(espi_panel_tokens(work->part, panel));
-    void *in = espi_session_panel(work->session, scratch, step->in, panel);
-    struct espi_quantize quantize = quantizer(work, scratch, step, panel);
+    void *in = espi_session_panel(work->session, scratch, op->in, panel);
+    struct espi_quantize quantize = quantizer(work, scratch, op, panel);
     double begun = profile_begin(work->session);
-    switch (step->kind) {
-    case ESPI_STEP_EMBED:
+    switch (op->kind) {
+    case ESPI_PLAN_EMBED:
         embed(work, scratch, panel, width);
         break;
-    case ESPI_STEP_NORM:
-        plan->kernels.layer_norm(in, plan->rows[step->in], width, &step->norm, in, quantize.scale ? &quantize : NULL);
+    case ESPI_PLAN_NORM:
+        plan->kernels.layer_norm(in, plan->rows[op->in], width, &op->norm, in, quantize.scale ? &quantize : NULL);
         break;
-    case ESPI_STEP_LINEAR:
-        linear(work, scratch, step, panel, width, shared);
+    case ESPI_PLAN_LINEAR:
+        linear(work, scratch, op, panel, width, shared);
         break;
-    case ESPI_STEP_ACTIVATE:
-        plan->kernels.activate(plan->model->config.activation, in, plan->rows[step->in] * width);
+    case ESPI_PLAN_ACTIVATE:
+        plan->kernels.activate(plan->model->config.activation, in, plan->rows[op->in] * width);
         break;
-    case ESPI_STEP_QUANTIZE:
-        plan->kernels.quantize_u8(in, step->rows, width, &quantize);
+    case ESPI_PLAN_QUANTIZE:
+        plan->kernels.quantize_u8(in, op->rows, width, &quantize);
         break;
-    case ESPI_STEP_ATTENTION:
+    case ESPI_PLAN_ATTENTION:
         break;
     }
-    profile_end(work->session, (size_t)(scratch - work->session->scratch), (size_t)(step - plan->steps), begun);
+    profile_end(work->session, (size_t)(scratch - work->session->scratch), (size_t)(op - plan->ops), begun);
 }
 
 /* ---- attention ------------------------------------------------------------------------------------------------------------ */
@@ -201,7 +201,7 @@ static void attend(void *argument, size_t index, size_t thread)
     const struct espi_session *session = work->session;
     const struct espi_plan *plan = session->plan;
     const struct espi_scratch *scratch = &session->scratch[thread];
-    size_t heads = work->steps->heads, size = espi_config_head_size(&plan->model->config), row = index % heads * size;
+    size_t heads = work->ops->heads, size = espi_config_head_size(&plan->model->config), row = index % heads * size;
     const uint32_t *starts = work->part->batch->starts + work->part->sequence + index / heads;
     size_t tokens = starts[1] - starts[0];
     const size_t rows[3] = {row, heads * size + row, 2 * heads * size + row};
@@ -211,35 +211,35 @@ static void attend(void *argument, size_t index, size_t thread)
                              .count = tokens};
     double begun = profile_begin(session);
     struct espi_packed_head head;
-    struct espi_attention attention = work->steps->attention;
+    struct espi_attention attention = work->ops->attention;
     espi_head_place(&head, tokens, size, scratch->head);
-    if (plan->model->fixed_steps) {
+    if (plan->model->static_scales) {
         plan->kernels.attention_pack(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
     } else {
         plan->kernels.attention_pack_f32(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
-        espi_attention_scores(&attention, size, head.step[0] * head.step[1] / sqrtf((float)size));
+        espi_attention_scores(&attention, size, head.scale[0] * head.scale[1] / sqrtf((float)size));
         for (size_t i = 0; i < size; i++)
-            scratch->head_scale[i] = head.step[2];
+            scratch->head_scale[i] = head.scale[2];
         attention.scale = scratch->head_scale;
     }
     attention.span = span;
-    attention.span.rows = plan->rows[work->steps->out];
+    attention.span.rows = plan->rows[work->ops->out];
     attention.row = row;
-    attention.out = session->buffers[work->steps->out];
+    attention.out = session->buffers[work->ops->out];
     plan->kernels.attention(&head, 0, espi_query_blocks(tokens), &attention, scratch->scores);
-    profile_end(session, thread, (size_t)(work->steps - plan->steps), begun);
+    profile_end(session, thread, (size_t)(work->ops - plan->ops), begun);
 }
 
-/* ---- all steps ------------------------------------------------------------------------------------------------------------ */
+/* ---- all ops ------------------------------------------------------------------------------------------------------------ */
 
 static void run_panel(void *argument, size_t panel, size_t thread)
 {
     const struct work *work = argument;
     for (size_t i = 0; i < work->length; i++)
-        run_step(work, &work->session->scratch[thread], &work->steps[i], panel, false);
+        run_op(work, &work->session->scratch[thread], &work->ops[i], panel, false);
 }
 
-/* The steps between two attentions. Each thread takes whole panels; the panels that are left over when the threads have
+/* The ops between two attentions. Each thread takes whole panels; the panels that are left over when the threads have
  * had the same number of them go one by one, the rows of their linear layers shared. */
 static void run_panels(const struct work *work)
 {
@@ -249,7 +249,7 @@ static void run_panels(const struct work *work)
     espi_team_run(session->team, even, run_panel, (void *)(uintptr_t)work);
     for (size_t panel = even; panel < panels; panel++)
         for (size_t i = 0; i < work->length; i++)
-            run_step(work, &session->scratch[0], &work->steps[i], panel, true);
+            run_op(work, &session->scratch[0], &work->ops[i], panel, true);
 }
 
 static void run_part(struct espi_session *session, const struct espi_part *part)
@@ -258,12 +258,12 @@ static void run_part(struct espi_session *session, const struct espi_part *part)
     size_t end;
     for (size_t i = 0; i < plan->length; i = end) {
         end = i + 1;
-        struct work work = {.session = session, .part = part, .steps = &plan->steps[i], .length = 1};
-        if (plan->steps[i].kind == ESPI_STEP_ATTENTION) {
-            espi_team_run(session->team, part->sequences * work.steps->heads, attend, &work);
+        struct work work = {.session = session, .part = part, .ops = &plan->ops[i], .length = 1};
+        if (plan->ops[i].kind == ESPI_PLAN_ATTENTION) {
+            espi_team_run(session->team, part->sequences * work.ops->heads, attend, &work);
             continue;
         }
-        while (end < plan->length && plan->steps[end].kind != ESPI_STEP_ATTENTION)
+        while (end < plan->length && plan->ops[end].kind != ESPI_PLAN_ATTENTION)
             end++;
         work.length = end - i;
         run_panels(&work);
@@ -319,7 +319,7 @@ static void place_scratch(struct layout *layout, const struct espi_plan *plan, s
 {
     const struct espi_config *config = &plan->model->config;
     size_t size = espi_config_head_size(config), head_bytes = 0;
-    bool own_steps = !plan->model->fixed_steps;
+    bool own_scales = !plan->model->static_scales;
     for (enum espi_buffer b = 0; b < ESPI_BUFFER_COUNT; b++)
         if (!espi_buffer_is_batch(b))
             scratch->buffers[b] = piece(layout, ESPI_PANEL_TOKENS * plan->rows[b], plan->bytes[b]);
@@ -327,12 +327,12 @@ static void place_scratch(struct layout *layout, const struct espi_plan *plan, s
     for (size_t i = 0; i < 3; i++)
         scratch->ids[i] = piece(layout, ESPI_PANEL_TOKENS, sizeof *scratch->ids[i]);
     for (size_t i = 0; i < 2; i++)
-        scratch->token_scale[i] = piece(layout, own_steps ? ESPI_PANEL_TOKENS : 0, sizeof(float));
+        scratch->token_scale[i] = piece(layout, own_scales ? ESPI_PANEL_TOKENS : 0, sizeof(float));
     if (espi_head_bytes(NULL, config->max_positions, size, &head_bytes))
         layout->overflow = true; // the plan has checked that it does not
     scratch->head = piece(layout, head_bytes, 1);
     scratch->scores = piece(layout, espi_attention_scratch(config->max_positions, size), 1);
-    scratch->head_scale = piece(layout, own_steps ? size : 0, sizeof(float));
+    scratch->head_scale = piece(layout, own_scales ? size : 0, sizeof(float));
     for (size_t i = 0; i < 2; i++)
         scratch->lanes[i] = piece(layout, config->hidden, ESPI_HEAD_LANES * sizeof(float));
 }

@@ -32,9 +32,9 @@ void espi_session_trim(struct espi_engine *session);
 int espi_session_bytes(esp_context *ctx, const struct espi_plan *plan, size_t capacity, size_t threads,
                        size_t *bytes) ESPI_NODISCARD;
 
-/* From now on every run of a session adds what each thread spends in each step to `seconds` (threads, plan->length + 1),
- * where the last of a row is the model's head; NULL: no more. A shared step's wait for the other threads counts as its
- * own; waits between steps belong to none. Without it a step costs one test of a pointer. */
+/* From now on every run of a session adds what each thread spends in each op to `seconds` (threads, plan->length + 1),
+ * where the last of a row is the model's head; NULL: no more. A shared op's wait for the other threads counts as its
+ * own; waits between ops belong to none. Without it a op costs one test of a pointer. */
 void espi_session_profile(struct espi_engine *session, double *seconds);
 
 #endif

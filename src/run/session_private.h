@@ -16,7 +16,7 @@ struct espi_scratch {
     float *token_scale[2];            // (64) of BYTES and of INNER
     void *head;                       // a packed head
     void *scores;                     // scratch of the attention op
-    float *head_scale;                // (head size) scale of an attention output of its own step
+    float *head_scale;                // (head size) scale of an attention output with a scale of its own
     float *lanes[2];                  // (hidden, ESPI_HEAD_LANES)
 };
 

@@ -88,7 +88,7 @@ struct pack_call {
     struct espi_span span;
     size_t row[3];
     struct espi_packed_head head;
-    float *step; // (3) a copy, as an output
+    float *scale; // (3) a copy, as an output
 };
 
 static void run_pack(void *argument)
@@ -99,7 +99,7 @@ static void run_pack(void *argument)
         return;
     }
     call->from_f32(call->panels, &call->span, call->row, &call->head);
-    memcpy(call->step, call->head.step, sizeof(call->head.step));
+    memcpy(call->scale, call->head.scale, sizeof(call->head.scale));
 }
 
 static struct buffer random_floats(struct espi_random *random, size_t count)
@@ -126,11 +126,11 @@ static bool check_pack(struct espi_random *random, bool from_f32, const struct v
     reference.panels = panels.data;
     struct pack_call tested = reference;
     struct output outputs[] = {output_new(random, head_bytes(reference.span.count, size)),
-                               output_new(random, sizeof(reference.head.step))};
+                               output_new(random, sizeof(reference.head.scale))};
     espi_head_place(&reference.head, reference.span.count, size, outputs[0].expected.data);
     espi_head_place(&tested.head, reference.span.count, size, outputs[0].found.data);
-    reference.step = (float *)(void *)outputs[1].expected.data;
-    tested.step = (float *)(void *)outputs[1].found.data;
+    reference.scale = (float *)(void *)outputs[1].expected.data;
+    tested.scale = (float *)(void *)outputs[1].found.data;
     if (from_f32) {
         reference.from_f32 = espi_attention_pack_f32_c;
         tested.from_f32 = (espi_attention_pack_f32_fn *)version->function;

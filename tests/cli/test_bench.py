@@ -83,7 +83,7 @@ class Bench(support.Scratch):
             self.assertEqual((row["batch"], row["length"], row["threads"]), (5, 60, int(threads)))
             ops = {op["op"]: op for op in row["ops"]}
             self.assertEqual(len(ops), len(row["ops"]))
-            self.assertLessEqual({"embeddings", "layer_norm", "attention", "head", "between_steps", *layers}, set(ops))
+            self.assertLessEqual({"embeddings", "layer_norm", "attention", "head", "between_ops", *layers}, set(ops))
             self.assertAlmostEqual(sum(op["share"] for op in row["ops"]), 1, places=6)
             self.assertAlmostEqual(sum(op["thread_ms"] for op in row["ops"]) / row["thread_ms"], 1, places=6)
             products = sum(ops[name]["share"] for name in ("attention", *layers))

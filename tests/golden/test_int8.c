@@ -85,16 +85,16 @@ static void compile_model(struct fixture *f, const char *name, bool fixed)
         fill(&examples[i], &f->checkpoint.config, 100 + i);
         batches[i] = examples[i].batch;
     }
-    struct espi_steps(*points)[ESPI_POINT_COUNT] = calloc(f->checkpoint.config.layers, sizeof *points);
+    struct espi_scale(*points)[ESPI_POINT_COUNT] = calloc(f->checkpoint.config.layers, sizeof *points);
     struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX};
     test_ok(f->ctx, espi_calibrate(f->ctx, &f->checkpoint, batches, 4, &calibrate, points));
     struct espi_compile_options options = {
-        .tokenizer = tokenizer, .points = fixed ? (const struct espi_steps(*)[ESPI_POINT_COUNT])points : NULL};
+        .tokenizer = tokenizer, .points = fixed ? (const struct espi_scale(*)[ESPI_POINT_COUNT])points : NULL};
     test_ok(f->ctx, espi_compile(f->ctx, &f->checkpoint, &options, f->path, NULL));
     free(points);
     esp_tokenizer_free(tokenizer);
     test_ok(f->ctx, espi_esp_model_open(f->ctx, f->path, &f->model));
-    assert_int_equal(f->model.fixed_steps, fixed);
+    assert_int_equal(f->model.static_scales, fixed);
     test_ok(f->ctx, espi_plan_make(f->ctx, &f->model, &f->plan));
     fill(&f->example, &f->checkpoint.config, 1);
 }

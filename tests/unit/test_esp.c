@@ -210,7 +210,7 @@ static struct espi_packing packing_of(struct image *image, uint32_t kind, uint32
     X(model_zero, replace_behind(image, ESPI_ESP_MODEL, "query", ",128]", ",129]"), FORMAT,                            \
       "layers[0].query: expected a zero point from 128 to 128, found 129")                                             \
     X(model_step, replace_behind(image, ESPI_ESP_MODEL, "value", ",128]", ",\"x\"]"), FORMAT,                          \
-      "layers[0].value: expected [step, zero point]")
+      "layers[0].value: expected [scale, zero point]")
 
 /* starts, or indices, of the first layer's query, key and value. */
 static void *quads(struct image *image, bool starts)
@@ -278,12 +278,12 @@ static int set_up(void **state)
     snprintf(t.path, sizeof t.path, "%.200s/model.esp", t.scratch);
     test_random_model(t.ctx, config_text, 0.6, 3, &t.checkpoint);
     test_batch_random(&example, &t.checkpoint.config, lengths, 3, 1);
-    struct espi_steps points[4][ESPI_POINT_COUNT];
+    struct espi_scale points[4][ESPI_POINT_COUNT];
     assert_true(t.checkpoint.config.layers <= 4);
     test_ok(t.ctx,
             espi_calibrate(t.ctx, &t.checkpoint, &example.batch, 1, &(struct espi_calibrate_options){0}, points));
     struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS,
-                                           .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])points};
+                                           .points = (const struct espi_scale(*)[ESPI_POINT_COUNT])points};
     test_ok(t.ctx, espi_compile(t.ctx, &t.checkpoint, &options, t.path, NULL));
     struct espi_map map;
     test_ok(t.ctx, espi_map_open(t.ctx, t.path, &map));
@@ -368,7 +368,7 @@ static void test_round_trip(void **state)
     assert_int_equal(c->layers, 2);
     assert_int_equal(c->labels, 3);
     assert_string_equal(c->label_names[2], "LABEL_2");
-    assert_true(model.fixed_steps && espi_config_has_pooler(c) && !model.tokenizer);
+    assert_true(model.static_scales && espi_config_has_pooler(c) && !model.tokenizer);
     same_floats(model.embed_norm.gain, espi_params_data(params, ESPI_EMBED_NORM_W, 0), 8);
     same_floats(model.layers[1].ffn_norm.bias, espi_params_data(params, ESPI_FFN_NORM_B, 1), 8);
     same_floats(espi_esp_head(&model, ESPI_ESP_CLASSIFIER_W), espi_params_data(params, ESPI_CLASSIFIER_W, 0), 24);
@@ -383,7 +383,7 @@ static void test_round_trip(void **state)
     }
     const struct espi_esp_linear *out = &model.layers[1].attention_out;
     const float *weights = espi_params_data(params, ESPI_ATTENTION_OUT_W, 1);
-    float input = model.layers[1].points[ESPI_POINT_CONTEXT].step;
+    float input = model.layers[1].points[ESPI_POINT_CONTEXT].scale;
     int8_t q[64];
     espi_unpack(&out->quads, q);
     for (size_t i = 0; i < 64; i++)
@@ -406,7 +406,7 @@ static void test_tokenizer_inside(void **state)
     snprintf(path, sizeof path, "%.200s/with.esp", t.scratch);
     test_ok(t.ctx, espi_compile(t.ctx, &t.checkpoint, &options, path, NULL));
     test_ok(t.ctx, espi_esp_model_open(t.ctx, path, &model));
-    assert_false(model.fixed_steps);
+    assert_false(model.static_scales);
     test_ok(t.ctx, espi_esp_model_tokenizer(t.ctx, &model, &after));
     assert_int_equal(esp_tokenizer_size(after), 8);
     assert_int_equal(esp_tokenizer_id(after, "##s"), 7);

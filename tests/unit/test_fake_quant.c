@@ -84,10 +84,10 @@ static double difference(const float *a, const float *b, size_t count)
 }
 
 /* The hidden state as the compiled model gives it; the caller frees it. */
-static float *run_compiled(struct fixture *f, struct espi_steps (*points)[ESPI_POINT_COUNT])
+static float *run_compiled(struct fixture *f, struct espi_scale (*points)[ESPI_POINT_COUNT])
 {
     struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS,
-                                           .points = (const struct espi_steps(*)[ESPI_POINT_COUNT])points};
+                                           .points = (const struct espi_scale(*)[ESPI_POINT_COUNT])points};
     struct espi_esp_model model;
     struct espi_plan plan;
     struct espi_engine *engine;
@@ -123,7 +123,7 @@ static size_t count_equal(const struct fixture *f, const float *compiled)
 static struct differences compare(size_t config, bool per_token, const uint32_t *sequence_lengths)
 {
     struct fixture f;
-    struct espi_steps(*points)[ESPI_POINT_COUNT] = NULL;
+    struct espi_scale(*points)[ESPI_POINT_COUNT] = NULL;
     const char *scratch = test_scratch();
     open_with(&f, config, (struct espi_fake_quant_options){.per_token = per_token, .freeze_step = 1}, sequence_lengths);
     test_ok(f.ctx, espi_network_refresh(f.ctx, f.network));
@@ -244,7 +244,7 @@ static void test_bad_files(void **state)
 {
     (void)state;
     struct fixture f;
-    struct espi_steps(*points)[ESPI_POINT_COUNT];
+    struct espi_scale(*points)[ESPI_POINT_COUNT];
     const char *scratch = test_scratch();
     open_fixture(&f, 0, (struct espi_fake_quant_options){0});
     const struct espi_config *config = &f.checkpoint.config;
@@ -257,7 +257,7 @@ static void test_bad_files(void **state)
         {"{}", "layers: expected an array"},
         {"{\"layers\":[]}", "layers: expected 3 layers, found 0"},
         {"{\"layers\":[{},{},{}]}", "layers[0].input: expected an array"},
-        {"{\"layers\":[{\"input\":[-1,3]},{},{}]}", "layers[0].input: expected a step"},
+        {"{\"layers\":[{\"input\":[-1,3]},{},{}]}", "layers[0].input: expected a scale"},
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
         test_write(scratch, "quantization.json", cases[i].text, strlen(cases[i].text));

@@ -288,7 +288,7 @@ static double attention_error(const struct attention_test *t, float *qkv, const 
     return sqrt(error / norm);
 }
 
-/* The way a plan with fixed steps goes: the steps of all of Q, of K, of V, and u8 panels. */
+/* The way a plan with static scales goes: the steps of all of Q, of K, of V, and u8 panels. */
 static void pack_fixed(const struct attention_test *t, float *qkv, const struct espi_span *span,
                        struct espi_packed_head *head)
 {
@@ -297,16 +297,16 @@ static void pack_fixed(const struct attention_test *t, float *qkv, const struct 
         float largest = 0;
         for (size_t i = 0; i < t->tokens * t->size; i++)
             largest = fmaxf(largest, fabsf(*value_at(qkv, span, t->size, which, i % t->size, i / t->size)));
-        head->step[which] = largest / 127;
+        head->scale[which] = largest / 127;
         for (size_t i = 0; i < t->tokens * t->size; i++) {
             float *value = value_at(qkv, span, t->size, which, i % t->size, i / t->size);
-            bytes[value - qkv] = (uint8_t)lrintf(128 + *value / head->step[which]);
+            bytes[value - qkv] = (uint8_t)lrintf(128 + *value / head->scale[which]);
         }
     }
     float step[3];
-    memcpy(step, head->step, sizeof(step));
+    memcpy(step, head->scale, sizeof(step));
     kernels.attention_pack(bytes, span, (const size_t[]){0, t->size, 2 * t->size}, head);
-    memcpy(head->step, step, sizeof(step));
+    memcpy(head->scale, step, sizeof(step));
     free(bytes);
 }
 
@@ -328,9 +328,9 @@ static void run_attention(const struct attention_test *t)
         pack_fixed(t, qkv, &span, &head);
     struct espi_attention attention = {
         .kind = ESPI_EPILOGUE_F32, .scale = scale, .bias = bias, .span = out_span, .out = out};
-    espi_attention_scores(&attention, t->size, head.step[0] * head.step[1] / sqrtf((float)t->size));
+    espi_attention_scores(&attention, t->size, head.scale[0] * head.scale[1] / sqrtf((float)t->size));
     for (size_t i = 0; i < t->size; i++)
-        scale[i] = head.step[2];
+        scale[i] = head.scale[2];
     kernels.attention(&head, 0, espi_query_blocks(t->tokens), &attention, scratch);
     double error = attention_error(t, qkv, &span, out, &out_span);
     print_message("%zu tokens, head of %zu, sharpness %g, sink %g, %s: relative error %.4f\n", t->tokens, t->size,
@@ -377,10 +377,10 @@ static void test_attention_of_neighbours(void **state)
         espi_head_place(&head, TOKENS, SIZE, memory);
         kernels.attention_pack_f32(qkv, &span, (const size_t[]){0, SIZE, 2 * SIZE}, &head);
         for (size_t i = 0; i < SIZE; i++)
-            scale[i] = head.step[2];
+            scale[i] = head.scale[2];
         struct espi_attention attention = {
             .kind = ESPI_EPILOGUE_F32, .scale = scale, .bias = bias, .span = out_span, .out = out};
-        espi_attention_scores(&attention, SIZE, head.step[0] * head.step[1] / sqrtf(SIZE));
+        espi_attention_scores(&attention, SIZE, head.scale[0] * head.scale[1] / sqrtf(SIZE));
         kernels.attention(&head, 0, espi_query_blocks(TOKENS), &attention, scratch);
         for (size_t i = 0; i < TOKENS * SIZE; i++) {
             float found = *value_at(out, &out_span, SIZE, 0, i % SIZE, i / SIZE);

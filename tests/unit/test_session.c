@@ -99,10 +99,10 @@ static void open_fixture(struct fixture *f, size_t model, enum how how)
     struct espi_random draw = {.seed = 31, .stream = model};
     for (size_t i = 0; i < ESPI_COUNT(precisions); i++)
         precisions[i] = espi_random_below(&draw, 2) ? fallback : ESPI_INT8;
-    struct espi_steps points[3][ESPI_POINT_COUNT];
+    struct espi_scale points[3][ESPI_POINT_COUNT];
     struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX, .factors = factors};
     test_ok(f->ctx, espi_calibrate(f->ctx, &f->checkpoint, batches, 2, &calibrate, points));
-    const struct espi_steps(*fixed)[ESPI_POINT_COUNT] = (const struct espi_steps(*)[ESPI_POINT_COUNT])points;
+    const struct espi_scale(*fixed)[ESPI_POINT_COUNT] = (const struct espi_scale(*)[ESPI_POINT_COUNT])points;
     struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS,
                                            .points = is_static(how) ? fixed : NULL,
                                            .factors = factors,

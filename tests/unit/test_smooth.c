@@ -97,7 +97,7 @@ static float *run_fp32(struct fixture *f)
 
 static float *run_int8(struct fixture *f, bool per_token, const float *factors)
 {
-    struct espi_steps points[3][ESPI_POINT_COUNT];
+    struct espi_scale points[3][ESPI_POINT_COUNT];
     struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX, .factors = factors};
     struct espi_compile_options options = {.sparse = ESPI_SPARSE_ALWAYS, .factors = factors};
     struct espi_esp_model model;
@@ -106,7 +106,7 @@ static float *run_int8(struct fixture *f, bool per_token, const float *factors)
     unsigned char *image;
     size_t bytes;
     test_ok(f->ctx, espi_calibrate(f->ctx, &f->checkpoint, &f->batch.batch, 1, &calibrate, points));
-    options.points = per_token ? NULL : (const struct espi_steps(*)[ESPI_POINT_COUNT])points;
+    options.points = per_token ? NULL : (const struct espi_scale(*)[ESPI_POINT_COUNT])points;
     test_ok(f->ctx, espi_compile_image(f->ctx, &f->checkpoint, &options, &image, &bytes, NULL));
     test_ok(f->ctx, espi_esp_model_parse(f->ctx, "image", image, bytes, &model));
     assert_true((factors != NULL) == (model.embed_norm.factor != NULL));
@@ -198,10 +198,10 @@ static void test_unread_channel(void **state)
     const float *of_ffn = espi_smooth_factors(factors, f.checkpoint.config.hidden, 0, ESPI_SMOOTH_FFN_IN);
     assert_true(of_ffn[11] == 0 && of_ffn[10] > 0);
     /* With alpha 1 every other channel ends at a largest magnitude of 1, which is then the range. */
-    struct espi_steps points[3][ESPI_POINT_COUNT];
+    struct espi_scale points[3][ESPI_POINT_COUNT];
     struct espi_calibrate_options calibrate = {.method = ESPI_CALIBRATE_MINMAX, .factors = factors};
     test_ok(f.ctx, espi_calibrate(f.ctx, &f.checkpoint, &f.batch.batch, 1, &calibrate, points));
-    assert_true(points[0][ESPI_POINT_FFN_INPUT].step <= 2.001f / 255);
+    assert_true(points[0][ESPI_POINT_FFN_INPUT].scale <= 2.001f / 255);
     float *out = run_int8(&f, false, factors);
     for (size_t i = 0; i < f.count; i++)
         assert_true(isfinite(out[i]));
@@ -220,7 +220,7 @@ static void test_interruption(void **state)
     (void)state;
     struct fixture f;
     float *factors;
-    struct espi_steps points[3][ESPI_POINT_COUNT];
+    struct espi_scale points[3][ESPI_POINT_COUNT];
     const struct espi_calibrate_options how = {.pass = {.interrupted = yes}};
     open_fixture(&f, GELU_MODEL);
     test_fails(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 0.5, &how.pass, &factors),

@@ -2,7 +2,7 @@
 #include "create/layers/dnnl_calls.h"
 
 #include "base/size.h"
-#include "create/late.h"
+#include "create/dynlib.h"
 
 #include <pthread.h>
 
@@ -10,7 +10,7 @@ struct espi_dnnl espi_dnnl;
 
 int espi_dnnl_load(esp_context *ctx)
 {
-    static const struct espi_late_symbol symbols[] = {
+    static const struct espi_dynlib_symbol symbols[] = {
 #define X(prefix, name) {#prefix "_" #name, &espi_dnnl.name},
         ESPI_DNNL_MAP(X)
 #undef X
@@ -20,7 +20,7 @@ int espi_dnnl_load(esp_context *ctx)
     int status = ESP_OK;
     pthread_mutex_lock(&lock);
     if (!loaded)
-        status = espi_late_load(ctx, ESPALIER_DNNL, false, symbols, ESPI_COUNT(symbols));
+        status = espi_dynlib_load(ctx, ESPALIER_DNNL, false, symbols, ESPI_COUNT(symbols));
     loaded = !status;
     pthread_mutex_unlock(&lock);
     return status ? espi_fail_prefix(ctx, status, "oneDNN") : ESP_OK;

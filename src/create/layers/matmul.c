@@ -119,7 +119,7 @@ void espi_matmuls_free(struct espi_matmuls *matmuls)
     espi_products_free(matmuls->products);
     free(matmuls->tiles);
     free(matmuls->turned.data);
-    free(matmuls->panels.data);
+    free(matmuls->rights.data);
     free(matmuls->partial.data);
     free(matmuls->attention.data);
     free(matmuls);
@@ -144,7 +144,7 @@ static dnnl_data_type_t data_type(enum espi_compute compute)
 }
 
 /* The product's description. Unless it is to be that of `like`, oneDNN is asked how it wants the right-hand operand; where
- * that is not in panels of ESPI_PANEL columns, it gets plain rows. */
+ * that is not in blocks of ESPI_BLOCK columns, it gets plain rows. */
 static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_shape *shape,
                               const struct espi_matmul_shape *like, dnnl_memory_desc_t *source,
                               dnnl_memory_desc_t *target, dnnl_primitive_desc_t *out)
@@ -152,7 +152,7 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
     dnnl_data_type_t type = data_type(matmuls->compute);
     dnnl_dims_t left = {(dnnl_dim_t)shape->rows, (dnnl_dim_t)shape->inner};
     dnnl_dims_t right = {(dnnl_dim_t)shape->inner, (dnnl_dim_t)shape->columns};
-    dnnl_memory_desc_t any, panels;
+    dnnl_memory_desc_t any, blocked;
     dnnl_status_t result = espi_dnnl.memory_desc_init_by_tag(source, 2, left, type, dnnl_ab);
     if (!result)
         result = espi_matrix_desc(target, shape->rows, shape->columns, shape->columns, 1);
@@ -165,16 +165,16 @@ static dnnl_status_t describe(struct espi_matmuls *matmuls, struct espi_matmul_s
         result = espi_dnnl.memory_desc_init_by_tag(&any, 2, right, type, dnnl_format_tag_any);
     if (!result)
         result = espi_dnnl.memory_desc_init_by_tag(
-            &panels, 2, right, type, matmuls->compute == ESPI_COMPUTE_BF16 ? dnnl_BA16a64b2a : dnnl_BA16a64b);
+            &blocked, 2, right, type, matmuls->compute == ESPI_COMPUTE_BF16 ? dnnl_BA16a64b2a : dnnl_BA16a64b);
     if (!result)
         result = espi_dnnl.memory_desc_init_by_tag(&shape->right, 2, right, type, dnnl_ab);
     if (!result)
         result = espi_matmul_desc(matmuls->products, source, &any, target, shape->add, out);
     if (result)
         return result;
-    if (espi_dnnl.memory_desc_equal(espi_dnnl.primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &panels)) {
-        shape->layout = ESPI_LAYOUT_PANELS;
-        shape->right = panels;
+    if (espi_dnnl.memory_desc_equal(espi_dnnl.primitive_desc_query_md(*out, dnnl_query_weights_md, 0), &blocked)) {
+        shape->layout = ESPI_LAYOUT_BLOCKED;
+        shape->right = blocked;
         return dnnl_success;
     }
     espi_dnnl.primitive_desc_destroy(*out);

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Weights as the right-hand operand of one direction, in ranges of columns that stay in a second-level cache over all
- * rows. Columns go on to a multiple of ESPI_PANEL, with zeros. */
+ * rows. Columns go on to a multiple of ESPI_BLOCK, with zeros. */
 struct direction {
     size_t inner, outputs;
     size_t columns, ranges;                   // of a range; the last may be narrower
@@ -53,8 +53,8 @@ static struct espi_right range_right(enum espi_compute compute, const struct dir
 static size_t range_columns(enum espi_compute compute, size_t inner)
 {
     enum { BYTES = 768 * 1024 };
-    size_t columns = BYTES / espi_operand_size(compute) / inner / ESPI_PANEL * ESPI_PANEL;
-    return espi_size_min(espi_size_max(columns, ESPI_PANEL), ESPI_MATMUL_COLUMNS);
+    size_t columns = BYTES / espi_operand_size(compute) / inner / ESPI_BLOCK * ESPI_BLOCK;
+    return espi_size_min(espi_size_max(columns, ESPI_BLOCK), ESPI_MATMUL_COLUMNS);
 }
 
 /* columns: without padding */
@@ -62,7 +62,7 @@ static int get_shape(esp_context *ctx, struct espi_matmuls *matmuls, size_t colu
                      struct direction *out)
 {
     if (!uniform)
-        return espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, espi_round_up(columns, ESPI_PANEL), out->inner, false,
+        return espi_matmul_get(ctx, matmuls, ESPI_MATMUL_ROWS, espi_round_up(columns, ESPI_BLOCK), out->inner, false,
                                &out->shape[which]);
     int status = espi_uniform_get(ctx, matmuls, columns, out->inner, &out->uniform[which]);
     if (!status)
@@ -73,7 +73,7 @@ static int get_shape(esp_context *ctx, struct espi_matmuls *matmuls, size_t colu
 static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t inner, size_t outputs, bool uniform,
                           struct direction *out)
 {
-    size_t columns = range_columns(matmuls->compute, inner), all = espi_round_up(outputs, ESPI_PANEL), count;
+    size_t columns = range_columns(matmuls->compute, inner), all = espi_round_up(outputs, ESPI_BLOCK), count;
     columns = espi_size_min(columns, all);
     size_t ranges = (all + columns - 1) / columns;
     *out = (struct direction){.inner = inner, .outputs = outputs, .columns = columns};
@@ -86,7 +86,7 @@ static int init_direction(esp_context *ctx, struct espi_matmuls *matmuls, size_t
     if (!out->weights)
         return ESP_ERR_MEMORY;
     out->ranges = ranges;
-    if (!espi_size_mul(espi_round_up(inner, ESPI_PANEL), all, &count))
+    if (!espi_size_mul(espi_round_up(inner, ESPI_BLOCK), all, &count))
         return espi_fail_memory(ctx, SIZE_MAX);
     out->data = espi_calloc_aligned(ctx, count, espi_operand_size(matmuls->compute));
     if (!out->data)
@@ -157,23 +157,23 @@ struct packing {
     struct espi_plain_weight weight;
 };
 
-/* ESPI_PANEL outputs: each block of the weights is read once and goes to each direction. */
+/* ESPI_BLOCK outputs: each block of the weights is read once and goes to each direction. */
 static int pack_outputs(void *argument, size_t index, size_t thread)
 {
     (void)thread;
     const struct packing *p = argument;
     const struct direction *forward = &p->dense->packed->forward, *backward = &p->dense->packed->backward;
-    size_t output = index * ESPI_PANEL, range = output / forward->columns;
+    size_t output = index * ESPI_BLOCK, range = output / forward->columns;
     struct espi_right right = range_right(p->compute, forward, range);
-    _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
-    for (size_t input = 0; input < p->dense->inputs; input += ESPI_PANEL) {
+    _Alignas(64) char block[ESPI_BLOCK * ESPI_BLOCK * sizeof(float)];
+    for (size_t input = 0; input < p->dense->inputs; input += ESPI_BLOCK) {
         espi_weight_block(p->compute, &p->weight, output, input, block);
-        espi_right_put_columns(&right, input, output - range * forward->columns, block, ESPI_PANEL);
+        espi_right_put_columns(&right, input, output - range * forward->columns, block, ESPI_BLOCK);
         if (p->dense->packed->forward_only)
             continue;
         size_t other = input / backward->columns;
         struct espi_right turned = range_right(p->compute, backward, other);
-        espi_right_put_rows(&turned, output, input - other * backward->columns, block, ESPI_PANEL);
+        espi_right_put_rows(&turned, output, input - other * backward->columns, block, ESPI_BLOCK);
     }
     return ESP_OK;
 }
@@ -184,7 +184,7 @@ int espi_dense_pack(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_
                         .dense = dense,
                         .weight = {.outputs = dense->outputs, .inputs = dense->inputs, .data = weight}};
     dense->packed->plain = dense->packed->forward_only ? weight : NULL;
-    return espi_matmuls_run(ctx, matmuls, (dense->outputs + ESPI_PANEL - 1) / ESPI_PANEL, pack_outputs, &p);
+    return espi_matmuls_run(ctx, matmuls, (dense->outputs + ESPI_BLOCK - 1) / ESPI_BLOCK, pack_outputs, &p);
 }
 
 /* ---- multiplying ---------------------------------------------------------------------------------------------------- */

@@ -52,11 +52,11 @@ void espi_operand_add_to(enum espi_compute compute, size_t count, const void *x,
 void espi_weight_block(enum espi_compute compute, const struct espi_plain_weight *weight, size_t output, size_t input,
                        char *block)
 {
-    size_t rows = espi_size_min(ESPI_PANEL, weight->outputs - output);
-    size_t columns = espi_size_min(ESPI_PANEL, weight->inputs - input);
-    size_t row_bytes = ESPI_PANEL * espi_operand_size(compute);
-    if (rows < ESPI_PANEL || columns < ESPI_PANEL)
-        memset(block, 0, ESPI_PANEL * row_bytes);
+    size_t rows = espi_size_min(ESPI_BLOCK, weight->outputs - output);
+    size_t columns = espi_size_min(ESPI_BLOCK, weight->inputs - input);
+    size_t row_bytes = ESPI_BLOCK * espi_operand_size(compute);
+    if (rows < ESPI_BLOCK || columns < ESPI_BLOCK)
+        memset(block, 0, ESPI_BLOCK * row_bytes);
     for (size_t row = 0; row < rows; row++)
         espi_operand_row(compute, columns, weight->data + (output + row) * weight->inputs + input,
                          block + row * row_bytes);
@@ -136,7 +136,7 @@ void espi_transpose(enum espi_compute compute, size_t rows, size_t columns, cons
 
 /* ---- right-hand operands -------------------------------------------------------------------------------------------- */
 
-/* oneDNN's panels go on to the next multiple of 16 words. */
+/* oneDNN's blocks go on to the next multiple of 16 words. */
 static size_t padded(enum espi_compute compute, size_t inner)
 {
     return espi_round_up(inner, compute == ESPI_COMPUTE_BF16 ? 32 : 16);
@@ -147,11 +147,11 @@ size_t espi_right_bytes(enum espi_compute compute, size_t inner, size_t columns)
     return padded(compute, inner) * columns * espi_operand_size(compute);
 }
 
-/* Row pairs (count / 2, stride) to words (count / 2, ESPI_PANEL, 2). */
+/* Row pairs (count / 2, stride) to words (count / 2, ESPI_BLOCK, 2). */
 ESPI_SIMD static void interleave_pairs(size_t count, const uint16_t *restrict in, size_t stride, uint16_t *restrict out)
 {
-    for (size_t k = 0; k < count; k += 2, in += 2 * stride, out += 2 * ESPI_PANEL)
-        for (size_t i = 0; i < ESPI_PANEL; i++) {
+    for (size_t k = 0; k < count; k += 2, in += 2 * stride, out += 2 * ESPI_BLOCK)
+        for (size_t i = 0; i < ESPI_BLOCK; i++) {
             out[2 * i] = in[i];
             out[2 * i + 1] = in[stride + i];
         }
@@ -163,11 +163,11 @@ static void copy_rows(size_t rows, size_t bytes, const char *in, size_t in_strid
         memcpy(out + row * out_stride, in + row * in_stride, bytes);
 }
 
-/* Where row k of the panel of column n starts. */
-static void *panel_row(const struct espi_right *right, size_t k, size_t n)
+/* Where row k of the block of column n starts. */
+static void *blocked_row(const struct espi_right *right, size_t k, size_t n)
 {
     size_t size = espi_operand_size(right->compute);
-    return (char *)right->data + (n * padded(right->compute, right->inner) + k * ESPI_PANEL) * size;
+    return (char *)right->data + (n * padded(right->compute, right->inner) + k * ESPI_BLOCK) * size;
 }
 
 /* Where row k of the strip of column n starts. */
@@ -178,7 +178,7 @@ static uint32_t *strip_row(const struct espi_right *right, size_t k, size_t n)
 
 static void put_rows_in_strips(const struct espi_right *right, size_t k, size_t n, const uint32_t *block, size_t stride)
 {
-    size_t rows = espi_size_min(right->inner - k, ESPI_PANEL), columns = espi_size_min(right->columns - n, ESPI_PANEL);
+    size_t rows = espi_size_min(right->inner - k, ESPI_BLOCK), columns = espi_size_min(right->columns - n, ESPI_BLOCK);
     for (size_t column = 0; column < columns; column += ESPI_STRIP) {
         uint32_t *strip = strip_row(right, k, n + column);
         for (size_t row = 0; row < rows; row++)
@@ -189,8 +189,8 @@ static void put_rows_in_strips(const struct espi_right *right, size_t k, size_t 
 static void put_columns_in_strips(const struct espi_right *right, size_t k, size_t n, const uint32_t *block,
                                   size_t stride)
 {
-    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_PANEL);
-    size_t columns = espi_size_min(right->columns - n, ESPI_PANEL);
+    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_BLOCK);
+    size_t columns = espi_size_min(right->columns - n, ESPI_BLOCK);
     for (size_t column = 0; column < columns; column += ESPI_STRIP)
         transpose_words(ESPI_STRIP, rows, block + column * stride, stride, strip_row(right, k, n + column), ESPI_STRIP);
 }
@@ -203,16 +203,16 @@ void espi_right_put_rows(const struct espi_right *right, size_t k, size_t n, con
         return;
     }
     if (right->layout == ESPI_LAYOUT_ROWS) {
-        size_t rows = espi_size_min(right->inner - k, ESPI_PANEL);
-        copy_rows(rows, ESPI_PANEL * size, block, stride * size, (char *)right->data + (k * right->columns + n) * size,
+        size_t rows = espi_size_min(right->inner - k, ESPI_BLOCK);
+        copy_rows(rows, ESPI_BLOCK * size, block, stride * size, (char *)right->data + (k * right->columns + n) * size,
                   right->columns * size);
         return;
     }
-    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_PANEL);
+    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_BLOCK);
     if (right->compute == ESPI_COMPUTE_BF16)
-        interleave_pairs(rows, block, stride, panel_row(right, k, n));
+        interleave_pairs(rows, block, stride, blocked_row(right, k, n));
     else
-        copy_rows(rows, ESPI_PANEL * size, block, stride * size, panel_row(right, k, n), ESPI_PANEL * size);
+        copy_rows(rows, ESPI_BLOCK * size, block, stride * size, blocked_row(right, k, n), ESPI_BLOCK * size);
 }
 
 void espi_right_put_columns(const struct espi_right *right, size_t k, size_t n, const void *block, size_t stride)
@@ -222,12 +222,12 @@ void espi_right_put_columns(const struct espi_right *right, size_t k, size_t n, 
         return;
     }
     if (right->layout == ESPI_LAYOUT_ROWS) {
-        float turned[ESPI_PANEL * ESPI_PANEL]; // of either size
-        espi_transpose(right->compute, ESPI_PANEL, ESPI_PANEL, block, stride, turned, ESPI_PANEL);
-        espi_right_put_rows(right, k, n, turned, ESPI_PANEL);
+        float turned[ESPI_BLOCK * ESPI_BLOCK]; // of either size
+        espi_transpose(right->compute, ESPI_BLOCK, ESPI_BLOCK, block, stride, turned, ESPI_BLOCK);
+        espi_right_put_rows(right, k, n, turned, ESPI_BLOCK);
         return;
     }
-    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_PANEL);
+    size_t rows = espi_size_min(padded(right->compute, right->inner) - k, ESPI_BLOCK);
     size_t per_word = sizeof(uint32_t) / espi_operand_size(right->compute);
-    transpose_words(ESPI_PANEL, rows / per_word, block, stride / per_word, panel_row(right, k, n), ESPI_PANEL);
+    transpose_words(ESPI_BLOCK, rows / per_word, block, stride / per_word, blocked_row(right, k, n), ESPI_BLOCK);
 }

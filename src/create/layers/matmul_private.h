@@ -9,13 +9,13 @@
 
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
-enum { ESPI_PANEL = 64 }; // columns of a panel, and rows and columns of what is packed at once
+enum { ESPI_BLOCK = 64 }; // columns that oneDNN wants together, and rows and columns of what is packed at once
 
-/* How a right-hand operand, (inner, columns), stands; columns are a multiple of ESPI_PANEL, in strips of ESPI_STRIP. */
+/* How a right-hand operand, (inner, columns), stands; columns are a multiple of ESPI_BLOCK, in strips of ESPI_STRIP. */
 enum espi_layout {
     ESPI_LAYOUT_ROWS,
-    ESPI_LAYOUT_PANELS, // as oneDNN likes it: each (padded inner / v, ESPI_PANEL, v) with v = 2 for bf16, 1 for fp32
-    ESPI_LAYOUT_STRIPS, // fp32, for gemm_strips: each (padded inner, ESPI_STRIP)
+    ESPI_LAYOUT_BLOCKED, // as oneDNN likes it: each (padded inner / v, ESPI_BLOCK, v) with v = 2 for bf16, 1 for fp32
+    ESPI_LAYOUT_STRIPS,  // fp32, for gemm_strips: each (padded inner, ESPI_STRIP)
 };
 
 struct espi_right {
@@ -26,15 +26,15 @@ struct espi_right {
 };
 
 size_t espi_right_bytes(enum espi_compute compute, size_t inner, size_t columns);
-/* Places a block of it: `inner` rows from k and ESPI_PANEL columns from n, multiples of ESPI_PANEL both. Rows and columns
+/* Places a block of it: `inner` rows from k and ESPI_BLOCK columns from n, multiples of ESPI_BLOCK both. Rows and columns
  * of the block behind the operand's end are left out; rows up to its padding have to be there.
- * block: (ESPI_PANEL or what is left, ESPI_PANEL), in operand elements, stride in elements */
+ * block: (ESPI_BLOCK or what is left, ESPI_BLOCK), in operand elements, stride in elements */
 void espi_right_put_rows(const struct espi_right *right, size_t k, size_t n, const void *block, size_t stride);
-/* The same from a block that stands the other way round. block: (columns ESPI_PANEL, inner ESPI_PANEL) */
+/* The same from a block that stands the other way round. block: (columns ESPI_BLOCK, inner ESPI_BLOCK) */
 void espi_right_put_columns(const struct espi_right *right, size_t k, size_t n, const void *block, size_t stride);
 
 /* A block of weights as operand elements, zeros behind the ends.
- * block: (ESPI_PANEL outputs, ESPI_PANEL inputs) */
+ * block: (ESPI_BLOCK outputs, ESPI_BLOCK inputs) */
 struct espi_plain_weight {
     size_t outputs, inputs;
     const float *data; // (outputs, inputs)
@@ -87,7 +87,7 @@ struct espi_narrow {
  * processor fetches while it computes (1.3 times as fast with 32 rows). It has to pass the same test.
  * Owner: espi_matmuls. Immutable but for the threads' memory objects. */
 struct espi_uniform {
-    size_t inner, columns; // columns of the weights; those of the tiles go on to a multiple of ESPI_PANEL
+    size_t inner, columns; // columns of the weights; those of the tiles go on to a multiple of ESPI_BLOCK
     const struct espi_matmul_shape *tiles[ESPI_TILE_HEIGHTS];
     size_t heights; // in use, highest first
     struct espi_narrow narrow[ESPI_NARROW_HEIGHTS];
@@ -111,7 +111,7 @@ struct espi_matmuls {
     struct espi_uniform *uniforms;
     float *tiles;               // (threads, ESPI_MATMUL_TILE)
     struct espi_room turned;    // left-hand operands of weight gradients
-    struct espi_room panels;    // right-hand operands of weight gradients
+    struct espi_room rights;    // right-hand operands of weight gradients
     struct espi_room partial;   // sums of blocks of rows
     struct espi_room attention; // (threads) scratch of attention
 };

@@ -151,11 +151,11 @@ static int make_probe(esp_context *ctx, struct espi_matmuls *matmuls, struct esp
                                      .columns = shape->columns,
                                      .data = probe->right};
     const struct espi_plain_weight plain = {.outputs = columns, .inputs = inner, .data = probe->weight};
-    _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
-    for (size_t output = 0; output < columns; output += ESPI_PANEL)
-        for (size_t input = 0; input < inner; input += ESPI_PANEL) {
+    _Alignas(64) char block[ESPI_BLOCK * ESPI_BLOCK * sizeof(float)];
+    for (size_t output = 0; output < columns; output += ESPI_BLOCK)
+        for (size_t input = 0; input < inner; input += ESPI_BLOCK) {
             espi_weight_block(ESPI_COMPUTE_F32, &plain, output, input, block);
-            espi_right_put_columns(&right, input, output, block, ESPI_PANEL);
+            espi_right_put_columns(&right, input, output, block, ESPI_BLOCK);
         }
     return ESP_OK;
 }
@@ -232,7 +232,7 @@ static int make_narrows(esp_context *ctx, struct espi_uniform *uniform, struct p
 
 static int make_uniform(esp_context *ctx, struct espi_matmuls *matmuls, struct espi_uniform *uniform)
 {
-    size_t columns = espi_round_up(uniform->columns, ESPI_PANEL);
+    size_t columns = espi_round_up(uniform->columns, ESPI_BLOCK);
     if (!matmuls->single_rows) {
         struct probe probe = {0};
         int status =

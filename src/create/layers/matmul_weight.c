@@ -15,12 +15,12 @@ enum { DEPTHS = 4 };
 struct gradient {
     struct espi_matmuls *matmuls;
     size_t inputs, outputs; // of the layer
-    size_t columns, lines;  // inputs and outputs, up to a multiple of ESPI_PANEL
+    size_t columns, lines;  // inputs and outputs, up to a multiple of ESPI_BLOCK
     size_t room;
     const char *x, *dy;            // operands (room, inputs), (room, outputs)
     char *turned;                  // blocks of rows (lines, depth)
-    char *panels;                  // blocks of rows of right-hand operands, one for each tile of columns
-    float *partial;                // (room / ESPI_PANEL, lines) sums of rows
+    char *rights;                  // blocks of rows of right-hand operands, one for each tile of columns
+    float *partial;                // (room / ESPI_BLOCK, lines) sums of rows
     float *dweight;                // (outputs, inputs)
     float *dbias;                  // (outputs) or NULL
     size_t tile_lines, line_tiles; // lines of a tile; tiles of all lines
@@ -45,36 +45,36 @@ static size_t block_level(const struct gradient *g, size_t row)
 
 /* ---- operands ------------------------------------------------------------------------------------------------------- */
 
-/* Copies ESPI_PANEL rows and columns together, zeros behind the last column: in the operand, rows may be a power of two
+/* Copies ESPI_BLOCK rows and columns together, zeros behind the last column: in the operand, rows may be a power of two
  * apart and drive one another out of the first-level cache. Asks for the rows that come next. */
 static void copy_block(const char *x, size_t columns, size_t column, size_t size, bool more, char *block)
 {
-    size_t bytes = espi_size_min(columns - column, ESPI_PANEL) * size, row_bytes = ESPI_PANEL * size;
+    size_t bytes = espi_size_min(columns - column, ESPI_BLOCK) * size, row_bytes = ESPI_BLOCK * size;
     const char *from = x + column * size;
     if (bytes < row_bytes)
-        memset(block, 0, ESPI_PANEL * row_bytes);
-    for (size_t i = 0; i < ESPI_PANEL; i++, from += columns * size) {
+        memset(block, 0, ESPI_BLOCK * row_bytes);
+    for (size_t i = 0; i < ESPI_BLOCK; i++, from += columns * size) {
         for (size_t line = 0; line < bytes && more; line += 64)
-            __builtin_prefetch(from + ESPI_PANEL * columns * size + line);
+            __builtin_prefetch(from + ESPI_BLOCK * columns * size + line);
         memcpy(block + i * row_bytes, from, bytes);
     }
 }
 
-/* ESPI_PANEL outputs of the block of rows that starts at `first`, transposed, with their sums. */
+/* ESPI_BLOCK outputs of the block of rows that starts at `first`, transposed, with their sums. */
 static void turn_block(const struct gradient *g, size_t first, size_t depth, size_t line)
 {
     enum espi_compute compute = g->matmuls->compute;
     size_t size = espi_operand_size(compute);
-    _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
-    char *out = g->turned + (first * g->lines + line * depth) * size; // (ESPI_PANEL, depth)
-    for (size_t row = 0; row < depth; row += ESPI_PANEL) {
-        bool more = first + row + ESPI_PANEL < g->room;
+    _Alignas(64) char block[ESPI_BLOCK * ESPI_BLOCK * sizeof(float)];
+    char *out = g->turned + (first * g->lines + line * depth) * size; // (ESPI_BLOCK, depth)
+    for (size_t row = 0; row < depth; row += ESPI_BLOCK) {
+        bool more = first + row + ESPI_BLOCK < g->room;
         copy_block(g->dy + (first + row) * g->outputs * size, g->outputs, line, size, more, block);
-        espi_transpose(compute, ESPI_PANEL, ESPI_PANEL, block, ESPI_PANEL, out + row * size, depth);
-        float *sums = g->partial + (first + row) / ESPI_PANEL * g->lines + line; // (ESPI_PANEL)
-        memset(sums, 0, ESPI_PANEL * sizeof *sums);
-        for (size_t i = 0; i < ESPI_PANEL && g->dbias; i++)
-            espi_operand_add_to(compute, ESPI_PANEL, block + i * ESPI_PANEL * size, sums);
+        espi_transpose(compute, ESPI_BLOCK, ESPI_BLOCK, block, ESPI_BLOCK, out + row * size, depth);
+        float *sums = g->partial + (first + row) / ESPI_BLOCK * g->lines + line; // (ESPI_BLOCK)
+        memset(sums, 0, ESPI_BLOCK * sizeof *sums);
+        for (size_t i = 0; i < ESPI_BLOCK && g->dbias; i++)
+            espi_operand_add_to(compute, ESPI_BLOCK, block + i * ESPI_BLOCK * size, sums);
     }
 }
 
@@ -91,7 +91,7 @@ static struct espi_right tile_right(const struct gradient *g, size_t first, size
                                .layout = layout,
                                .inner = depth,
                                .columns = tile_columns(g, column),
-                               .data = g->panels + place * espi_operand_size(g->matmuls->compute)};
+                               .data = g->rights + place * espi_operand_size(g->matmuls->compute)};
 }
 
 /* Of oneDNN's products. */
@@ -106,26 +106,26 @@ static enum espi_layout tile_layout(const struct gradient *g, size_t level, size
     return g->matmuls->strips ? ESPI_LAYOUT_STRIPS : tile_shape(g, level, 0, column)->layout;
 }
 
-/* ESPI_PANEL inputs of the block of rows that starts at `first`, packed. */
+/* ESPI_BLOCK inputs of the block of rows that starts at `first`, packed. */
 static void pack_block(const struct gradient *g, size_t first, size_t depth, size_t level, size_t column)
 {
     enum espi_compute compute = g->matmuls->compute;
     size_t size = espi_operand_size(compute), tile = column / ESPI_MATMUL_COLUMNS * ESPI_MATMUL_COLUMNS;
     struct espi_right right = tile_right(g, first, depth, tile, tile_layout(g, level, tile));
-    _Alignas(64) char block[ESPI_PANEL * ESPI_PANEL * sizeof(float)];
-    for (size_t row = 0; row < depth; row += ESPI_PANEL) {
-        bool more = first + row + ESPI_PANEL < g->room;
+    _Alignas(64) char block[ESPI_BLOCK * ESPI_BLOCK * sizeof(float)];
+    for (size_t row = 0; row < depth; row += ESPI_BLOCK) {
+        bool more = first + row + ESPI_BLOCK < g->room;
         copy_block(g->x + (first + row) * g->inputs * size, g->inputs, column, size, more, block);
-        espi_right_put_rows(&right, row, column - tile, block, ESPI_PANEL);
+        espi_right_put_rows(&right, row, column - tile, block, ESPI_BLOCK);
     }
 }
 
-/* ESPI_PANEL outputs or inputs, all rows. */
+/* ESPI_BLOCK outputs or inputs, all rows. */
 static int prepare(void *argument, size_t index, size_t thread)
 {
     (void)thread;
     const struct gradient *g = argument;
-    size_t place = index * ESPI_PANEL, depth;
+    size_t place = index * ESPI_BLOCK, depth;
     for (size_t row = 0; row < g->room; row += depth) {
         size_t level = block_level(g, row);
         depth = block_depth(g->matmuls->compute, level);
@@ -148,7 +148,7 @@ ESPI_SIMD static void add_to_gradient(size_t count, const float *restrict x, flo
 static void add_bias(const struct gradient *g, size_t line, size_t lines)
 {
     float sums[ESPI_MATMUL_WEIGHT_ROWS] = {0};
-    for (size_t block = 0; block < g->room / ESPI_PANEL; block++)
+    for (size_t block = 0; block < g->room / ESPI_BLOCK; block++)
         add_to_gradient(lines, g->partial + block * g->lines + line, sums);
     add_to_gradient(lines, sums, g->dbias + line);
 }
@@ -210,8 +210,8 @@ static int get_shapes(esp_context *ctx, struct gradient *g)
 static size_t lines_of_tile(const struct gradient *g, size_t column_tiles)
 {
     enum { TILES = 4, MOST = ESPI_MATMUL_WEIGHT_ROWS };
-    size_t share = g->lines * column_tiles / (TILES * g->matmuls->products->threads) / ESPI_PANEL;
-    return g->matmuls->strips ? espi_size_min(espi_size_max(share, 1) * ESPI_PANEL, MOST) : MOST;
+    size_t share = g->lines * column_tiles / (TILES * g->matmuls->products->threads) / ESPI_BLOCK;
+    return g->matmuls->strips ? espi_size_min(espi_size_max(share, 1) * ESPI_BLOCK, MOST) : MOST;
 }
 
 int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_dense *dense,
@@ -221,8 +221,8 @@ int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, c
     struct gradient g = {.matmuls = matmuls,
                          .inputs = dense->inputs,
                          .outputs = dense->outputs,
-                         .columns = espi_round_up(dense->inputs, ESPI_PANEL),
-                         .lines = espi_round_up(dense->outputs, ESPI_PANEL),
+                         .columns = espi_round_up(dense->inputs, ESPI_BLOCK),
+                         .lines = espi_round_up(dense->outputs, ESPI_BLOCK),
                          .room = room,
                          .x = x,
                          .dy = dy,
@@ -230,19 +230,19 @@ int espi_dense_backward_weight(esp_context *ctx, struct espi_matmuls *matmuls, c
                          .dbias = dbias};
     int status = espi_room_reserve(ctx, &matmuls->turned, room * g.lines, size);
     if (!status)
-        status = espi_room_reserve(ctx, &matmuls->panels, room * g.columns, size);
+        status = espi_room_reserve(ctx, &matmuls->rights, room * g.columns, size);
     if (!status)
-        status = espi_room_reserve(ctx, &matmuls->partial, room / ESPI_PANEL * g.lines, sizeof(float));
+        status = espi_room_reserve(ctx, &matmuls->partial, room / ESPI_BLOCK * g.lines, sizeof(float));
     if (!status && !matmuls->strips)
         status = get_shapes(ctx, &g);
     if (status)
         return status;
     g.turned = matmuls->turned.data;
-    g.panels = matmuls->panels.data;
+    g.rights = matmuls->rights.data;
     g.partial = matmuls->partial.data;
     size_t column_tiles = (g.columns + ESPI_MATMUL_COLUMNS - 1) / ESPI_MATMUL_COLUMNS;
     g.tile_lines = lines_of_tile(&g, column_tiles);
     g.line_tiles = (g.lines + g.tile_lines - 1) / g.tile_lines;
-    status = espi_matmuls_run(ctx, matmuls, (g.lines + g.columns) / ESPI_PANEL, prepare, &g);
+    status = espi_matmuls_run(ctx, matmuls, (g.lines + g.columns) / ESPI_BLOCK, prepare, &g);
     return status ? status : espi_matmuls_run(ctx, matmuls, g.line_tiles * column_tiles, sum_tile, &g);
 }

@@ -127,7 +127,7 @@ struct part {
     size_t tokens, stride, begin, columns;
     float *x;
     uint8_t *clipped; // (tokens, stride), or NULL
-    struct espi_steps steps;
+    struct espi_scale scale;
     struct range *found; // (blocks)
     /* INTERMEDIATE, where the runtime makes bytes of the pre-activation by a table: */
     const float *before; // (tokens, stride), or NULL
@@ -156,7 +156,7 @@ static void find_range(void *argument, size_t index, size_t thread)
 }
 
 /* x becomes the value of its byte; notes what lies outside of 0 … 255 (for symmetric points 1 … 255). */
-ESPI_SIMD static void round_values(size_t count, float inverse, float zero_point, float lowest, float step,
+ESPI_SIMD static void round_values(size_t count, float inverse, float zero_point, float lowest, float scale,
                                    float *restrict x, uint8_t *restrict clipped)
 {
     const float magic = 0x1.8p23f;
@@ -164,7 +164,7 @@ ESPI_SIMD static void round_values(size_t count, float inverse, float zero_point
         float q = x[i] * inverse + zero_point;
         float inside = q < lowest ? lowest : q > 255.0f ? 255.0f : q;
         clipped[i] = inside != q;
-        x[i] = ((inside + magic) - magic - zero_point) * step;
+        x[i] = ((inside + magic) - magic - zero_point) * scale;
     }
 }
 
@@ -172,13 +172,13 @@ ESPI_SIMD static void round_values(size_t count, float inverse, float zero_point
 static void activate_values(const struct part *p, size_t count, const float *z, float *x, uint8_t *clipped)
 {
     const struct espi_activation_table *table = p->table;
-    float inverse = ldexpf(1, table->shift) / p->steps.step;
+    float inverse = ldexpf(1, table->shift) / p->scale.scale;
     for (size_t i = 0; i < count; i++) {
         int32_t q = (int32_t)lrintf(fmaxf(INT16_MIN, fminf(INT16_MAX, z[i] * inverse)));
         uint32_t index = (uint32_t)abs(q) * table->index_scale >> 16;
         uint32_t byte = ((uint32_t)(q > 0 ? q : 0) + table->table[index < 127 ? index : 127]) >> table->shift;
         clipped[i] = byte > 255;
-        x[i] = (float)((int32_t)(byte < 255 ? byte : 255) - p->steps.zero_point) * p->steps.step;
+        x[i] = (float)((int32_t)(byte < 255 ? byte : 255) - p->scale.zero_point) * p->scale.scale;
     }
 }
 
@@ -188,7 +188,7 @@ static void round_block(void *argument, size_t index, size_t thread)
     const struct part *p = argument;
     size_t end = espi_size_min((index + 1) * BLOCK_ROWS, p->tokens);
     uint8_t ignored[4096];
-    float inverse = 1 / p->steps.step, zero = (float)p->steps.zero_point;
+    float inverse = 1 / p->scale.scale, zero = (float)p->scale.zero_point;
     for (size_t t = index * BLOCK_ROWS; t < end; t++)
         for (size_t c = 0, count; c < p->columns; c += count) {
             size_t at = t * p->stride + p->begin + c;
@@ -197,7 +197,7 @@ static void round_block(void *argument, size_t index, size_t thread)
             if (p->before)
                 activate_values(p, count, p->before + at, p->x + at, clipped);
             else
-                round_values(count, inverse, zero, 0, p->steps.step, p->x + at, clipped);
+                round_values(count, inverse, zero, 0, p->scale.scale, p->x + at, clipped);
         }
 }
 
@@ -211,14 +211,14 @@ static void follow_range(struct espi_fake_quant *quant, size_t at, struct range 
     quant->seen[at] = 1;
 }
 
-/* As espi_calibrate chooses steps. */
-static struct espi_steps steps_of(enum espi_esp_point point, struct range range)
+/* As espi_calibrate chooses scales. */
+static struct espi_scale scale_of(enum espi_esp_point point, struct range range)
 {
     if (point == ESPI_POINT_QUERY || point == ESPI_POINT_KEY || point == ESPI_POINT_VALUE)
-        return espi_steps_symmetric(range.low, range.high);
+        return espi_scale_symmetric(range.low, range.high);
     if (point == ESPI_POINT_INTERMEDIATE) // an activation's table takes zero points up to 127
         range.high = fmaxf(range.high, -1.1f * range.low);
-    return espi_steps_asymmetric(range.low, range.high);
+    return espi_scale_asymmetric(range.low, range.high);
 }
 
 static int round_part(esp_context *ctx, struct part *p, size_t layer, bool train)
@@ -239,15 +239,15 @@ static int round_part(esp_context *ctx, struct part *p, size_t layer, bool train
         free(p->found);
         if (train)
             follow_range(quant, at, now);
-        p->steps = steps_of(p->point, train ? quant->ranges[at] : now);
+        p->scale = scale_of(p->point, train ? quant->ranges[at] : now);
     } else {
-        p->steps = steps_of(p->point, quant->ranges[at]);
+        p->scale = scale_of(p->point, quant->ranges[at]);
     }
     struct espi_activation_table table;
     enum espi_curve curve;
     int status = ESP_OK;
     if (p->before && espi_esp_curve(quant->config->activation, &curve)) {
-        status = espi_activation_gelu(ctx, curve, p->steps.step, p->steps.zero_point, &table);
+        status = espi_activation_gelu(ctx, curve, p->scale.scale, p->scale.zero_point, &table);
         p->table = &table;
     } else {
         p->before = NULL;
@@ -257,7 +257,7 @@ static int round_part(esp_context *ctx, struct part *p, size_t layer, bool train
     return status;
 }
 
-/* ---- a step per token, or per head and sequence -------------------------------------------------------------------------- */
+/* ---- a scale per token, or per head and sequence -------------------------------------------------------------------------- */
 
 struct rows {
     size_t columns;
@@ -272,10 +272,10 @@ static void round_token(void *argument, size_t token, size_t thread)
     float *x = r->x + token * r->columns, low = 0, high = 0;
     uint8_t ignored[4096];
     widen_range(r->columns, x, &low, &high);
-    float step = fmaxf(fmaxf(high * (1.0f / 127), -low * (1.0f / 128)), 0x1p-126f);
+    float scale = fmaxf(fmaxf(high * (1.0f / 127), -low * (1.0f / 128)), 0x1p-126f);
     for (size_t c = 0, count; c < r->columns; c += count) {
         count = espi_size_min(sizeof ignored, r->columns - c);
-        round_values(count, 1 / step, 128, 0, step, x + c, ignored);
+        round_values(count, 1 / scale, 128, 0, scale, x + c, ignored);
     }
 }
 
@@ -297,11 +297,11 @@ static void round_head(void *argument, size_t index, size_t thread)
     uint8_t ignored[4096];
     for (size_t t = first; t < end; t++)
         widen_range(h->width, h->x + t * stride + column, &low, &high);
-    float step = fmaxf(fmaxf(-low, high), 0x1p-100f) * (1.0f / 127);
+    float scale = fmaxf(fmaxf(-low, high), 0x1p-100f) * (1.0f / 127);
     for (size_t t = first; t < end; t++)
         for (size_t c = 0, count; c < h->width; c += count) {
             count = espi_size_min(sizeof ignored, h->width - c);
-            round_values(count, 1 / step, 128, 1, step, h->x + t * stride + column + c, ignored);
+            round_values(count, 1 / scale, 128, 1, scale, h->x + t * stride + column + c, ignored);
         }
 }
 
@@ -362,7 +362,7 @@ static int backward(void *argument, esp_context *ctx, size_t layer, enum espi_ta
 {
     (void)ctx;
     const struct espi_fake_quant *quant = argument;
-    if (!quant->options.per_token) // a step per token clips nothing
+    if (!quant->options.per_token) // a scale per token clips nothing
         stop_clipped(tokens * columns, quant->clipped[layer * TAPS + tap].bytes, dx);
     return ESP_OK;
 }
@@ -384,16 +384,16 @@ int espi_fake_quant_write(esp_context *ctx, const struct espi_fake_quant *quant,
     size_t layers = quant->config->layers;
     if (quant->options.per_token)
         return ESP_OK;
-    struct espi_steps(*points)[ESPI_POINT_COUNT] = espi_calloc(ctx, layers, sizeof *points);
+    struct espi_scale(*points)[ESPI_POINT_COUNT] = espi_calloc(ctx, layers, sizeof *points);
     if (!points)
         return ESP_ERR_MEMORY;
     for (size_t i = 0; i < layers * ESPI_POINT_COUNT; i++)
         points[i / ESPI_POINT_COUNT][i % ESPI_POINT_COUNT] =
-            steps_of((enum espi_esp_point)(i % ESPI_POINT_COUNT), quant->ranges[i]);
+            scale_of((enum espi_esp_point)(i % ESPI_POINT_COUNT), quant->ranges[i]);
     struct espi_json_writer w = {.indent = true, .exact = true};
     espi_put_object(&w, NULL);
     espi_put_string(&w, "activations", "static");
-    espi_esp_points_put(&w, layers, (const struct espi_steps(*)[ESPI_POINT_COUNT])points);
+    espi_esp_points_put(&w, layers, (const struct espi_scale(*)[ESPI_POINT_COUNT])points);
     espi_put_object_end(&w);
     int status = espi_json_writer_end(ctx, &w);
     if (!status)
@@ -406,7 +406,7 @@ int espi_fake_quant_write(esp_context *ctx, const struct espi_fake_quant *quant,
 }
 
 int espi_quantization_read(esp_context *ctx, const char *directory, const struct espi_config *config,
-                           struct espi_steps (**points)[ESPI_POINT_COUNT])
+                           struct espi_scale (**points)[ESPI_POINT_COUNT])
 {
     char path[ESPI_PATH_BYTES];
     struct espi_json json;

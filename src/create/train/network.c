@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/size.h"
-#include "create/layers/attention_train.h"
+#include "create/layers/layer_attention.h"
 #include "create/train/network_private.h"
 
 #include <assert.h>
@@ -96,7 +96,7 @@ static int attend(esp_context *ctx, struct espi_network *network, size_t number)
                                        .qkv = layer->qkv,
                                        .lse = layer->lse,
                                        .out = layer->context};
-    int status = espi_attention_train_forward(ctx, network->matmuls, &pass);
+    int status = espi_layer_attention_forward(ctx, network->matmuls, &pass);
     if (status)
         return status;
     size_t tokens = network->pass.batch.tokens, context = espi_config_context(config, number);

@@ -2,7 +2,7 @@
  * Backward: the forward pass of network.c from its end to its beginning. Of a layer's gradient, `carry` is the part
  * that came past it on the residual stream, `branch` what came through it. */
 #include "base/size.h"
-#include "create/layers/attention_train.h"
+#include "create/layers/layer_attention.h"
 #include "create/train/network_private.h"
 
 #include <string.h>
@@ -127,7 +127,7 @@ ESPI_NODISCARD static int attend_backward(esp_context *ctx, const struct backwar
                                        .out = layer->context,
                                        .d_out = memory->branch,
                                        .d_qkv = memory->wide};
-    int status = espi_attention_train_backward(ctx, network->matmuls, &pass);
+    int status = espi_layer_attention_backward(ctx, network->matmuls, &pass);
     const struct espi_layer_gradients *layers = b->wanted->layers;
     if (!status && layers && layers->qkv && layers->qkv[number])
         espi_network_add(network, network->pass.batch.tokens, columns, layers->qkv[number], memory->wide);

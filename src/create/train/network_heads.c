@@ -96,10 +96,10 @@ int espi_network_check(esp_context *ctx, const struct espi_config *config, const
         return status;
     const char *what = missing(config, wanted->result);
     if (what)
-        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "encoder: the model has no %s", what);
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "the model has no %s", what);
     for (size_t i = 0; wanted->result == ESPI_RESULT_VOCAB_LOGITS && i < wanted->position_count; i++)
         if (wanted->positions[i] >= batch->tokens)
-            return espi_fail(ctx, ESP_ERR_ARGUMENT, "encoder: position %zu: expected a token below %zu, found %u", i,
+            return espi_fail(ctx, ESP_ERR_ARGUMENT, "position %zu: expected a token below %zu, found %u", i,
                              batch->tokens, (unsigned)wanted->positions[i]);
     return ESP_OK;
 }

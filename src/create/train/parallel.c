@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "base/size.h"
-#include "create/late.h"
+#include "create/dynlib.h"
 
 #include <stdlib.h>
 
@@ -68,14 +68,14 @@ enum { TAGS = 16384 }; // every MPI has as many
 
 static int load(esp_context *ctx, struct mpi *mpi)
 {
-    const struct espi_late_symbol symbols[] = {
+    const struct espi_dynlib_symbol symbols[] = {
 #define FUNCTION(name)             {"MPI_" #name, &mpi->name},
 #define OBJECT(type, name, symbol) {#symbol, &mpi->name},
         MPI_FUNCTIONS(FUNCTION) MPI_OBJECTS(OBJECT)
 #undef FUNCTION
 #undef OBJECT
     };
-    int status = espi_late_load(ctx, ESPALIER_MPI_LIBRARY, true, symbols, ESPI_COUNT(symbols)); // its plug-ins use it
+    int status = espi_dynlib_load(ctx, ESPALIER_MPI_LIBRARY, true, symbols, ESPI_COUNT(symbols)); // its plug-ins use it
     return status ? espi_fail_prefix(ctx, status, "MPI") : ESP_OK;
 }
 

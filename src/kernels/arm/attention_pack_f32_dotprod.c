@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/arm/head_neon.h"
 
-static float find_step(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
+static float find_scale(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
 {
     float32x4_t largest[4];
     for (int v = 0; v < 4; v++)
@@ -35,8 +35,8 @@ void espi_attention_pack_f32_dotprod(const float *panels, const struct espi_span
     struct source source[3];
     for (int i = 0; i < 3; i++) {
         source[i] = (struct source){.panels = panels, .row = row[i]};
-        head->step[i] = find_step(&source[i], span, head);
-        source[i].inverse = 1.0f / head->step[i];
+        head->scale[i] = find_scale(&source[i], span, head);
+        source[i].inverse = 1.0f / head->scale[i];
     }
     pack_head(source, sizeof(float), span, head);
 }

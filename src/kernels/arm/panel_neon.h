@@ -20,7 +20,7 @@ ESPI_INLINE void extremes_add(struct extremes *extremes, const float32x4_t x[4],
     }
 }
 
-/* A row of a chunk with a fixed step; `out`: of the chunk's first token. */
+/* A row of a chunk with a static scale; `out`: of the chunk's first token. */
 ESPI_INLINE void quantize_fixed_row(const struct espi_quantize *quantize, const float32x4_t x[4], size_t row,
                                     uint8_t *out)
 {
@@ -38,7 +38,7 @@ ESPI_INLINE float32x4_t larger(float32x4_t a, float32x4_t b)
     return vbslq_f32(vcgtq_f32(a, b), a, b);
 }
 
-/* A chunk whose extremes are known, with a step per token. */
+/* A chunk whose extremes are known, with a scale per token. */
 ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const float *x, size_t rows, size_t width,
                                  size_t token, const struct extremes *extremes)
 {
@@ -48,10 +48,10 @@ ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const flo
     float32x4_t inverse[4];
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++) {
-        float32x4_t step = larger(vmulq_n_f32(extremes->high[v], up), vmulq_n_f32(extremes->low[v], down));
-        step = larger(step, vdupq_n_f32(0x1p-126f));
-        vst1q_f32(quantize->token_scale + token + 4 * v, step);
-        inverse[v] = vdivq_f32(vdupq_n_f32(1), step);
+        float32x4_t scale = larger(vmulq_n_f32(extremes->high[v], up), vmulq_n_f32(extremes->low[v], down));
+        scale = larger(scale, vdupq_n_f32(0x1p-126f));
+        vst1q_f32(quantize->token_scale + token + 4 * v, scale);
+        inverse[v] = vdivq_f32(vdupq_n_f32(1), scale);
     }
     for (size_t row = 0; row < rows; row++) {
         float32x4_t y[4];

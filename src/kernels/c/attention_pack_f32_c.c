@@ -31,8 +31,8 @@ void espi_attention_pack_f32_c(const float *panels, const struct espi_span *span
         for (size_t feature = 0; feature < head->size; feature++)
             for (size_t token = 0; token < head->count; token++)
                 largest = larger(fabsf(panel_float(&source, which, feature, token)), largest);
-        head->step[which] = largest * (1.0f / 127);
-        source.inverse[which] = 1.0f / head->step[which];
+        head->scale[which] = largest * (1.0f / 127);
+        source.inverse[which] = 1.0f / head->scale[which];
     }
     pack_head(panel_value, &source, head);
 }

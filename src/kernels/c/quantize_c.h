@@ -10,8 +10,8 @@ static inline float larger(float a, float b)
     return a > b ? a : b;
 }
 
-/* The step of one token. */
-static inline float token_step(const struct espi_quantize *quantize, const float *x, size_t rows, size_t width)
+/* The scale of one token. */
+static inline float token_scale(const struct espi_quantize *quantize, const float *x, size_t rows, size_t width)
 {
     float up = quantize->zero_point < 255 ? 1.0f / (float)(255 - quantize->zero_point) : 0;
     float down = quantize->zero_point > 0 ? 1.0f / (float)quantize->zero_point : 0;
@@ -39,8 +39,8 @@ static inline void quantize_token(const struct espi_quantize *quantize, const fl
             out[row * width] = quantize_value(x[row * width], quantize->scale[row], quantize->zero_point);
         return;
     }
-    float step = token_step(quantize, x, rows, width), inverse = 1.0f / step;
-    quantize->token_scale[token] = step;
+    float scale = token_scale(quantize, x, rows, width), inverse = 1.0f / scale;
+    quantize->token_scale[token] = scale;
     for (size_t row = 0; row < rows; row++)
         out[row * width] = quantize_value(x[row * width] * quantize->scale[row], inverse, quantize->zero_point);
 }

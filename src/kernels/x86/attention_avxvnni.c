@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/x86/attention_ymm.h"
-#include "kernels/x86/int8_ymm.h"
+#include "kernels/x86/int8_avxvnni.h"
 
 /* Keys first .. first + keys - 1 of a block of 16; `stride`: bytes from one group of 4 features of q to the next. A
  * key's words stand as packing leaves them: 128-bit lane l holds tokens 4l .. 4l + 3 and 4l + 8 .. 4l + 11. */

@@ -16,7 +16,7 @@ ESPI_INLINE void find_magnitude(__m128i real, __m256 magnitude[2])
     magnitude[1] = _mm256_castsi256_ps(_mm256_and_si256(_mm256_cvtepi8_epi32(_mm_srli_si128(real, 8)), all));
 }
 
-static float find_step(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
+static float find_scale(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
 {
     __m256 largest[2] = {_mm256_set1_ps(0x1p-100f), _mm256_set1_ps(0x1p-100f)};
     float buffer[BLOCK] = {0};
@@ -33,11 +33,11 @@ static float find_step(const struct source *source, const struct espi_span *span
                     take_larger(largest, values + lane, magnitude[lane / CHUNK]);
         }
     }
-    float lanes[8], step = 0;
+    float lanes[8], most = 0;
     _mm256_storeu_ps(lanes, _mm256_max_ps(largest[0], largest[1]));
     for (int i = 0; i < 8; i++)
-        step = lanes[i] > step ? lanes[i] : step;
-    return step * (1.0f / 127);
+        most = lanes[i] > most ? lanes[i] : most;
+    return most * (1.0f / 127);
 }
 
 void espi_attention_pack_f32_avx2(const float *panels, const struct espi_span *span, const size_t row[3],
@@ -46,8 +46,8 @@ void espi_attention_pack_f32_avx2(const float *panels, const struct espi_span *s
     struct source source[3];
     for (int i = 0; i < 3; i++) {
         source[i] = (struct source){.panels = panels, .row = row[i]};
-        head->step[i] = find_step(&source[i], span, head);
-        source[i].inverse = 1.0f / head->step[i];
+        head->scale[i] = find_scale(&source[i], span, head);
+        source[i].inverse = 1.0f / head->scale[i];
     }
     pack_head(source, sizeof(float), span, head);
 }

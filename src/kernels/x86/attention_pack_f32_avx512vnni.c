@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/x86/head_zmm.h"
 
-static float find_step(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
+static float find_scale(const struct source *source, const struct espi_span *span, const struct espi_packed_head *head)
 {
     __m512 largest[4];
     for (int v = 0; v < 4; v++)
@@ -24,8 +24,8 @@ void espi_attention_pack_f32_avx512vnni(const float *panels, const struct espi_s
     struct source source[3];
     for (int i = 0; i < 3; i++) {
         source[i] = (struct source){.floats = panels, .row = row[i]};
-        head->step[i] = find_step(&source[i], span, head);
-        source[i].inverse = 1.0f / head->step[i];
+        head->scale[i] = find_scale(&source[i], span, head);
+        source[i].inverse = 1.0f / head->scale[i];
     }
     pack_head(source, span, head, true);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two passes over the panel, which stays in L2: the sums, the result; a third when every token has its own step. */
+ * Two passes over the panel, which stays in L2: the sums, the result; a third when every token has its own scale. */
 #include "kernels/x86/panel_zmm.h"
 
 /* Of d = x - x[row 0] and of its square, in four partial sums: the rows r with r % 4 = 0, 1, 2, 3. */

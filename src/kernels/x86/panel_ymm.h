@@ -28,7 +28,7 @@ ESPI_INLINE void extremes_add(struct extremes *extremes, const __m256 x[2], floa
     }
 }
 
-/* A row of a chunk with a fixed step; `out`: of the chunk's first token. */
+/* A row of a chunk with a fixed scale; `out`: of the chunk's first token. */
 ESPI_INLINE void quantize_fixed_row(const struct espi_quantize *quantize, const __m256 x[2], size_t row, uint8_t *out)
 {
     __m256 scale = _mm256_set1_ps(quantize->scale[row]), zero_point = _mm256_set1_ps((float)quantize->zero_point);
@@ -36,7 +36,7 @@ ESPI_INLINE void quantize_fixed_row(const struct espi_quantize *quantize, const 
                      to_bytes(_mm256_fmadd_ps(x[0], scale, zero_point), _mm256_fmadd_ps(x[1], scale, zero_point)));
 }
 
-/* A chunk whose extremes are known, with a step per token. */
+/* A chunk whose extremes are known, with a scale per token. */
 ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const float *x, size_t rows, size_t width,
                                  size_t token, const struct extremes *extremes)
 {
@@ -45,11 +45,11 @@ ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const flo
     __m256 zero_point = _mm256_set1_ps((float)quantize->zero_point), inverse[2];
 #pragma GCC unroll 2
     for (int v = 0; v < 2; v++) {
-        __m256 step = _mm256_max_ps(_mm256_mul_ps(extremes->high[v], _mm256_set1_ps(up)),
-                                    _mm256_mul_ps(extremes->low[v], _mm256_set1_ps(down)));
-        step = _mm256_max_ps(step, _mm256_set1_ps(0x1p-126f));
-        _mm256_storeu_ps(quantize->token_scale + token + 8 * v, step);
-        inverse[v] = _mm256_div_ps(_mm256_set1_ps(1), step);
+        __m256 scale = _mm256_max_ps(_mm256_mul_ps(extremes->high[v], _mm256_set1_ps(up)),
+                                     _mm256_mul_ps(extremes->low[v], _mm256_set1_ps(down)));
+        scale = _mm256_max_ps(scale, _mm256_set1_ps(0x1p-126f));
+        _mm256_storeu_ps(quantize->token_scale + token + 8 * v, scale);
+        inverse[v] = _mm256_div_ps(_mm256_set1_ps(1), scale);
     }
     for (size_t row = 0; row < rows; row++) {
         const float *values = x + row * width + token;

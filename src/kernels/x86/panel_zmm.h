@@ -62,7 +62,7 @@ ESPI_INLINE void quantize_fixed_row(const struct espi_quantize *quantize, const 
     store_row_bytes(to_bytes(y, vectors), vectors, quantize->out + row * (size_t)vectors * 16);
 }
 
-/* A panel whose extremes are known, with a step per token. */
+/* A panel whose extremes are known, with a scale per token. */
 ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const float *x, size_t rows,
                                  const struct extremes *extremes, int vectors)
 {
@@ -71,11 +71,11 @@ ESPI_INLINE void quantize_tokens(const struct espi_quantize *quantize, const flo
     __m512 zero_point = _mm512_set1_ps((float)quantize->zero_point), inverse[4];
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++) {
-        __m512 step = _mm512_max_ps(_mm512_mul_ps(extremes->high[v], _mm512_set1_ps(up)),
-                                    _mm512_mul_ps(extremes->low[v], _mm512_set1_ps(down)));
-        step = _mm512_max_ps(step, _mm512_set1_ps(0x1p-126f));
-        _mm512_storeu_ps(quantize->token_scale + 16 * v, step);
-        inverse[v] = _mm512_div_ps(_mm512_set1_ps(1), step);
+        __m512 scale = _mm512_max_ps(_mm512_mul_ps(extremes->high[v], _mm512_set1_ps(up)),
+                                     _mm512_mul_ps(extremes->low[v], _mm512_set1_ps(down)));
+        scale = _mm512_max_ps(scale, _mm512_set1_ps(0x1p-126f));
+        _mm512_storeu_ps(quantize->token_scale + 16 * v, scale);
+        inverse[v] = _mm512_div_ps(_mm512_set1_ps(1), scale);
     }
     for (size_t row = 0; row < rows; row++, x += 16 * vectors) {
         __m512 scale = _mm512_set1_ps(quantize->scale[row]), y[4];

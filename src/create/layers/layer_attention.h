@@ -7,8 +7,8 @@
  * products are rounded; sums and everything else are fp32.
  *
  * Each result depends on its own sequence only, and not on the number of threads. */
-#ifndef ESPI_CREATE_ATTENTION_TRAIN_H
-#define ESPI_CREATE_ATTENTION_TRAIN_H
+#ifndef ESPI_CREATE_LAYER_ATTENTION_H
+#define ESPI_CREATE_LAYER_ATTENTION_H
 
 #include "create/layers/matmul.h"
 #include "model/batch.h"
@@ -26,10 +26,10 @@ struct espi_attention_pass {
     float *d_qkv;            // (tokens, 3 hidden) backward: written
 };
 
-int espi_attention_train_forward(esp_context *ctx, struct espi_matmuls *matmuls,
+int espi_layer_attention_forward(esp_context *ctx, struct espi_matmuls *matmuls,
                                  const struct espi_attention_pass *pass) ESPI_NODISCARD;
 /* Of the pass that forward was called with: the same dropout, seed, streams, qkv, lse and out. */
-int espi_attention_train_backward(esp_context *ctx, struct espi_matmuls *matmuls,
+int espi_layer_attention_backward(esp_context *ctx, struct espi_matmuls *matmuls,
                                   const struct espi_attention_pass *pass) ESPI_NODISCARD;
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Libraries that are loaded when they are needed. */
-#include "create/late.h"
+#include "create/dynlib.h"
 #include "create/layers/dnnl_calls.h"
 
 #include "support.h"
@@ -11,8 +11,8 @@ static void test_symbols(void **state)
 {
     (void)state;
     double (*root)(double) = NULL;
-    const struct espi_late_symbol symbols[] = {{"sqrt", &root}};
-    test_ok(ctx, espi_late_load(ctx, "libm.so.6", false, symbols, 1));
+    const struct espi_dynlib_symbol symbols[] = {{"sqrt", &root}};
+    test_ok(ctx, espi_dynlib_load(ctx, "libm.so.6", false, symbols, 1));
     assert_non_null(root);
     assert_true(root(9.0) == 3.0);
 }
@@ -21,11 +21,11 @@ static void test_what_is_missing(void **state)
 {
     (void)state;
     void *place = NULL;
-    const struct espi_late_symbol symbols[] = {{"no_such_symbol", &place}};
-    test_fails(ctx, espi_late_load(ctx, "libm.so.6", false, symbols, 1), ESP_ERR_UNSUPPORTED);
+    const struct espi_dynlib_symbol symbols[] = {{"no_such_symbol", &place}};
+    test_fails(ctx, espi_dynlib_load(ctx, "libm.so.6", false, symbols, 1), ESP_ERR_UNSUPPORTED);
     test_error_has(ctx, "cannot use libm.so.6: it has no no_such_symbol");
     assert_null(place);
-    test_fails(ctx, espi_late_load(ctx, "libnone.so.7", true, NULL, 0), ESP_ERR_UNSUPPORTED);
+    test_fails(ctx, espi_dynlib_load(ctx, "libnone.so.7", true, NULL, 0), ESP_ERR_UNSUPPORTED);
     test_error_has(ctx, "cannot load libnone.so.7");
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The int8 products of AVX-VNNI. */
-#ifndef ESPI_KERNELS_INT8_YMM_H
-#define ESPI_KERNELS_INT8_YMM_H
+#ifndef ESPI_KERNELS_INT8_AVXVNNI_H
+#define ESPI_KERNELS_INT8_AVXVNNI_H
 
 #include "kernels/x86/product_ymm.h"
 

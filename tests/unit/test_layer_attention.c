@@ -6,8 +6,8 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/size.h"
-#include "create/layers/attention_train.h"
 #include "create/layers/dropout.h"
+#include "create/layers/layer_attention.h"
 #include "create/layers/matmul_private.h"
 
 #include <math.h>
@@ -84,8 +84,8 @@ static void run(struct espi_matmuls *matmuls, struct problem *p)
                                        .out = p->out,
                                        .d_out = p->d_out,
                                        .d_qkv = p->d_qkv};
-    test_ok(ctx, espi_attention_train_forward(ctx, matmuls, &pass));
-    test_ok(ctx, espi_attention_train_backward(ctx, matmuls, &pass));
+    test_ok(ctx, espi_layer_attention_forward(ctx, matmuls, &pass));
+    test_ok(ctx, espi_layer_attention_backward(ctx, matmuls, &pass));
 }
 
 /* ---- reference ------------------------------------------------------------------------------------------------------ */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "create/late.h"
+#include "create/dynlib.h"
 
 #include <dlfcn.h>
 #include <string.h>
 
-int espi_late_load(esp_context *ctx, const char *library, bool for_all, const struct espi_late_symbol *symbols,
-                   size_t count)
+int espi_dynlib_load(esp_context *ctx, const char *library, bool for_all, const struct espi_dynlib_symbol *symbols,
+                     size_t count)
 {
     void *handle = dlopen(library, RTLD_NOW | (for_all ? RTLD_GLOBAL : RTLD_LOCAL));
     if (!handle)

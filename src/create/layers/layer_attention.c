@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One task is a head of a sequence: its keys and values are packed once, then its queries go through in blocks. Lengths
  * are rounded up so that few shapes of products are needed; what is padded counts as zero. */
-#include "create/layers/attention_train.h"
+#include "create/layers/layer_attention.h"
 
 #include "base/memory.h"
 #include "base/size.h"
@@ -63,10 +63,10 @@ static size_t operand_features(size_t width)
     return espi_round_up(width, ROW_STEP);
 }
 
-/* Columns of a right-hand operand: oneDNN's panels are wide, strips need only `step`. */
+/* Columns of a right-hand operand: oneDNN's blocks are wide, strips need only `step`. */
 static size_t right_columns(const struct attention *a, size_t columns, size_t step)
 {
-    return espi_round_up(columns, a->matmuls->strips ? step : ESPI_PANEL);
+    return espi_round_up(columns, a->matmuls->strips ? step : ESPI_BLOCK);
 }
 
 /* Rows of a block up to the step that both kinds of products need; not more than there are keys. */
@@ -189,8 +189,8 @@ static void pack_turned(const struct attention *a, const struct scratch *s, cons
     struct espi_right right = {
         .compute = a->matmuls->compute, .layout = shape->layout, .inner = s->inner, .columns = s->keys, .data = out};
     size_t size = espi_operand_size(right.compute);
-    for (size_t n = 0; n < s->keys; n += ESPI_PANEL)
-        for (size_t k = 0; k < s->inner; k += ESPI_PANEL)
+    for (size_t n = 0; n < s->keys; n += ESPI_BLOCK)
+        for (size_t k = 0; k < s->inner; k += ESPI_BLOCK)
             espi_right_put_columns(&right, k, n, (char *)s->rows + (n * s->columns + k) * size, s->columns);
 }
 
@@ -201,8 +201,8 @@ static void pack_rows(const struct attention *a, const struct scratch *s, const 
     struct espi_right right = {
         .compute = a->matmuls->compute, .layout = shape->layout, .inner = rows, .columns = s->columns, .data = out};
     size_t size = espi_operand_size(right.compute);
-    for (size_t k = 0; k < rows; k += ESPI_PANEL)
-        for (size_t n = 0; n < s->columns; n += ESPI_PANEL)
+    for (size_t k = 0; k < rows; k += ESPI_BLOCK)
+        for (size_t n = 0; n < s->columns; n += ESPI_BLOCK)
             espi_right_put_rows(&right, k, n, (char *)s->rows + (k * s->columns + n) * size, s->columns);
 }
 
@@ -466,12 +466,12 @@ static int run(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi
     return status;
 }
 
-int espi_attention_train_forward(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_attention_pass *pass)
+int espi_layer_attention_forward(esp_context *ctx, struct espi_matmuls *matmuls, const struct espi_attention_pass *pass)
 {
     return run(ctx, matmuls, pass, false);
 }
 
-int espi_attention_train_backward(esp_context *ctx, struct espi_matmuls *matmuls,
+int espi_layer_attention_backward(esp_context *ctx, struct espi_matmuls *matmuls,
                                   const struct espi_attention_pass *pass)
 {
     return run(ctx, matmuls, pass, true);
