@@ -254,6 +254,11 @@ int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const c
     return ESP_OK;
 }
 
+int espi_json_get_optional_bool(esp_context *ctx, const struct espi_json *object, const char *key, bool *out)
+{
+    return espi_json_has(object, key) ? espi_json_get_bool(ctx, object, key, out) : ESP_OK;
+}
+
 char *espi_json_text(esp_context *ctx, const json_t *value)
 {
     struct espi_json_writer writer = {0};

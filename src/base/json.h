@@ -52,6 +52,10 @@ int espi_json_get_number(esp_context *ctx, const struct espi_json *object, const
                          double *out) ESPI_NODISCARD;
 int espi_json_get_bool(esp_context *ctx, const struct espi_json *object, const char *key, bool *out) ESPI_NODISCARD;
 
+/* Sets *out when the member is there and not null. */
+int espi_json_get_optional_bool(esp_context *ctx, const struct espi_json *object, const char *key,
+                                bool *out) ESPI_NODISCARD;
+
 /* True when the member is there and not null; the getters above then fetch it:
  *   if (espi_json_has(&o, "stride") && (status = espi_json_get_size(ctx, &o, "stride", 0, 512, &stride))) ... */
 bool espi_json_has(const struct espi_json *object, const char *key);

@@ -94,6 +94,21 @@ int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, si
     return ESP_OK;
 }
 
+int espi_string_add(esp_context *ctx, struct espi_string *string, const char *data, size_t bytes)
+{
+    size_t needed;
+    if (!espi_size_add(string->length, bytes, &needed) || !espi_size_add(needed, 1, &needed))
+        return espi_fail_memory(ctx, SIZE_MAX);
+    int status = espi_grow(ctx, &string->data, &string->capacity, needed, 1);
+    if (status)
+        return status;
+    if (bytes)
+        memcpy(string->data + string->length, data, bytes);
+    string->length += bytes;
+    string->data[string->length] = '\0';
+    return ESP_OK;
+}
+
 void espi_heap_trim(void)
 {
 #if defined(__GLIBC__)

@@ -33,6 +33,14 @@ void espi_pages_close(struct espi_pages *pages);
  * *capacity is in elements. On failure the old array stays as it was. */
 int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size) ESPI_NODISCARD;
 
+/* A growing text. Zero-initialise; free(data). */
+struct espi_string {
+    char *data; // (length), zero-terminated once anything was added
+    size_t length, capacity;
+};
+
+int espi_string_add(esp_context *ctx, struct espi_string *string, const char *data, size_t bytes) ESPI_NODISCARD;
+
 /* Gives what the heap keeps of freed blocks back to the system, where the C library can: the whole process's. */
 void espi_heap_trim(void);
 

@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/size.h"
+#include "text/tokenizer.h"
+#include "text/wordpiece.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -30,18 +32,17 @@ static void print_word(FILE *stream, size_t number)
 
 static void print_vocabulary(FILE *stream, size_t size)
 {
-    static const char *const special[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-    size_t printed = ESPI_COUNT(special);
-    for (size_t i = 0; i < ESPI_COUNT(special); i++)
-        fprintf(stream, "%s\n", special[i]);
+    size_t printed = ESPI_SPECIAL_ROLES;
+    for (size_t i = 0; i < ESPI_SPECIAL_ROLES; i++)
+        fprintf(stream, "%s\n", espi_bert_specials[i]);
     for (int continuation = 0; continuation < 2; continuation++)
         for (int c = '!'; c <= '~'; c++)
             if (!isupper(c)) {
-                fprintf(stream, "%s%c\n", continuation ? "##" : "", c);
+                fprintf(stream, "%s%c\n", continuation ? ESPI_WORDPIECE_PREFIX : "", c);
                 printed++;
             }
     for (size_t i = 0; printed < size; i++, printed++) {
-        fputs(i % 2 ? "##" : "", stream);
+        fputs(i % 2 ? ESPI_WORDPIECE_PREFIX : "", stream);
         print_word(stream, i / 2);
     }
 }

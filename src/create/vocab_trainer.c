@@ -5,16 +5,17 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "create/vocab_merges.h"
+#include "text/split.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
-#include "text/words.h"
+#include "text/wordpiece.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_WORD_CHARS = 100, MAX_VOCABULARY = 1 << 22 };
 
-static const char PREFIX[] = "##";
+static const char PREFIX[] = ESPI_WORDPIECE_PREFIX;
 
 /* A text counted in a table: a word, or a token with its id. */
 struct entry {
@@ -32,7 +33,7 @@ struct table {
 
 struct espi_vocab_trainer {
     struct espi_vocab_options options;
-    struct espi_normalizer normalizer;
+    esp_tokenizer *stages; // that give the words
     struct espi_splitter splitter;
     struct espi_arena arena;
     struct table words;
@@ -129,6 +130,12 @@ static int get_token(esp_context *ctx, struct espi_vocab_trainer *trainer, const
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
+static struct espi_vocab_settings settings_of(const struct espi_vocab_options *options)
+{
+    return (struct espi_vocab_settings){
+        .lowercase = options->lowercase, .strip_accents = options->strip_accents, .max_length = options->max_length};
+}
+
 int espi_vocab_trainer_new(esp_context *ctx, const struct espi_vocab_options *options, struct espi_vocab_trainer **out)
 {
     *out = NULL;
@@ -139,13 +146,8 @@ int espi_vocab_trainer_new(esp_context *ctx, const struct espi_vocab_options *op
     if (!trainer)
         return ESP_ERR_MEMORY;
     trainer->options = *options;
-    struct espi_normalizer_options normal = {
-        .clean_text = true,
-        .handle_chinese_chars = true,
-        .strip_accents = options->strip_accents < 0 ? options->lowercase : options->strip_accents > 0,
-        .lowercase = options->lowercase,
-    };
-    int status = espi_normalizer_init(ctx, &trainer->normalizer, &normal);
+    struct espi_vocab_settings settings = settings_of(options);
+    int status = espi_tokenizer_of_words(ctx, &settings, MAX_WORD_CHARS, &trainer->stages);
     if (status)
         espi_vocab_trainer_free(trainer);
     else
@@ -163,7 +165,7 @@ void espi_vocab_trainer_free(struct espi_vocab_trainer *trainer)
 {
     if (!trainer)
         return;
-    espi_normalizer_clear(&trainer->normalizer);
+    esp_tokenizer_free(trainer->stages);
     espi_splitter_clear(&trainer->splitter);
     espi_arena_clear(&trainer->arena);
     clear_table(&trainer->words);
@@ -172,15 +174,16 @@ void espi_vocab_trainer_free(struct espi_vocab_trainer *trainer)
     free(trainer);
 }
 
-static int count_word(void *cookie, const char *word, size_t bytes, size_t code_points)
+static int count_word(void *cookie, const struct espi_word *word)
 {
     struct counter *counter = cookie;
     size_t number;
     bool fresh;
-    if (code_points > MAX_WORD_CHARS || memchr(word, 0, bytes))
+    if (!word->bytes || memchr(word->bytes, 0, word->count)) // too long, or no token's text
         return ESP_OK;
     struct table *words = &counter->trainer->words;
-    int status = get_entry(counter->ctx, counter->trainer, words, word, bytes, &number, &fresh);
+    int status =
+        get_entry(counter->ctx, counter->trainer, words, (const char *)word->bytes, word->count, &number, &fresh);
     if (!status)
         words->entries[number].count++;
     return status;
@@ -191,7 +194,9 @@ int espi_vocab_trainer_add(esp_context *ctx, struct espi_vocab_trainer *trainer,
     struct counter counter = {ctx, trainer};
     if (bytes > INT32_MAX)
         return espi_fail(ctx, ESP_ERR_LIMIT, "a text has more than %d bytes", INT32_MAX);
-    return espi_split_words(ctx, &trainer->normalizer, &trainer->splitter, text, bytes, count_word, &counter);
+    size_t shift = 0;
+    return espi_split(ctx, trainer->stages, (const unsigned char *)text, 0, bytes, &shift, &trainer->splitter,
+                      count_word, &counter);
 }
 
 size_t espi_vocab_trainer_words(const struct espi_vocab_trainer *trainer)
@@ -250,12 +255,11 @@ static int add_character(esp_context *ctx, struct espi_vocab_trainer *trainer, u
  * to the front of `characters`. */
 static int add_alphabet(esp_context *ctx, struct espi_vocab_trainer *trainer, struct character *characters)
 {
-    static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
     size_t kept = 0;
     uint32_t id;
     int status = ESP_OK;
-    for (size_t i = 0; i < ESPI_COUNT(specials) && !status; i++)
-        status = get_token(ctx, trainer, specials[i], strlen(specials[i]), &id);
+    for (size_t i = 0; i < ESPI_SPECIAL_ROLES && !status; i++)
+        status = get_token(ctx, trainer, espi_bert_specials[i], strlen(espi_bert_specials[i]), &id);
     for (size_t code = 0; code < ESPI_CODE_POINTS; code++)
         if (characters[code].count)
             characters[kept++] = characters[code];
@@ -373,11 +377,7 @@ int espi_vocab_trainer_tokenizer(esp_context *ctx, const struct espi_vocab_train
     *out = NULL;
     if (!trainer->tokens)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "the vocabulary is not trained yet");
-    struct espi_vocab_settings settings = {
-        .lowercase = trainer->options.lowercase,
-        .strip_accents = trainer->options.strip_accents,
-        .max_length = trainer->options.max_length,
-    };
+    struct espi_vocab_settings settings = settings_of(&trainer->options);
     return espi_tokenizer_from_vocab(ctx, trainer->tokens, trainer->vocabulary.count, &settings, out);
 }
 

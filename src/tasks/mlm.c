@@ -3,7 +3,6 @@
  * tokens masked at random (Devlin et al., 2018: 80 % [MASK], 10 % another token, 10 % left as it is). */
 #include "tasks/mlm.h"
 
-#include "tasks/detokenize.h"
 #include "tasks/stats.h"
 
 #include "base/random.h"
@@ -226,7 +225,7 @@ static int sequence(esp_context *ctx, const struct espi_job *job, const struct e
     int status = espi_tokenizer_decode(ctx, job->tokenizer, ids, count, features->position_count == 1, out);
     free(ids);
     if (!status && !espi_tokenizer_keeps_spaces(job->tokenizer))
-        espi_detokenize_clean(*out);
+        espi_clean_up(*out, strlen(*out), false);
     return status;
 }
 

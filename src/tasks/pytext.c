@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tasks/pytext.h"
 
-#include "base/memory.h"
 #include "base/size.h"
 
 #include <string.h>
@@ -28,21 +27,6 @@ static int32_t previous(const char *text, size_t *at)
     while (*at > 0 && ((unsigned char)text[*at] & 0xc0) == 0x80);
     size_t start = *at;
     return next(text, end, &start);
-}
-
-int espi_string_add(esp_context *ctx, struct espi_string *string, const char *data, size_t bytes)
-{
-    size_t needed;
-    if (!espi_size_add(string->length, bytes, &needed) || !espi_size_add(needed, 1, &needed))
-        return espi_fail_memory(ctx, SIZE_MAX);
-    int status = espi_grow(ctx, &string->data, &string->capacity, needed, 1);
-    if (status)
-        return status;
-    if (bytes)
-        memcpy(string->data + string->length, data, bytes);
-    string->length += bytes;
-    string->data[string->length] = '\0';
-    return ESP_OK;
 }
 
 /* ---- character classes ------------------------------------------------------------------------------------------- */

@@ -3,15 +3,8 @@
 #ifndef ESPI_TASKS_PYTEXT_H
 #define ESPI_TASKS_PYTEXT_H
 
-#include "base/status.h"
+#include "base/memory.h"
 #include "base/utf8.h"
-
-/* A growing text. Zero-initialise; free(data). */
-struct espi_string {
-    char *data; // (length), zero-terminated once anything was added
-    size_t length, capacity;
-};
-int espi_string_add(esp_context *ctx, struct espi_string *string, const char *data, size_t bytes) ESPI_NODISCARD;
 
 /* str.lower() of valid UTF-8 (full mapping, final sigma included) appended to `out`. */
 int espi_py_lower(esp_context *ctx, const char *text, size_t bytes, struct espi_string *out) ESPI_NODISCARD;

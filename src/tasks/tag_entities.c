@@ -6,7 +6,6 @@
 #include "tasks/tag.h"
 
 #include "base/size.h"
-#include "tasks/detokenize.h"
 #include "tasks/pytext.h"
 #include "tasks/stats.h"
 
@@ -89,12 +88,14 @@ static int add_token(esp_context *ctx, const struct espi_job *job, const struct 
 }
 
 /* Joins the words of some entities into one text in the arena. */
-static int join(esp_context *ctx, struct state *state, const struct entity *items, size_t count, struct espi_text *out)
+static int join(esp_context *ctx, const struct espi_job *job, struct state *state, const struct entity *items,
+                size_t count, struct espi_text *out)
 {
     state->text.length = 0;
     int status = ESP_OK;
     for (size_t i = 0; !status && i < count; i++)
-        status = espi_detokenize_add(ctx, items[i].word.data, items[i].word.bytes, i == 0, &state->text);
+        status =
+            espi_tokenizer_join(ctx, job->tokenizer, items[i].word.data, items[i].word.bytes, i == 0, &state->text);
     if (status)
         return status;
     *out = (struct espi_text){espi_arena_copy(ctx, &state->arena, state->text.data, state->text.length),
@@ -149,7 +150,7 @@ static int merge_words(esp_context *ctx, const struct espi_job *job, struct stat
                               .byte_end = tokens->items[end - 1].byte_end};
         int status = word_label(ctx, job, state, items, end - begin, &word);
         if (!status)
-            status = join(ctx, state, items, end - begin, &word.word);
+            status = join(ctx, job, state, items, end - begin, &word.word);
         if (!status)
             status = add(ctx, &state->merged, &word);
         if (status)
@@ -211,7 +212,7 @@ static int group(esp_context *ctx, const struct espi_job *job, struct espi_found
                                .end = list->items[end - 1].end,
                                .byte_start = items[0].byte_start,
                                .byte_end = list->items[end - 1].byte_end};
-        int status = join(ctx, state, items, end - begin, &whole.word);
+        int status = join(ctx, job, state, items, end - begin, &whole.word);
         if (!status)
             status = find(ctx, job, found, &whole);
         if (status)

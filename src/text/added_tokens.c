@@ -137,8 +137,7 @@ static int normalize_content(esp_context *ctx, esp_tokenizer *tokenizer, const c
                              const struct espi_added_token *token, struct espi_trie_key *key)
 {
     struct espi_units units = {0};
-    int status =
-        espi_normalize(ctx, &tokenizer->normalizer, (const unsigned char *)token->content, 0, token->bytes, 0, &units);
+    int status = espi_normalize(ctx, tokenizer, (const unsigned char *)token->content, 0, token->bytes, 0, &units);
     unsigned char *bytes = status ? NULL : espi_arena_alloc(ctx, &tokenizer->arena, 4 * units.count + 1, 1);
     if (!status && !bytes)
         status = ESP_ERR_MEMORY;

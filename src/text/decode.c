@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From ids back to text, as Hugging Face's WordPiece decoder writes it. */
+ * From ids back to text. */
 #include "text/tokenizer_state.h"
 
 #include "base/size.h"
@@ -7,78 +7,65 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct output {
-    char *text;
-    size_t bytes, capacity;
+static const struct replacement {
+    const char *from, *to;
+} replacements[] = {
+    {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+    {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
 };
 
-static int append(esp_context *ctx, struct output *output, const char *text, size_t bytes)
+/* Replaces all occurrences in place and returns the new length; no replacement is longer than what it replaces. */
+static size_t replace(char *text, size_t length, const struct replacement *rule)
 {
-    int status = espi_grow(ctx, &output->text, &output->capacity, output->bytes + bytes + 1, 1);
-    if (status)
-        return status;
-    memcpy(output->text + output->bytes, text, bytes);
-    output->bytes += bytes;
-    output->text[output->bytes] = 0;
-    return ESP_OK;
-}
-
-/* Replaces every `old` in text[from ..] by `new`, which is shorter. */
-static void shorten(struct output *output, size_t from, const char *old, const char *new)
-{
-    size_t old_bytes = strlen(old), new_bytes = strlen(new);
-    for (char *at = output->text + from; (at = strstr(at, old)); at += new_bytes) {
-        memcpy(at, new, new_bytes);
-        memmove(at + new_bytes, at + old_bytes, strlen(at + old_bytes) + 1);
-        output->bytes -= old_bytes - new_bytes;
+    size_t from_bytes = strlen(rule->from), to_bytes = strlen(rule->to), kept = 0;
+    for (size_t at = 0; at < length;) {
+        if (length - at >= from_bytes && !memcmp(text + at, rule->from, from_bytes)) {
+            memcpy(text + kept, rule->to, to_bytes);
+            kept += to_bytes;
+            at += from_bytes;
+        } else {
+            text[kept++] = text[at++];
+        }
     }
+    text[kept] = '\0';
+    return kept;
 }
 
-/* The peer's clean-up of English contractions and punctuation, in its order; it looks at one token at a time. */
-static void clean_up(struct output *output, size_t from)
+size_t espi_clean_up(char *text, size_t length, bool decoder)
 {
-    static const char *const rules[][2] = {
-        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
-        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
-    };
-    for (size_t i = 0; i < ESPI_COUNT(rules); i++)
-        shorten(output, from, rules[i][0], rules[i][1]);
+    for (size_t i = 0; i < ESPI_COUNT(replacements); i++)
+        if (decoder || strcmp(replacements[i].from, " do not") != 0)
+            length = replace(text, length, &replacements[i]);
+    return length;
 }
 
-static int append_token(esp_context *ctx, const esp_tokenizer *tokenizer, const char *token, bool first,
-                        struct output *output)
+int espi_tokenizer_join(esp_context *ctx, const esp_tokenizer *tokenizer, const char *token, size_t bytes, bool first,
+                        struct espi_string *out)
 {
-    size_t from = output->bytes, prefix_bytes = strlen(tokenizer->decoder_prefix);
-    int status = ESP_OK;
-    if (!first && tokenizer->has_decoder && prefix_bytes &&
-        strncmp(token, tokenizer->decoder_prefix, prefix_bytes) == 0)
-        token += prefix_bytes;
-    else if (!first)
-        status = append(ctx, output, " ", 1);
-    if (!status)
-        status = append(ctx, output, token, strlen(token));
-    if (!status && tokenizer->has_decoder && tokenizer->cleanup)
-        clean_up(output, from);
-    return status;
+    const struct espi_stage *decoder = &tokenizer->decoder;
+    if (decoder->form)
+        return decoder->form->decode(ctx, decoder->self, token, bytes, first, out);
+    int status = first ? ESP_OK : espi_string_add(ctx, out, " ", 1);
+    return status ? status : espi_string_add(ctx, out, token, bytes);
 }
 
 int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, const int32_t *ids, size_t count,
                           bool skip_special, char **text)
 {
-    struct output output = {0};
+    struct espi_string output = {0};
     bool first = true;
     *text = NULL;
-    int status = append(ctx, &output, "", 0);
+    int status = espi_string_add(ctx, &output, "", 0);
     for (size_t i = 0; i < count && !status; i++) {
         const char *token = esp_tokenizer_token(tokenizer, ids[i]);
         if (!token || (skip_special && espi_tokenizer_is_special(tokenizer, ids[i])))
             continue;
-        status = append_token(ctx, tokenizer, token, first, &output);
+        status = espi_tokenizer_join(ctx, tokenizer, token, strlen(token), first, &output);
         first = false;
     }
     if (status)
-        free(output.text);
+        free(output.data);
     else
-        *text = output.text;
+        *text = output.data;
     return status;
 }

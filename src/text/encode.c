@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From text to windows of tokens: added tokens, words, WordPiece, truncation, template. */
+ * From text to windows of tokens: added tokens, words, model, truncation, template. */
 #include "text/tokenizer_state.h"
 
 #include "base/size.h"
@@ -12,332 +12,132 @@
 struct encoder {
     esp_context *ctx;
     const esp_tokenizer *tokenizer;
-    const unsigned char *text;
     struct espi_encode_workspace *workspace;
     struct espi_token_list *list;
-    size_t limit;                  // tokens at which encoding stops
-    bool full;                     // a word (not an added token) has reached the limit
-    size_t word_bytes, word_chars; // of the pending word; bytes past max_word_chars are not kept
-    struct espi_unit first, last;  // of the pending word
+    size_t limit; // tokens at which encoding stops
+    const void *model;
+    espi_model_split_fn *split;
 };
 
-/* ---- words ------------------------------------------------------------------------------------------------------- */
+enum { FULL = 1 }; // a word (not an added token) has reached the limit
 
-/* Greedy longest match first. Returns the number of pieces, their ids and ends; 0 when the word is unknown. */
-static size_t split_word(const esp_tokenizer *tokenizer, const unsigned char *word, size_t bytes, int32_t *ids,
-                         uint32_t *ends)
-{
-    size_t count = 0;
-    uint32_t root = ESPI_ROOT_START;
-    for (size_t at = 0; at < bytes; root = ESPI_ROOT_CONTINUE) {
-        size_t length = espi_trie_longest(&tokenizer->trie, root, word + at, bytes - at, &ids[count]);
-        if (!length)
-            return 0;
-        at += length;
-        ends[count++] = (uint32_t)at;
-    }
-    return count;
-}
+/* ---- words and added tokens --------------------------------------------------------------------------------------- */
 
 static int reserve_tokens(struct encoder *encoder, size_t more)
 {
     struct espi_token_list *list = encoder->list;
-    return espi_grow(encoder->ctx, &list->data, &list->capacity, list->count + more, sizeof *list->data);
+    return list->capacity - list->count >= more
+               ? ESP_OK
+               : espi_grow(encoder->ctx, &list->data, &list->capacity, list->count + more, sizeof *list->data);
 }
 
-/* One token for all of a word or of an added token; end_word or list->words++ is the caller's. */
-static int add_word_token(struct encoder *encoder, int32_t id, const struct espi_unit *first,
-                          const struct espi_unit *last)
+static int reserve_pieces(struct encoder *encoder, size_t count)
+{
+    struct espi_encode_workspace *workspace = encoder->workspace;
+    size_t capacity = workspace->piece_capacity;
+    if (count <= capacity)
+        return ESP_OK;
+    int status = espi_grow(encoder->ctx, &workspace->piece_ends, &capacity, count, sizeof *workspace->piece_ends);
+    return status ? status
+                  : espi_grow(encoder->ctx, &workspace->piece_ids, &workspace->piece_capacity, count,
+                              sizeof *workspace->piece_ids);
+}
+
+static int add_added(struct encoder *encoder, size_t which, const struct espi_unit *first, const struct espi_unit *last)
 {
     int status = reserve_tokens(encoder, 1);
     struct espi_token_list *list = encoder->list;
     if (!status)
-        list->data[list->count++] =
-            (struct espi_token){id, list->words, first->begin, last->end, first->index, last->index + 1};
-    return status;
-}
-
-static void end_word(struct encoder *encoder)
-{
-    encoder->list->words++;
-    encoder->full = encoder->list->count >= encoder->limit;
-}
-
-/* A word of ASCII letters text[begin .. end): places follow from the position; `shift` is bytes minus code points. */
-static int add_ascii_word(struct encoder *encoder, size_t begin, size_t end, size_t shift)
-{
-    const esp_tokenizer *tokenizer = encoder->tokenizer;
-    struct espi_encode_workspace *workspace = encoder->workspace;
-    size_t bytes = end - begin, count = 0;
-    int status = reserve_tokens(encoder, bytes);
-    if (status)
-        return status;
-    if (bytes <= tokenizer->max_word_chars) {
-        for (size_t i = 0; i < bytes; i++)
-            workspace->word[i] = tokenizer->normalizer.ascii_out[encoder->text[begin + i]];
-        count = split_word(tokenizer, workspace->word, bytes, workspace->piece_ids, workspace->piece_ends);
-    }
-    if (!count) {
-        workspace->piece_ids[0] = tokenizer->special.unk;
-        workspace->piece_ends[0] = (uint32_t)bytes;
-        count = 1;
-    }
-    struct espi_token_list *list = encoder->list;
-    struct espi_token *tokens = list->data + list->count;
-    uint32_t at = (uint32_t)begin;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t next = (uint32_t)begin + workspace->piece_ends[i];
-        tokens[i] = (struct espi_token){workspace->piece_ids[i], list->words,           at, next,
-                                        at - (uint32_t)shift,    next - (uint32_t)shift};
-        at = next;
-    }
-    list->count += count;
-    end_word(encoder);
-    return ESP_OK;
-}
-
-static void push_code(struct encoder *encoder, uint32_t code, const struct espi_unit *unit)
-{
-    struct espi_encode_workspace *workspace = encoder->workspace;
-    if (encoder->word_chars++ == 0)
-        encoder->first = *unit;
-    encoder->last = *unit;
-    if (encoder->word_chars > encoder->tokenizer->max_word_chars)
-        return;
-    size_t length = espi_utf8_encode(code, workspace->word + encoder->word_bytes);
-    for (size_t i = 0; i < length; i++)
-        workspace->from[encoder->word_bytes++] = *unit;
-}
-
-/* Ends the pending word, if any. */
-static int flush_word(struct encoder *encoder)
-{
-    const esp_tokenizer *tokenizer = encoder->tokenizer;
-    struct espi_encode_workspace *workspace = encoder->workspace;
-    size_t chars = encoder->word_chars, bytes = encoder->word_bytes;
-    encoder->word_chars = encoder->word_bytes = 0;
-    if (!chars || encoder->full)
-        return ESP_OK;
-    size_t count = chars > tokenizer->max_word_chars
-                       ? 0
-                       : split_word(tokenizer, workspace->word, bytes, workspace->piece_ids, workspace->piece_ends);
-    if (!count) {
-        int status = add_word_token(encoder, tokenizer->special.unk, &encoder->first, &encoder->last);
-        end_word(encoder);
-        return status;
-    }
-    int status = reserve_tokens(encoder, count);
-    if (status)
-        return status;
-    struct espi_token_list *list = encoder->list;
-    for (size_t i = 0, at = 0; i < count; at = workspace->piece_ends[i++]) {
-        const struct espi_unit *first = &workspace->from[at], *last = &workspace->from[workspace->piece_ends[i] - 1];
         list->data[list->count++] = (struct espi_token){
-            workspace->piece_ids[i], list->words, first->begin, last->end, first->index, last->index + 1};
-    }
-    end_word(encoder);
-    return ESP_OK;
-}
-
-static int apply_step(struct encoder *encoder, uint32_t step, const struct espi_unit *unit)
-{
-    uint32_t payload = step >> ESPI_STEP_BITS, code = payload ? payload : unit->code;
-    int status = ESP_OK;
-    switch (step & ESPI_STEP_KIND) {
-    case ESPI_STEP_LETTER:
-        push_code(encoder, code, unit);
-        break;
-    case ESPI_STEP_SPACE:
-        status = flush_word(encoder);
-        break;
-    case ESPI_STEP_ALONE:
-        status = flush_word(encoder);
-        push_code(encoder, code, unit);
-        if (!status)
-            status = flush_word(encoder);
-        break;
-    default:
-        break;
-    }
+            encoder->tokenizer->added[which].id, list->words, first->begin, last->end, first->index, last->index + 1};
     return status;
 }
 
-/* ---- segments between added tokens ------------------------------------------------------------------------------- */
-
-/* Code points up to the end of the word at *at, one by one. *shift is bytes minus code points so far. *order is set
- * where only espi_normalize knows what comes out. */
-static int encode_word(struct encoder *encoder, size_t *at, size_t end, size_t *shift, bool *order)
+/* Places of `count` pieces of an ASCII word follow from its own. */
+static void place_ascii(const struct espi_encode_workspace *workspace, const struct espi_word *word, size_t count,
+                        uint32_t number, struct espi_token *tokens)
 {
-    const struct espi_normalizer *normalizer = &encoder->tokenizer->normalizer;
-    int status = ESP_OK;
-    do {
-        struct espi_unit unit = {.begin = (uint32_t)*at, .index = (uint32_t)(*at - *shift)};
-        size_t length = espi_utf8_decode(encoder->text + *at, end - *at, &unit.code);
-        *at += length;
-        *shift += length - 1;
-        unit.end = (uint32_t)*at;
-        uint32_t step = espi_normalizer_step(normalizer, unit.code);
-        switch (step & ESPI_STEP_KIND) {
-        case ESPI_STEP_SEVERAL: {
-            const uint32_t *several = normalizer->several + (step >> ESPI_STEP_BITS);
-            for (uint32_t i = 1; i <= several[0] && !status; i++)
-                status = apply_step(encoder, several[i], &unit);
-            break;
-        }
-        case ESPI_STEP_ORDER:
-            *order = true;
-            return ESP_OK;
-        default:
-            status = apply_step(encoder, step, &unit);
-            break;
-        }
-    } while (!status && *at < end && encoder->word_chars);
-    return status ? status : flush_word(encoder);
+    uint32_t begin = word->first.begin, index = word->first.index, at = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t end = workspace->piece_ends[i];
+        tokens[i] =
+            (struct espi_token){workspace->piece_ids[i], number, begin + at, begin + end, index + at, index + end};
+        at = end;
+    }
 }
 
-/* text[*at .. end); *shift is bytes minus code points of what lies before. ASCII words take a short way. */
-static int encode_by_table(struct encoder *encoder, size_t begin, size_t end, size_t *shift, bool *order)
+static void place(const struct espi_encode_workspace *workspace, const struct espi_word *word, size_t count,
+                  uint32_t number, struct espi_token *tokens)
 {
-    const struct espi_normalizer *normalizer = &encoder->tokenizer->normalizer;
-    const unsigned char *text = encoder->text;
-    int status = ESP_OK;
-    for (size_t at = begin; at < end && !status && !*order && !encoder->full;) {
-        switch (normalizer->ascii_kind[text[at]]) {
-        case ESPI_STEP_SPACE:
-        case ESPI_STEP_DROP:
-            at++;
-            continue;
-        case ESPI_STEP_ALONE: {
-            struct espi_unit unit = {0, (uint32_t)at, (uint32_t)at + 1, (uint32_t)(at - *shift)};
-            status = add_word_token(encoder, encoder->tokenizer->ascii_alone[text[at]], &unit, &unit);
-            end_word(encoder);
-            at++;
-            continue;
-        }
-        default:
-            break;
-        }
-        size_t stop = at;
-        while (stop < end && normalizer->ascii_kind[text[stop]] == ESPI_STEP_LETTER)
-            stop++;
-        uint8_t next = stop < end ? normalizer->ascii_kind[text[stop]] : ESPI_STEP_SPACE;
-        if (next == ESPI_STEP_SPACE || next == ESPI_STEP_ALONE) {
-            status = add_ascii_word(encoder, at, stop, *shift);
-            at = stop;
-        } else {
-            status = encode_word(encoder, &at, end, shift, order);
-        }
+    for (size_t i = 0, at = 0; i < count; at = workspace->piece_ends[i++]) {
+        const struct espi_unit *first = i == 0 ? &word->first : &word->from[at];
+        const struct espi_unit *last = i + 1 == count ? &word->last : &word->from[workspace->piece_ends[i] - 1];
+        tokens[i] = (struct espi_token){workspace->piece_ids[i], number, first->begin, last->end, first->index,
+                                        last->index + 1};
     }
-    return status;
 }
 
-/* Units [begin, end) of the normalized text. */
-static int encode_units(struct encoder *encoder, size_t begin, size_t end)
+static int add_word(void *cookie, const struct espi_word *word)
 {
-    int status = ESP_OK;
-    for (size_t i = begin; i < end && !status && !encoder->full; i++) {
-        const struct espi_unit *unit = &encoder->workspace->units.data[i];
-        uint32_t step = ESPI_STEP_LETTER;
-        if (espi_char_is(ESPI_CHAR_SPACE, unit->code))
-            step = ESPI_STEP_SPACE;
-        else if (espi_char_is(ESPI_CHAR_PUNCTUATION, unit->code))
-            step = ESPI_STEP_ALONE;
-        status = apply_step(encoder, step, unit);
-    }
-    return status ? status : flush_word(encoder);
-}
-
-/* The long way: all passes of the normalizer, then added tokens of the normalized text. */
-static int encode_by_passes(struct encoder *encoder, size_t begin, size_t end, size_t *shift)
-{
-    const esp_tokenizer *tokenizer = encoder->tokenizer;
-    struct espi_units *units = &encoder->workspace->units;
-    uint32_t index = (uint32_t)(begin - *shift), code;
-    int status = espi_normalize(encoder->ctx, &tokenizer->normalizer, encoder->text, begin, end, index, units);
-    for (size_t at = begin, length; at < end; at += length) {
-        length = espi_utf8_decode(encoder->text + at, end - at, &code);
-        *shift += length - 1;
-    }
-    size_t at = 0;
-    struct espi_match match = {0};
-    while (!status && tokenizer->any_normalized && espi_added_find_normalized(tokenizer, units, &match)) {
-        status = encode_units(encoder, at, match.begin);
-        if (!status && match.begin < match.end && !encoder->full)
-            status = add_word_token(encoder, tokenizer->added[match.added].id, &units->data[match.begin],
-                                    &units->data[match.end - 1]);
-        encoder->list->words++;
-        at = match.end;
-    }
-    return status ? status : encode_units(encoder, at, units->count);
-}
-
-static int encode_segment(struct encoder *encoder, size_t begin, size_t end, size_t *shift)
-{
-    if (encoder->tokenizer->any_normalized)
-        return encode_by_passes(encoder, begin, end, shift);
+    struct encoder *encoder = cookie;
+    struct espi_encode_workspace *workspace = encoder->workspace;
     struct espi_token_list *list = encoder->list;
-    size_t count = list->count, old_shift = *shift;
-    uint32_t words = list->words;
-    bool order = false;
-    int status = encode_by_table(encoder, begin, end, shift, &order);
-    if (status || !order)
+    if (word->added >= 0) {
+        int status = word->chars ? add_added(encoder, (size_t)word->added, &word->first, &word->last) : ESP_OK;
+        list->words++;
         return status;
-    list->count = count;
-    list->words = words;
-    *shift = old_shift;
-    encoder->word_chars = encoder->word_bytes = 0;
-    encoder->full = false;
-    return encode_by_passes(encoder, begin, end, shift);
+    }
+    int status = reserve_tokens(encoder, word->count + 1);
+    if (!status)
+        status = reserve_pieces(encoder, word->count + 1);
+    if (status)
+        return status;
+    size_t count = encoder->split(encoder->model, word, workspace->piece_ids, workspace->piece_ends);
+    if (word->from)
+        place(workspace, word, count, list->words++, list->data + list->count);
+    else
+        place_ascii(workspace, word, count, list->words++, list->data + list->count);
+    list->count += count;
+    return list->count >= encoder->limit ? FULL : ESP_OK;
 }
 
-static int add_match(struct encoder *encoder, const struct espi_match *match, size_t *shift)
+/* An added token of the raw text. */
+static int add_match(struct encoder *encoder, const unsigned char *text, const struct espi_match *match, size_t *shift)
 {
-    if (match->begin == match->end || encoder->full)
+    if (match->begin == match->end)
         return ESP_OK;
     uint32_t code, index = (uint32_t)(match->begin - *shift);
     for (size_t at = match->begin, length; at < match->end; at += length) {
-        length = espi_utf8_decode(encoder->text + at, match->end - at, &code);
+        length = espi_utf8_decode(text + at, match->end - at, &code);
         *shift += length - 1;
     }
     struct espi_unit first = {.begin = (uint32_t)match->begin, .index = index};
     struct espi_unit last = {.end = (uint32_t)match->end, .index = (uint32_t)(match->end - *shift - 1)};
-    int status = add_word_token(encoder, encoder->tokenizer->added[match->added].id, &first, &last);
+    int status = add_added(encoder, match->added, &first, &last);
     encoder->list->words++;
-    return status;
-}
-
-/* Buffers for one word: max_word_chars code points of up to 4 bytes. */
-static int reserve_word(esp_context *ctx, const esp_tokenizer *tokenizer, struct espi_encode_workspace *workspace)
-{
-    size_t bytes = 4 * tokenizer->max_word_chars + 1, from_capacity = workspace->word_capacity;
-    size_t ends_capacity = workspace->piece_capacity;
-    int status = espi_grow(ctx, &workspace->from, &from_capacity, bytes, sizeof *workspace->from);
-    if (!status)
-        status = espi_grow(ctx, &workspace->word, &workspace->word_capacity, bytes, 1);
-    if (!status)
-        status = espi_grow(ctx, &workspace->piece_ends, &ends_capacity, bytes, sizeof *workspace->piece_ends);
-    if (!status)
-        status = espi_grow(ctx, &workspace->piece_ids, &workspace->piece_capacity, bytes, sizeof *workspace->piece_ids);
     return status;
 }
 
 int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes, size_t limit,
                      struct espi_encode_workspace *workspace, struct espi_token_list *out)
 {
-    struct encoder encoder = {ctx,         tokenizer, (const unsigned char *)text, workspace, out, .limit = limit,
-                              .first = {0}};
+    struct encoder encoder = {ctx, tokenizer, workspace, out, limit, tokenizer->model.self,
+                              tokenizer->model.form->model->split};
+    const unsigned char *data = (const unsigned char *)text;
+    struct espi_splitter *splitter = &workspace->splitter;
     size_t at = 0, shift = 0;
     struct espi_match match = {0};
     out->count = out->words = 0;
-    int status = reserve_word(ctx, tokenizer, workspace);
-    while (!status && !encoder.full && tokenizer->any_raw &&
-           espi_added_find_raw(tokenizer, encoder.text, bytes, &match)) {
-        status = encode_segment(&encoder, at, match.begin, &shift);
+    int status = ESP_OK;
+    while (!status && tokenizer->any_raw && espi_added_find_raw(tokenizer, data, bytes, &match)) {
+        status = espi_split(ctx, tokenizer, data, at, match.begin, &shift, splitter, add_word, &encoder);
         if (!status)
-            status = add_match(&encoder, &match, &shift);
+            status = add_match(&encoder, data, &match, &shift);
         at = match.end;
     }
-    return status ? status : encode_segment(&encoder, at, bytes, &shift);
+    if (!status)
+        status = espi_split(ctx, tokenizer, data, at, bytes, &shift, splitter, add_word, &encoder);
+    return status == FULL ? ESP_OK : status;
 }
 
 enum { KEPT_TOKENS = 1 << 16 }; // for which a workspace keeps its lists: they are copied into the encoding
@@ -400,13 +200,13 @@ static void write_special(esp_encoding *out, const struct espi_piece *piece)
     out->byte_begin[at] = out->byte_end[at] = out->char_begin[at] = out->char_end[at] = 0;
 }
 
-static void write_span(esp_encoding *out, const struct espi_piece *piece, const struct espi_token_list *list,
-                       struct espi_span span)
+static void write_range(esp_encoding *out, const struct espi_piece *piece, const struct espi_token_list *list,
+                        struct espi_token_range range)
 {
-    size_t first = out->tokens, count = span.end - span.begin;
+    size_t first = out->tokens, count = range.end - range.begin;
     if (!count)
         return; // there may be no arrays yet
-    const struct espi_token *tokens = list->data + span.begin;
+    const struct espi_token *tokens = list->data + range.begin;
     for (size_t i = 0; i < count; i++) {
         out->ids[first + i] = tokens[i].id;
         out->words[first + i] = tokens[i].word;
@@ -432,8 +232,8 @@ static void write_window(const struct espi_template *template, bool special, con
                 write_special(out, piece);
             continue;
         }
-        struct espi_span span = workspace->windows[piece->sequence].data[numbers[piece->sequence]];
-        write_span(out, piece, &workspace->lists[piece->sequence], span);
+        struct espi_token_range range = workspace->windows[piece->sequence].data[numbers[piece->sequence]];
+        write_range(out, piece, &workspace->lists[piece->sequence], range);
     }
     out->starts[++out->windows] = (uint32_t)out->tokens;
 }
@@ -549,9 +349,7 @@ void esp_encoding_clear(esp_encoding *encoding)
             free(workspace->lists[i].data);
             free(workspace->windows[i].data);
         }
-        espi_units_clear(&workspace->units);
-        free(workspace->word);
-        free(workspace->from);
+        espi_splitter_clear(&workspace->splitter);
         free(workspace->piece_ids);
         free(workspace->piece_ends);
         free(workspace);

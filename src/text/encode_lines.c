@@ -9,9 +9,9 @@
 
 /* The place of a token without the white space around it that an added token may take in (lstrip, rstrip); of one that is
  * nothing else, such as a token for line ends, its place. */
-static struct espi_span own_place(const unsigned char *text, const struct espi_token *token)
+static struct espi_token_range own_place(const unsigned char *text, const struct espi_token *token)
 {
-    struct espi_span place = {token->byte_begin, token->byte_end};
+    struct espi_token_range place = {token->byte_begin, token->byte_end};
     for (uint32_t code; place.begin < place.end;) {
         size_t length = espi_utf8_decode(text + place.begin, place.end - place.begin, &code);
         if (!espi_char_is(ESPI_CHAR_SPACE, code))
@@ -19,7 +19,7 @@ static struct espi_span own_place(const unsigned char *text, const struct espi_t
         place.begin += length;
     }
     if (place.begin == place.end)
-        return (struct espi_span){token->byte_begin, token->byte_end};
+        return (struct espi_token_range){token->byte_begin, token->byte_end};
     for (uint32_t code;;) {
         size_t length = espi_utf8_decode_before(text, place.end, &code);
         if (!espi_char_is(ESPI_CHAR_SPACE, code))
@@ -33,12 +33,12 @@ static struct espi_span own_place(const unsigned char *text, const struct espi_t
 static int separate_lines(esp_context *ctx, const unsigned char *text, int32_t separator,
                           const struct espi_token_list *from, struct espi_token_list *to)
 {
-    struct espi_span last = {0};
+    struct espi_token_range last = {0};
     int status = espi_grow(ctx, &to->data, &to->capacity, 2 * from->count, sizeof *to->data);
     to->count = 0;
     for (size_t i = 0; !status && i < from->count; i++) {
         const struct espi_token *token = &from->data[i];
-        struct espi_span place = own_place(text, token);
+        struct espi_token_range place = own_place(text, token);
         if (separator >= 0 && i > 0 && place.begin > last.end && memchr(text + last.end, '\n', place.begin - last.end))
             to->data[to->count++] = (struct espi_token){.id = separator, .word = ESP_NO_WORD};
         to->data[to->count++] = *token;
@@ -54,13 +54,13 @@ static bool is_separator(const struct espi_token *token)
 
 /* Windows of at most `most` tokens, one behind another. A separator stands between two tokens of a window only: at its
  * edges are those of the template. */
-static int cut(esp_context *ctx, const struct espi_token_list *list, size_t most, struct espi_span_list *windows)
+static int cut(esp_context *ctx, const struct espi_token_list *list, size_t most, struct espi_token_ranges *windows)
 {
     int status = ESP_OK;
     windows->count = 0;
     for (size_t at = 0; !status && at < list->count;) {
         size_t begin = at + is_separator(&list->data[at]), end = espi_size_min(begin + most, list->count);
-        status = espi_span_add(ctx, windows, begin, end - is_separator(&list->data[end - 1]));
+        status = espi_token_range_add(ctx, windows, begin, end - is_separator(&list->data[end - 1]));
         at = end;
     }
     return status;
@@ -87,7 +87,7 @@ int espi_encode_lines(esp_context *ctx, const esp_tokenizer *tokenizer, const ch
         status = cut(ctx, lines, max_length - template->special, &workspace->windows[0]);
     workspace->windows[1].count = 0;
     if (!status)
-        status = espi_span_add(ctx, &workspace->windows[1], 0, 0); // no pair
+        status = espi_token_range_add(ctx, &workspace->windows[1], 0, 0); // no pair
     if (!status && workspace->windows[0].count > 0)
         status = espi_encoding_write(ctx, template, true, workspace, out);
     for (size_t i = 0; !status && i < out->tokens; i++) {

@@ -5,7 +5,9 @@
 #include "base/file.h"
 #include "base/floats.h"
 #include "base/size.h"
+#include "text/bert_stages.h"
 #include "text/encoder_folder.h"
+#include "text/wordpiece.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,15 +20,10 @@ int espi_tokenizer_new(esp_context *ctx, esp_tokenizer **out)
     *out = tokenizer;
     if (!tokenizer)
         return ESP_ERR_MEMORY;
-    tokenizer->options = (struct espi_normalizer_options){true, true, true, true};
-    tokenizer->unk_token = "[UNK]";
-    tokenizer->prefix = tokenizer->decoder_prefix = "##";
-    tokenizer->prefix_bytes = 2;
-    tokenizer->max_word_chars = 100;
-    tokenizer->special = (struct espi_special_ids){-1, -1, -1, -1, -1};
+    memset(&tokenizer->special, 0xff, sizeof tokenizer->special); // -1
     tokenizer->max_length = SIZE_MAX;
-    tokenizer->cleanup = tokenizer->has_decoder = true;
     tokenizer->raw_only_first = -1;
+    tokenizer->longest_word = SIZE_MAX;
     return ESP_OK;
 }
 
@@ -35,14 +32,44 @@ void esp_tokenizer_free(esp_tokenizer *tokenizer)
     if (!tokenizer)
         return;
     if (!tokenizer->borrowed) {
-        espi_normalizer_clear(&tokenizer->normalizer);
-        espi_trie_clear(&tokenizer->trie);
+        espi_split_table_clear(&tokenizer->table);
         espi_trie_clear(&tokenizer->added_trie);
+        if (tokenizer->model.form)
+            tokenizer->model.form->model->clear(tokenizer->model.self);
     }
     espi_arena_clear(&tokenizer->arena);
     free(tokenizer->tokens);
     free(tokenizer->added);
     free(tokenizer);
+}
+
+int espi_tokenizer_bert_stages(esp_context *ctx, esp_tokenizer *tokenizer)
+{
+    struct espi_arena *arena = &tokenizer->arena;
+    struct espi_stage normalizer, pre_tokenizer;
+    int status = espi_stage_new(ctx, arena, &espi_bert_normalizer, &normalizer);
+    if (!status)
+        status = espi_stages_add(ctx, &normalizer, &tokenizer->normalizers);
+    if (!status)
+        status = espi_stage_new(ctx, arena, &espi_bert_pre_tokenizer, &pre_tokenizer);
+    if (!status)
+        status = espi_stages_add(ctx, &pre_tokenizer, &tokenizer->pre_tokenizers);
+    if (!status)
+        status = espi_stage_new(ctx, arena, &espi_wordpiece, &tokenizer->model);
+    return status ? status : espi_stage_new(ctx, arena, &espi_wordpiece_decoder, &tokenizer->decoder);
+}
+
+struct espi_bert_normalizer *espi_tokenizer_bert_normalizer(const esp_tokenizer *tokenizer)
+{
+    const struct espi_stages *stages = &tokenizer->normalizers;
+    return stages->count == 1 && stages->data[0].form == &espi_bert_normalizer ? stages->data[0].self : NULL;
+}
+
+bool espi_tokenizer_wants_table(const esp_tokenizer *tokenizer)
+{
+    const struct espi_stages *split = &tokenizer->pre_tokenizers;
+    return split->count == 1 && split->data[0].form == &espi_bert_pre_tokenizer &&
+           (!tokenizer->normalizers.count || espi_tokenizer_bert_normalizer(tokenizer));
 }
 
 static int claim_id(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text, int64_t id)
@@ -76,70 +103,17 @@ int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const c
     return status;
 }
 
-/* Of two equal tokens the later one, in the order of ids, is the token; the other id has no text. */
-static void drop_repeated(esp_tokenizer *tokenizer, struct espi_trie_set *sorted)
+int32_t espi_tokenizer_find_model(const esp_tokenizer *tokenizer, const char *text)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < sorted->count; i++) {
-        struct espi_trie_key *key = &sorted->keys[i], *last = kept ? &sorted->keys[kept - 1] : NULL;
-        if (!last || espi_trie_compare(last, key) != 0) {
-            sorted->keys[kept++] = *key;
-            continue;
-        }
-        uint32_t earlier = last->value < key->value ? last->value : key->value;
-        if (last->value == earlier)
-            *last = *key;
-        tokenizer->tokens[earlier] = NULL;
-        tokenizer->model_tokens--;
-    }
-    sorted->count = kept;
-}
-
-static int build_trie(esp_context *ctx, esp_tokenizer *tokenizer, struct espi_trie_set sets[ESPI_MODEL_ROOTS])
-{
-    struct espi_trie_set *start = &sets[ESPI_ROOT_START], *inside = &sets[ESPI_ROOT_CONTINUE];
-    for (size_t id = 0; id < tokenizer->size; id++)
-        if (tokenizer->tokens[id] && *tokenizer->tokens[id])
-            start->keys[start->count++] = (struct espi_trie_key){(const unsigned char *)tokenizer->tokens[id],
-                                                                 strlen(tokenizer->tokens[id]), (uint32_t)id};
-    qsort(start->keys, start->count, sizeof *start->keys, espi_trie_compare);
-    drop_repeated(tokenizer, start);
-    size_t prefix = tokenizer->prefix_bytes;
-    for (size_t i = 0; i < start->count; i++) { // what follows a common prefix is in order, too
-        struct espi_trie_key key = start->keys[i];
-        if (key.length > prefix && memcmp(key.bytes, tokenizer->prefix, prefix) == 0)
-            inside->keys[inside->count++] = (struct espi_trie_key){key.bytes + prefix, key.length - prefix, key.value};
-    }
-    return espi_trie_build(ctx, &tokenizer->trie, sets, ESPI_MODEL_ROOTS);
-}
-
-static int32_t find_model_token(const esp_tokenizer *tokenizer, const char *text)
-{
-    return espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, text, strlen(text));
+    const struct espi_stage *model = &tokenizer->model;
+    return model->form ? model->form->model->find(model->self, text, strlen(text)) : -1;
 }
 
 int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source)
 {
     if (!tokenizer->model_tokens)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the vocabulary is empty", source);
-    struct espi_trie_set sets[ESPI_MODEL_ROOTS] = {{0}};
-    int status = ESP_OK;
-    for (size_t i = 0; i < ESPI_MODEL_ROOTS; i++) {
-        sets[i].keys = espi_calloc(ctx, tokenizer->model_tokens, sizeof *sets[i].keys);
-        if (!sets[i].keys)
-            status = ESP_ERR_MEMORY;
-    }
-    if (!status)
-        status = build_trie(ctx, tokenizer, sets);
-    for (size_t i = 0; i < ESPI_MODEL_ROOTS; i++)
-        free(sets[i].keys);
-    if (status)
-        return status;
-    tokenizer->special.unk = find_model_token(tokenizer, tokenizer->unk_token);
-    if (tokenizer->special.unk < 0)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the unknown token \"%s\" is not in the vocabulary", source,
-                         tokenizer->unk_token);
-    return ESP_OK;
+    return tokenizer->model.form->model->index(ctx, tokenizer, source, tokenizer->model.self);
 }
 
 static bool is_taken(const esp_tokenizer *tokenizer, int64_t id)
@@ -151,7 +125,7 @@ static bool is_taken(const esp_tokenizer *tokenizer, int64_t id)
  * may be another token's: then the one that is stated, or a free one. */
 static int64_t next_added_id(const esp_tokenizer *tokenizer, const char *content, int64_t stated)
 {
-    int64_t id = find_model_token(tokenizer, content), next = (int64_t)tokenizer->model_tokens;
+    int64_t id = espi_tokenizer_find_model(tokenizer, content), next = (int64_t)tokenizer->model_tokens;
     if (id >= 0)
         return id;
     for (size_t i = 0; i < tokenizer->added_count; i++)
@@ -183,7 +157,7 @@ int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const c
     if (added.id >= 0 && added.id != id)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: added token \"%s\": expected the id %lld, found %d", source,
                          added.content, (long long)id, (int)added.id);
-    if (find_model_token(tokenizer, added.content) < 0) {
+    if (espi_tokenizer_find_model(tokenizer, added.content) < 0) {
         int status = claim_id(ctx, tokenizer, source, added.content, id);
         if (status)
             return status;
@@ -210,32 +184,27 @@ void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t
     memcpy(tokenizer->pair.pieces, pieces, sizeof pieces);
 }
 
-void espi_tokenizer_note_ascii(esp_tokenizer *tokenizer)
+static int build_table(esp_context *ctx, esp_tokenizer *tokenizer)
 {
-    for (size_t code = 0; code < ESPI_COUNT(tokenizer->ascii_alone); code++) {
-        char text = (char)code;
-        int32_t id = espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, &text, 1);
-        tokenizer->ascii_alone[code] = id < 0 || tokenizer->max_word_chars == 0 ? tokenizer->special.unk : id;
-    }
+    const struct espi_bert_normalizer *normalizer = espi_tokenizer_bert_normalizer(tokenizer);
+    struct espi_bert_options options = {0};
+    if (!espi_tokenizer_wants_table(tokenizer))
+        return ESP_OK;
+    if (normalizer)
+        options = espi_bert_options(normalizer);
+    tokenizer->has_table = true;
+    return espi_split_table_build(ctx, &options, &tokenizer->table);
 }
 
 int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char *source)
 {
-    if (!tokenizer->strip_accents_stated)
-        tokenizer->options.strip_accents = tokenizer->options.lowercase;
-    int status = espi_normalizer_init(ctx, &tokenizer->normalizer, &tokenizer->options);
+    int status = build_table(ctx, tokenizer);
     if (!status)
         status = espi_added_index(ctx, tokenizer, source);
-    if (status)
-        return status;
-    espi_tokenizer_note_ascii(tokenizer);
-    struct espi_special_ids *special = &tokenizer->special;
-    int32_t *ids[] = {&special->pad, &special->cls, &special->sep, &special->mask};
-    static const char *const names[] = {"[PAD]", "[CLS]", "[SEP]", "[MASK]"};
-    for (size_t i = 0; i < ESPI_COUNT(ids); i++)
-        if (*ids[i] < 0)
-            *ids[i] = esp_tokenizer_id(tokenizer, names[i]);
-    return ESP_OK;
+    for (size_t role = 0; role < ESPI_SPECIAL_ROLES && !status; role++)
+        if (tokenizer->special.of_role[role] < 0)
+            tokenizer->special.of_role[role] = esp_tokenizer_id(tokenizer, espi_bert_specials[role]);
+    return status;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -257,7 +226,9 @@ static int read_json(esp_context *ctx, esp_tokenizer *tokenizer, const char *pat
 static int read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
                       const struct espi_tokenizer_files *files)
 {
-    int status = espi_tokenizer_files_options(ctx, files, tokenizer);
+    int status = espi_tokenizer_bert_stages(ctx, tokenizer);
+    if (!status)
+        status = espi_tokenizer_files_options(ctx, files, tokenizer);
     if (!status)
         status = espi_tokenizer_files_unknown(ctx, files, tokenizer);
     if (!status)
@@ -370,41 +341,69 @@ int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *t
     return status;
 }
 
-int espi_tokenizer_from_vocab(esp_context *ctx, const char *const *tokens, size_t count,
-                              const struct espi_vocab_settings *settings, esp_tokenizer **out)
+/* Empty, with the stages of BERT as the settings have them. */
+static int new_bert(esp_context *ctx, const struct espi_vocab_settings *settings, esp_tokenizer **out)
 {
-    static const char *const specials[] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
-    static const char source[] = "vocabulary";
-    esp_tokenizer *tokenizer;
-    *out = NULL;
-    int status = espi_tokenizer_new(ctx, &tokenizer);
+    int status = espi_tokenizer_new(ctx, out);
+    if (!status)
+        status = espi_tokenizer_bert_stages(ctx, *out);
     if (status)
         return status;
-    tokenizer->options.lowercase = settings->lowercase;
-    tokenizer->strip_accents_stated = settings->strip_accents >= 0;
-    tokenizer->options.strip_accents = settings->strip_accents > 0;
-    tokenizer->max_length = settings->max_length;
+    struct espi_bert_normalizer *normalizer = espi_tokenizer_bert_normalizer(*out);
+    normalizer->options.lowercase = settings->lowercase;
+    normalizer->strip_accents_stated = settings->strip_accents >= 0;
+    normalizer->options.strip_accents = settings->strip_accents > 0;
+    (*out)->max_length = settings->max_length;
+    return ESP_OK;
+}
+
+int espi_tokenizer_of_words(esp_context *ctx, const struct espi_vocab_settings *settings, size_t longest_word,
+                            esp_tokenizer **out)
+{
+    int status = new_bert(ctx, settings, out);
+    if (!status)
+        status = build_table(ctx, *out);
+    if (!status) {
+        (*out)->longest_word = longest_word;
+        return ESP_OK;
+    }
+    esp_tokenizer_free(*out);
+    *out = NULL;
+    return status;
+}
+
+static int fill_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *const *tokens, size_t count)
+{
+    static const char source[] = "vocabulary";
+    int status = ESP_OK;
     for (size_t i = 0; i < count && !status; i++)
         status = espi_tokenizer_add_token(ctx, tokenizer, source, tokens[i], strlen(tokens[i]), (int64_t)i);
     if (!status)
         status = espi_tokenizer_index(ctx, tokenizer, source);
-    for (size_t i = 0; i < ESPI_COUNT(specials) && !status; i++) {
-        struct espi_added_token token = {
-            .content = specials[i], .bytes = strlen(specials[i]), .id = -1, .special = true};
-        if (find_model_token(tokenizer, specials[i]) < 0)
-            status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token \"%s\" is missing", source, specials[i]);
-        else
-            status = espi_tokenizer_add_added(ctx, tokenizer, source, &token);
-    }
-    if (!status) {
-        espi_tokenizer_bert_template(tokenizer, find_model_token(tokenizer, "[CLS]"),
-                                     find_model_token(tokenizer, "[SEP]"));
-        status = espi_tokenizer_finish(ctx, tokenizer, source);
+    for (size_t role = 0; role < ESPI_SPECIAL_ROLES && !status; role++) {
+        const char *content = espi_bert_specials[role];
+        struct espi_added_token token = {.content = content, .bytes = strlen(content), .id = -1, .special = true};
+        if (espi_tokenizer_find_model(tokenizer, content) < 0)
+            return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the token \"%s\" is missing", source, content);
+        status = espi_tokenizer_add_added(ctx, tokenizer, source, &token);
     }
     if (status)
-        esp_tokenizer_free(tokenizer);
-    else
-        *out = tokenizer;
+        return status;
+    espi_tokenizer_bert_template(tokenizer, espi_tokenizer_find_model(tokenizer, espi_bert_specials[ESPI_SPECIAL_CLS]),
+                                 espi_tokenizer_find_model(tokenizer, espi_bert_specials[ESPI_SPECIAL_SEP]));
+    return espi_tokenizer_finish(ctx, tokenizer, source);
+}
+
+int espi_tokenizer_from_vocab(esp_context *ctx, const char *const *tokens, size_t count,
+                              const struct espi_vocab_settings *settings, esp_tokenizer **out)
+{
+    int status = new_bert(ctx, settings, out);
+    if (!status)
+        status = fill_vocab(ctx, *out, tokens, count);
+    if (status) {
+        esp_tokenizer_free(*out);
+        *out = NULL;
+    }
     return status;
 }
 
@@ -429,7 +428,7 @@ int32_t esp_tokenizer_id(const esp_tokenizer *tokenizer, const char *token)
 {
     if (!tokenizer || !token)
         return -1;
-    int32_t id = find_model_token(tokenizer, token);
+    int32_t id = espi_tokenizer_find_model(tokenizer, token);
     for (size_t i = 0; i < tokenizer->added_count && id < 0; i++)
         if (strcmp(tokenizer->added[i].content, token) == 0)
             id = tokenizer->added[i].id;

@@ -3,6 +3,7 @@
 #include "text/tokenizer_files.h"
 
 #include "base/size.h"
+#include "text/bert_stages.h"
 
 #include <string.h>
 
@@ -132,18 +133,17 @@ static int read_wish(esp_context *ctx, const struct espi_json *config, struct wi
     bool *flags[] = {&wish->lowercase, &wish->chinese, &wish->strip};
     int status = ESP_OK;
     for (size_t i = 0; i < ESPI_COUNT(names) && !status; i++)
-        if (espi_json_has(config, names[i]))
-            status = espi_json_get_bool(ctx, config, names[i], flags[i]);
+        status = espi_json_get_optional_bool(ctx, config, names[i], flags[i]);
     wish->strip_stated = espi_json_has(config, "strip_accents");
     return status;
 }
 
-static void take_wish(const struct wish *wish, esp_tokenizer *tokenizer)
+static void take_wish(const struct wish *wish, struct espi_bert_normalizer *normalizer)
 {
-    tokenizer->options.lowercase = wish->lowercase;
-    tokenizer->options.handle_chinese_chars = wish->chinese;
-    tokenizer->options.strip_accents = wish->strip;
-    tokenizer->strip_accents_stated = wish->strip_stated;
+    normalizer->options.lowercase = wish->lowercase;
+    normalizer->options.handle_chinese_chars = wish->chinese;
+    normalizer->options.strip_accents = wish->strip;
+    normalizer->strip_accents_stated = wish->strip_stated;
 }
 
 int espi_tokenizer_files_options(esp_context *ctx, const struct espi_tokenizer_files *files, esp_tokenizer *tokenizer)
@@ -155,13 +155,8 @@ int espi_tokenizer_files_options(esp_context *ctx, const struct espi_tokenizer_f
                          files->config.value ? files->config.source : files->model.source, files->class_name);
     int status = read_wish(ctx, &files->config, &wish);
     if (!status)
-        take_wish(&wish, tokenizer);
+        take_wish(&wish, espi_tokenizer_bert_normalizer(tokenizer));
     return status;
-}
-
-static bool strips(const esp_tokenizer *tokenizer)
-{
-    return tokenizer->strip_accents_stated ? tokenizer->options.strip_accents : tokenizer->options.lowercase;
 }
 
 static void add_change(char *text, size_t room, const char *name, bool from, bool to)
@@ -188,15 +183,16 @@ int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer
         return ESP_OK;
     }
     int status = read_wish(ctx, &files->config, &wish);
-    if (status || !type || strcmp(type, "BertNormalizer") != 0)
+    if (status || !type || strcmp(type, espi_bert_normalizer.type) != 0)
         return status;
-    struct espi_normalizer_options old = tokenizer->options;
+    struct espi_bert_normalizer *bert = espi_tokenizer_bert_normalizer(tokenizer);
+    struct espi_bert_options old = espi_bert_options(bert);
     char changes[256] = "";
-    bool stripped = strips(tokenizer);
-    take_wish(&wish, tokenizer);
-    add_change(changes, sizeof changes, "lowercase", old.lowercase, wish.lowercase);
-    add_change(changes, sizeof changes, "strip_accents", stripped, strips(tokenizer));
-    add_change(changes, sizeof changes, "handle_chinese_chars", old.handle_chinese_chars, wish.chinese);
+    take_wish(&wish, bert);
+    struct espi_bert_options new = espi_bert_options(bert);
+    add_change(changes, sizeof changes, "lowercase", old.lowercase, new.lowercase);
+    add_change(changes, sizeof changes, "strip_accents", old.strip_accents, new.strip_accents);
+    add_change(changes, sizeof changes, "handle_chinese_chars", old.handle_chinese_chars, new.handle_chinese_chars);
     if (*changes)
         espi_log(
             ctx, ESP_LOG_WARNING,
@@ -266,8 +262,8 @@ int espi_tokenizer_files_settings(esp_context *ctx, const struct espi_tokenizer_
         status = read_max_length(ctx, &files->config, &tokenizer->max_length);
     if (!status)
         status = read_side(ctx, &files->config, &tokenizer->truncate_left);
-    if (!status && espi_json_has(&files->config, "clean_up_tokenization_spaces"))
-        status = espi_json_get_bool(ctx, &files->config, "clean_up_tokenization_spaces", &clean);
+    if (!status)
+        status = espi_json_get_optional_bool(ctx, &files->config, "clean_up_tokenization_spaces", &clean);
     if (status)
         return status;
     tokenizer->keep_spaces = !clean;

@@ -11,7 +11,7 @@
 
 extern const struct espi_member_table espi_tokenizer_config_members, espi_special_map_members, espi_tokenizer_members,
     espi_truncation_members, espi_added_token_members, espi_normalizer_members, espi_pre_tokenizer_members,
-    espi_post_processor_members, espi_decoder_members, espi_wordpiece_members;
+    espi_post_processor_members, espi_decoder_members, espi_model_members;
 
 /* A class of transformers that is BertTokenizerFast under another name. */
 struct espi_tokenizer_class {
@@ -42,8 +42,8 @@ int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer
 /* Name of the unknown token of a vocab.txt. */
 int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_files *files,
                                  esp_tokenizer *tokenizer) ESPI_NODISCARD;
-/* Added tokens, and the special tokens by their roles. `source` is the vocabulary's file; of a vocab.txt (`vocab`) [CLS]
- * and [SEP] must be there. */
+/* Added tokens, and the special tokens by their roles. `source` is the vocabulary's file; of a vocab.txt (`vocab`) what
+ * its template needs must be there. */
 int espi_tokenizer_files_tokens(esp_context *ctx, const struct espi_tokenizer_files *files, const char *source,
                                 bool vocab, esp_tokenizer *tokenizer) ESPI_NODISCARD;
 /* Lengths, sides and inputs: when the templates are there. */

@@ -1,58 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reads tokenizer.json. What is not a BERT tokenizer is refused by name. */
+ * Reads tokenizer.json. What there is no form of is refused by name. */
 #include "text/tokenizer_files.h"
 
 #include "base/size.h"
+#include "text/wordpiece.h"
 
 #include <string.h>
-
-/* A normalizer, pre_tokenizer, ...; inside a "Sequence" of exactly one that one. */
-struct component {
-    struct espi_json json;
-    struct espi_json outer, list; // where the json came from, when it was in a Sequence
-    const char *type;             // NULL: null or absent
-};
-
-static int refuse_sequence(esp_context *ctx, const struct espi_json *list)
-{
-    char types[200] = "";
-    for (size_t i = 0, used = 0; i < espi_json_length(list) && used < sizeof types; i++) {
-        const char *type = json_string_value(json_object_get(espi_json_item(list, i).value, "type"));
-        used += (size_t)snprintf(types + used, sizeof types - used, "%s%s", i ? ", " : " of ", type ? type : "?");
-    }
-    espi_json_fail(ctx, list, "a Sequence%s is not supported, only one of a single part",
-                   *types ? types : " of nothing");
-    return ESP_ERR_UNSUPPORTED;
-}
-
-static int unwrap(esp_context *ctx, struct component *component, const char *list)
-{
-    int status = espi_json_get_string(ctx, &component->json, "type", &component->type, NULL);
-    if (status || strcmp(component->type, "Sequence") != 0)
-        return status;
-    component->outer = component->json;
-    component->list = espi_json_at(&component->outer, list);
-    status = espi_json_expect_array(ctx, &component->list);
-    if (status)
-        return status;
-    if (espi_json_length(&component->list) != 1)
-        return refuse_sequence(ctx, &component->list);
-    component->json = espi_json_item(&component->list, 0);
-    status = espi_json_expect_object(ctx, &component->json);
-    return status ? status : espi_json_get_string(ctx, &component->json, "type", &component->type, NULL);
-}
-
-/* Opens member `name` of the document; `list` is what its Sequence calls the parts. */
-static int open_component(esp_context *ctx, const struct espi_json *document, const char *name, const char *list,
-                          struct component *component)
-{
-    component->type = NULL;
-    component->json = espi_json_at(document, name);
-    if (!component->json.value)
-        return ESP_OK;
-    int status = espi_json_expect_object(ctx, &component->json);
-    return status ? status : unwrap(ctx, component, list);
-}
 
 static int refuse_type(esp_context *ctx, const struct espi_json *json, const char *type, const char *supported)
 {
@@ -60,14 +13,8 @@ static int refuse_type(esp_context *ctx, const struct espi_json *json, const cha
     return ESP_ERR_UNSUPPORTED;
 }
 
-/* Sets *out when the member is there. */
-static int optional_bool(esp_context *ctx, const struct espi_json *object, const char *key, bool *out)
-{
-    return espi_json_has(object, key) ? espi_json_get_bool(ctx, object, key, out) : ESP_OK;
-}
-
-static int optional_text(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *object, const char *key,
-                         const char **out)
+int espi_tokenizer_read_text(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *object,
+                             const char *key, const char **out)
 {
     const char *text;
     if (!espi_json_has(object, key))
@@ -79,48 +26,94 @@ static int optional_text(esp_context *ctx, esp_tokenizer *tokenizer, const struc
     return *out ? ESP_OK : ESP_ERR_MEMORY;
 }
 
-static int read_normalizer(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+/* ---- stages ------------------------------------------------------------------------------------------------------ */
+
+/* A member of the document that holds stages. */
+struct place {
+    enum espi_stage_place place;
+    const char *member, *list; // what its Sequence calls the parts
+    const struct espi_member_table *table;
+};
+
+static int read_stage(esp_context *ctx, esp_tokenizer *tokenizer, const struct place *place,
+                      const struct espi_json *json, const char *type, struct espi_stage *out)
 {
-    struct component component;
-    int status = open_component(ctx, document, "normalizer", "normalizers", &component);
-    if (status)
-        return status;
-    if (!component.type) {
-        tokenizer->options = (struct espi_normalizer_options){0};
+    char types[256];
+    const struct espi_stage_form *form = espi_stage_find(place->place, type);
+    if (!form)
+        return refuse_type(ctx, json, type, espi_stage_types(place->place, types, sizeof types));
+    int status = espi_members_check(ctx, json, place->table, type);
+    if (!status)
+        status = espi_stage_new(ctx, &tokenizer->arena, form, out);
+    return status || !form->read ? status : form->read(ctx, tokenizer, json, out->self);
+}
+
+static int type_of(esp_context *ctx, const struct espi_json *json, const char **type)
+{
+    int status = espi_json_expect_object(ctx, json);
+    return status ? status : espi_json_get_string(ctx, json, "type", type, NULL);
+}
+
+typedef int part_fn(esp_context *ctx, esp_tokenizer *tokenizer, const struct place *place, const struct espi_json *json,
+                    const char *type);
+
+/* Calls a function for the member, or for each part of its Sequence. */
+static int each_part(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document,
+                     const struct place *place, part_fn *function)
+{
+    struct espi_json json = espi_json_at(document, place->member);
+    const char *type;
+    if (!json.value)
         return ESP_OK;
+    int status = type_of(ctx, &json, &type);
+    if (status || strcmp(type, "Sequence") != 0)
+        return status ? status : function(ctx, tokenizer, place, &json, type);
+    struct espi_json list = espi_json_at(&json, place->list);
+    status = espi_json_expect_array(ctx, &list);
+    if (!status && !espi_json_length(&list)) {
+        espi_json_fail(ctx, &list, "a Sequence of nothing is not supported");
+        return ESP_ERR_UNSUPPORTED;
     }
-    if (strcmp(component.type, "BertNormalizer") != 0)
-        return refuse_type(ctx, &component.json, component.type, "BertNormalizer");
-    status = espi_members_check(ctx, &component.json, &espi_normalizer_members, NULL);
-    struct espi_normalizer_options *options = &tokenizer->options;
-    tokenizer->strip_accents_stated = espi_json_has(&component.json, "strip_accents");
-    if (!status)
-        status = optional_bool(ctx, &component.json, "clean_text", &options->clean_text);
-    if (!status)
-        status = optional_bool(ctx, &component.json, "handle_chinese_chars", &options->handle_chinese_chars);
-    if (!status)
-        status = optional_bool(ctx, &component.json, "strip_accents", &options->strip_accents);
-    if (!status)
-        status = optional_bool(ctx, &component.json, "lowercase", &options->lowercase);
+    for (size_t i = 0; !status && i < espi_json_length(&list); i++) {
+        struct espi_json part = espi_json_item(&list, i);
+        status = type_of(ctx, &part, &type);
+        if (!status)
+            status = function(ctx, tokenizer, place, &part, type);
+    }
     return status;
 }
 
-static int read_pre_tokenizer(esp_context *ctx, const struct espi_json *document)
+static int add_stage(esp_context *ctx, esp_tokenizer *tokenizer, const struct place *place,
+                     const struct espi_json *json, const char *type)
 {
-    struct component component;
-    int status = open_component(ctx, document, "pre_tokenizer", "pretokenizers", &component);
-    if (status)
-        return status;
-    if (!component.type) {
-        espi_json_fail(ctx, document, "a tokenizer without a pre_tokenizer is not supported, only BertPreTokenizer");
-        return ESP_ERR_UNSUPPORTED;
-    }
-    return strcmp(component.type, "BertPreTokenizer") == 0
-               ? espi_members_check(ctx, &component.json, &espi_pre_tokenizer_members, NULL)
-               : refuse_type(ctx, &component.json, component.type, "BertPreTokenizer");
+    struct espi_stage stage;
+    int status = read_stage(ctx, tokenizer, place, json, type, &stage);
+    return status ? status
+                  : espi_stages_add(ctx, &stage,
+                                    place->place == ESPI_PLACE_NORMALIZER ? &tokenizer->normalizers
+                                                                          : &tokenizer->pre_tokenizers);
 }
 
-static int read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model)
+static int read_normalizer(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    static const struct place place = {ESPI_PLACE_NORMALIZER, "normalizer", "normalizers", &espi_normalizer_members};
+    return each_part(ctx, tokenizer, document, &place, add_stage);
+}
+
+static int read_pre_tokenizer(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    static const struct place place = {ESPI_PLACE_PRE_TOKENIZER, "pre_tokenizer", "pretokenizers",
+                                       &espi_pre_tokenizer_members};
+    char types[256];
+    int status = each_part(ctx, tokenizer, document, &place, add_stage);
+    if (status || tokenizer->pre_tokenizers.count)
+        return status;
+    espi_json_fail(ctx, document, "a tokenizer without a pre_tokenizer is not supported, only %s",
+                   espi_stage_types(place.place, types, sizeof types));
+    return ESP_ERR_UNSUPPORTED;
+}
+
+int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model)
 {
     struct espi_json vocab = espi_json_at(model, "vocab");
     if (!vocab.value)
@@ -144,30 +137,36 @@ static int read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const str
 
 static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
 {
-    struct espi_json model = espi_json_at(document, "model");
-    const char *type = "WordPiece"; // old files do not name it
+    static const struct place place = {ESPI_PLACE_MODEL, "model", NULL, &espi_model_members};
+    struct espi_json model = espi_json_at(document, place.member);
+    const char *type = espi_wordpiece.type; // old files do not name it
     if (!model.value)
         return espi_json_fail(ctx, document, "the member \"model\" is missing");
     int status = espi_json_expect_object(ctx, &model);
     if (!status && espi_json_has(&model, "type"))
         status = espi_json_get_string(ctx, &model, "type", &type, NULL);
-    if (status)
-        return status;
-    if (strcmp(type, "WordPiece") != 0)
-        return refuse_type(ctx, &model, type, "WordPiece");
-    status = espi_members_check(ctx, &model, &espi_wordpiece_members, NULL);
     if (!status)
-        status = optional_text(ctx, tokenizer, &model, "unk_token", &tokenizer->unk_token);
-    if (!status)
-        status = optional_text(ctx, tokenizer, &model, "continuing_subword_prefix", &tokenizer->prefix);
-    tokenizer->prefix_bytes = strlen(tokenizer->prefix);
-    if (!status && espi_json_has(&model, "max_input_chars_per_word"))
-        status = espi_json_get_size(ctx, &model, "max_input_chars_per_word", 0, ESPI_MAX_WORD_CHARS,
-                                    &tokenizer->max_word_chars);
-    if (!status)
-        status = read_vocabulary(ctx, tokenizer, &model);
+        status = read_stage(ctx, tokenizer, &place, &model, type, &tokenizer->model);
     return status ? status : espi_tokenizer_index(ctx, tokenizer, document->source);
 }
+
+static int set_decoder(esp_context *ctx, esp_tokenizer *tokenizer, const struct place *place,
+                       const struct espi_json *json, const char *type)
+{
+    if (tokenizer->decoder.form) {
+        espi_json_fail(ctx, json, "a Sequence of several decoders is not supported");
+        return ESP_ERR_UNSUPPORTED;
+    }
+    return read_stage(ctx, tokenizer, place, json, type, &tokenizer->decoder);
+}
+
+static int read_decoder(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+{
+    static const struct place place = {ESPI_PLACE_DECODER, "decoder", "decoders", &espi_decoder_members};
+    return each_part(ctx, tokenizer, document, &place, set_decoder);
+}
+
+/* ---- added tokens ------------------------------------------------------------------------------------------------- */
 
 static int read_added_token(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *item)
 {
@@ -184,7 +183,7 @@ static int read_added_token(esp_context *ctx, esp_tokenizer *tokenizer, const st
     static const char *const names[] = {"single_word", "lstrip", "rstrip", "normalized", "special"};
     bool *flags[] = {&token.single_word, &token.lstrip, &token.rstrip, &token.normalized, &token.special};
     for (size_t i = 0; i < ESPI_COUNT(names) && !status; i++)
-        status = optional_bool(ctx, item, names[i], flags[i]);
+        status = espi_json_get_optional_bool(ctx, item, names[i], flags[i]);
     return status ? status : espi_tokenizer_add_added(ctx, tokenizer, item->source, &token);
 }
 
@@ -213,7 +212,7 @@ static int check_id(esp_context *ctx, const esp_tokenizer *tokenizer, const stru
     return ESP_OK;
 }
 
-/* ["[CLS]", 101] */
+/* A token and its id. */
 static int read_named_id(esp_context *ctx, const esp_tokenizer *tokenizer, const struct espi_json *processor,
                          const char *key, int32_t *out)
 {
@@ -328,40 +327,32 @@ static int read_template(esp_context *ctx, const esp_tokenizer *tokenizer, const
     return ESP_OK;
 }
 
-static int read_post_processor(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+static int read_processor(esp_context *ctx, esp_tokenizer *tokenizer, const struct place *place,
+                          const struct espi_json *json, const char *type)
 {
-    struct component component;
-    tokenizer->single = (struct espi_template){.pieces = {{0, 0, 0}}, .count = 1};
-    tokenizer->pair = (struct espi_template){.pieces = {{0, 0, 0}, {1, 0, 1}}, .count = 2};
-    int status = open_component(ctx, document, "post_processor", "processors", &component);
-    if (status || !component.type)
-        return status;
+    bool bert = strcmp(type, "BertProcessing") == 0;
+    if (!bert && strcmp(type, "TemplateProcessing") != 0)
+        return refuse_type(ctx, json, type, "TemplateProcessing and BertProcessing");
+    if (tokenizer->has_template) {
+        espi_json_fail(ctx, json, "a Sequence of several templates is not supported");
+        return ESP_ERR_UNSUPPORTED;
+    }
     tokenizer->single.count = tokenizer->pair.count = 0;
-    status = espi_members_check(ctx, &component.json, &espi_post_processor_members, component.type);
-    if (status)
-        return status;
-    if (strcmp(component.type, "BertProcessing") == 0)
-        return read_bert_processing(ctx, tokenizer, &component.json);
-    if (strcmp(component.type, "TemplateProcessing") != 0)
-        return refuse_type(ctx, &component.json, component.type, "TemplateProcessing and BertProcessing");
+    int status = espi_members_check(ctx, json, place->table, type);
+    if (status || bert)
+        return status ? status : read_bert_processing(ctx, tokenizer, json);
     tokenizer->has_template = true;
-    status = read_template(ctx, tokenizer, &component.json, "single", 1, &tokenizer->single);
-    return status ? status : read_template(ctx, tokenizer, &component.json, "pair", 2, &tokenizer->pair);
+    status = read_template(ctx, tokenizer, json, "single", 1, &tokenizer->single);
+    return status ? status : read_template(ctx, tokenizer, json, "pair", 2, &tokenizer->pair);
 }
 
-static int read_decoder(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
+static int read_post_processor(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *document)
 {
-    struct component component;
-    int status = open_component(ctx, document, "decoder", "decoders", &component);
-    tokenizer->has_decoder = component.type;
-    if (status || !component.type)
-        return status;
-    if (strcmp(component.type, "WordPiece") != 0)
-        return refuse_type(ctx, &component.json, component.type, "WordPiece");
-    status = espi_members_check(ctx, &component.json, &espi_decoder_members, NULL);
-    if (!status)
-        status = optional_text(ctx, tokenizer, &component.json, "prefix", &tokenizer->decoder_prefix);
-    return status ? status : optional_bool(ctx, &component.json, "cleanup", &tokenizer->cleanup);
+    static const struct place place = {ESPI_PLACE_TEMPLATE, "post_processor", "processors",
+                                       &espi_post_processor_members};
+    tokenizer->single = (struct espi_template){.pieces = {{0, 0, 0}}, .count = 1};
+    tokenizer->pair = (struct espi_template){.pieces = {{0, 0, 0}, {1, 0, 1}}, .count = 2};
+    return each_part(ctx, tokenizer, document, &place, read_processor);
 }
 
 /* The side only: its lengths are the caller's, as in transformers. */
@@ -389,7 +380,7 @@ int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer, const s
     if (!status)
         status = read_normalizer(ctx, tokenizer, document);
     if (!status)
-        status = read_pre_tokenizer(ctx, document);
+        status = read_pre_tokenizer(ctx, tokenizer, document);
     if (!status)
         status = read_model(ctx, tokenizer, document);
     if (!status)

@@ -3,6 +3,7 @@
 #include "text/tokenizer_files.h"
 
 #include "base/size.h"
+#include "text/wordpiece.h"
 
 #define ROW(use, name, why)                                                                                            \
     {                                                                                                                  \
@@ -45,7 +46,7 @@ static const struct espi_member config_rows[] = {
     ROW(WARNED, "never_split", "fast tokenizers do not know it"),
     ONLY(WARNED, "padding_side", "nothing is padded, and a question stays before its context", "\"right\""),
     ONLY(WARNED, "clean_text", "the normalizer of tokenizer.json has the last word", "true"),
-    ONLY(WARNED, "wordpieces_prefix", "the model of tokenizer.json has the last word", "\"##\""),
+    ONLY(WARNED, "wordpieces_prefix", "the model of tokenizer.json has the last word", "\"" ESPI_WORDPIECE_PREFIX "\""),
     ROW(WARNED, "auto_map", "code of a model's own is not run"),
     ROW(NEUTRAL, "padding", padding),
     ROW(NEUTRAL, "pad_to_multiple_of", padding),
@@ -93,8 +94,8 @@ static const struct espi_member special_map_rows[] = {
 static const struct espi_member tokenizer_rows[] = {
     ROW(APPLIED, "truncation", "its direction"),
     ROW(APPLIED, "added_tokens", "tokens found in texts before they are split"),
-    ROW(APPLIED, "normalizer", "BertNormalizer, alone in a Sequence too, or none; others are refused"),
-    ROW(APPLIED, "pre_tokenizer", "BertPreTokenizer, alone in a Sequence too; others are refused"),
+    ROW(APPLIED, "normalizer", "BertNormalizer, in a Sequence too, or none; others are refused"),
+    ROW(APPLIED, "pre_tokenizer", "BertPreTokenizer, in a Sequence too; others are refused"),
     ROW(APPLIED, "model", "WordPiece; others are refused"),
     ROW(APPLIED, "post_processor", "TemplateProcessing, BertProcessing or none; others are refused"),
     ROW(APPLIED, "decoder", "WordPiece or none; others are refused"),
@@ -164,6 +165,6 @@ TABLE(espi_truncation_members, "tokenizer.json: truncation", truncation_rows);
 TABLE(espi_added_token_members, "an added token", added_rows);
 TABLE(espi_normalizer_members, "tokenizer.json: normalizer", normalizer_rows);
 TABLE(espi_pre_tokenizer_members, "tokenizer.json: pre_tokenizer", pre_tokenizer_rows);
-TABLE(espi_wordpiece_members, "tokenizer.json: model", model_rows);
+TABLE(espi_model_members, "tokenizer.json: model", model_rows);
 TABLE(espi_post_processor_members, "tokenizer.json: post_processor", post_processor_rows);
 TABLE(espi_decoder_members, "tokenizer.json: decoder", decoder_rows);

@@ -3,6 +3,7 @@
 #include "text/tokenizer_files.h"
 
 #include "base/size.h"
+#include "text/wordpiece.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,8 +30,7 @@ static int parse_token(esp_context *ctx, const struct espi_json *json, struct es
         static const char *const names[] = {"single_word", "lstrip", "rstrip", "normalized", "special"};
         bool *flags[] = {&token->single_word, &token->lstrip, &token->rstrip, &token->normalized, &token->special};
         for (size_t i = 0; i < ESPI_COUNT(names) && !status; i++)
-            if (espi_json_has(json, names[i]))
-                status = espi_json_get_bool(ctx, json, names[i], flags[i]);
+            status = espi_json_get_optional_bool(ctx, json, names[i], flags[i]);
         if (status)
             return status;
     }
@@ -41,14 +41,21 @@ static int parse_token(esp_context *ctx, const struct espi_json *json, struct es
 
 /* ---- special tokens by role --------------------------------------------------------------------------------------- */
 
+const char *const espi_bert_specials[ESPI_SPECIAL_ROLES] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
+
 /* In the order in which transformers adds them. */
-static const struct role {
-    const char *key, *standard; // standard: the name in BERT's classes
-    bool needed;                // by the template of a vocab.txt
+static const struct named_role {
+    const char *key;
+    int role;    // -1: nothing here asks for it
+    bool needed; // by the template of a vocab.txt
 } roles[] = {
-    {"bos_token", NULL, false},      {"eos_token", NULL, false},    {"unk_token", "[UNK]", true},
-    {"sep_token", "[SEP]", true},    {"pad_token", "[PAD]", false}, {"cls_token", "[CLS]", true},
-    {"mask_token", "[MASK]", false},
+    {"bos_token", -1, false},
+    {"eos_token", -1, false},
+    {"unk_token", ESPI_SPECIAL_UNK, true},
+    {"sep_token", ESPI_SPECIAL_SEP, true},
+    {"pad_token", ESPI_SPECIAL_PAD, false},
+    {"cls_token", ESPI_SPECIAL_CLS, true},
+    {"mask_token", ESPI_SPECIAL_MASK, false},
 };
 
 /* The file that has the last word on a key: special_tokens_map.json, when it is looked at. */
@@ -59,7 +66,7 @@ static struct espi_json named_token(const struct espi_tokenizer_files *files, co
 }
 
 /* *stated: a file names it; content NULL: neither a file nor the class does. */
-static int read_role(esp_context *ctx, const struct espi_tokenizer_files *files, const struct role *role,
+static int read_role(esp_context *ctx, const struct espi_tokenizer_files *files, const struct named_role *role,
                      bool standards, struct espi_added_token *token, bool *stated)
 {
     struct espi_json json = named_token(files, role->key);
@@ -70,23 +77,20 @@ static int read_role(esp_context *ctx, const struct espi_tokenizer_files *files,
         token->special = true;
         return status;
     }
-    if (standards && role->standard) {
-        token->content = role->standard;
-        token->bytes = strlen(role->standard);
+    if (standards && role->role >= 0) {
+        token->content = espi_bert_specials[role->role];
+        token->bytes = strlen(token->content);
     }
     return ESP_OK;
 }
 
 int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_files *files, esp_tokenizer *tokenizer)
 {
-    static const struct role unknown = {"unk_token", "[UNK]", true};
+    static const struct named_role unknown = {"unk_token", ESPI_SPECIAL_UNK, true};
     struct espi_added_token token;
     bool stated;
     int status = read_role(ctx, files, &unknown, true, &token, &stated);
-    if (status)
-        return status;
-    tokenizer->unk_token = espi_arena_copy(ctx, &tokenizer->arena, token.content, token.bytes);
-    return tokenizer->unk_token ? ESP_OK : ESP_ERR_MEMORY;
+    return status ? status : espi_wordpiece_set_unknown(ctx, tokenizer, token.content, token.bytes);
 }
 
 /* A token that is there stays as it is, but is special. One that a file names and that is nowhere gets an id of its own,
@@ -102,23 +106,6 @@ static int add_special(esp_context *ctx, esp_tokenizer *tokenizer, const char *s
     if (!stated && esp_tokenizer_id(tokenizer, token->content) < 0)
         return ESP_OK;
     return espi_tokenizer_add_added(ctx, tokenizer, source, token);
-}
-
-static int32_t *id_of_role(esp_tokenizer *tokenizer, const char *key)
-{
-    struct espi_special_ids *ids = &tokenizer->special;
-    switch (key[0]) {
-    case 's':
-        return &ids->sep;
-    case 'p':
-        return &ids->pad;
-    case 'c':
-        return &ids->cls;
-    case 'm':
-        return &ids->mask;
-    default: // the model's unknown token is its own; nothing here needs bos and eos
-        return NULL;
-    }
 }
 
 static int add_roles(esp_context *ctx, const struct espi_tokenizer_files *files, const char *source, bool vocab,
@@ -138,9 +125,8 @@ static int add_roles(esp_context *ctx, const struct espi_tokenizer_files *files,
         status = add_special(ctx, tokenizer, source, &token, stated);
         if (status)
             return status;
-        int32_t *id = id_of_role(tokenizer, roles[i].key);
-        if (id)
-            *id = esp_tokenizer_id(tokenizer, token.content);
+        if (roles[i].role >= 0 && roles[i].role != ESPI_SPECIAL_UNK) // the unknown token is the model's
+            tokenizer->special.of_role[roles[i].role] = esp_tokenizer_id(tokenizer, token.content);
     }
     return ESP_OK;
 }
@@ -203,7 +189,7 @@ static int add_listed(esp_context *ctx, esp_tokenizer *tokenizer, const struct e
     return ESP_OK;
 }
 
-/* An item of added_tokens_decoder: "103": {"content": "[MASK]", ...} */
+/* An item of added_tokens_decoder: "103": {"content": ..., ...} */
 static int read_listed(esp_context *ctx, const struct espi_json *list, const char *key, struct espi_added_token *token)
 {
     struct espi_json item = espi_json_at(list, key);

@@ -5,23 +5,20 @@
 
 #include "base/json.h"
 #include "base/memory.h"
-#include "text/normalizer.h"
+#include "text/split.h"
+#include "text/split_table.h"
+#include "text/stage.h"
 #include "text/tokenizer.h"
 #include "text/trie.h"
 
 enum {
-    ESPI_MAX_TOKENS = 1 << 22,     // ids lie below this
-    ESPI_MAX_WORD_CHARS = 1 << 14, // limit of max_input_chars_per_word
-    ESPI_MAX_ADDED = 1 << 14,      // added tokens
-    ESPI_MAX_ADDED_BYTES = 1024,   // of one added token's text
-    ESPI_MAX_TEMPLATE = 64,        // pieces of one template
+    ESPI_MAX_TOKENS = 1 << 22,   // ids lie below this
+    ESPI_MAX_ADDED = 1 << 14,    // added tokens
+    ESPI_MAX_ADDED_BYTES = 1024, // of one added token's text
+    ESPI_MAX_TEMPLATE = 64,      // pieces of one template
 };
 
 #define ESPI_NO_TEXT UINT32_MAX // offset of a text that is not there
-
-/* Roots of the model's trie: every token as it is written, which is what a word can begin with; and the tokens with
- * the continuing prefix, without it. */
-enum { ESPI_ROOT_START, ESPI_ROOT_CONTINUE, ESPI_MODEL_ROOTS };
 
 /* Roots of the added tokens' trie: those found in the text as it is, and in the normalized text. */
 enum { ESPI_ROOT_RAW, ESPI_ROOT_NORMALIZED, ESPI_ADDED_ROOTS };
@@ -48,19 +45,19 @@ struct espi_template {
 };
 
 struct esp_tokenizer {
-    struct espi_arena arena; // texts and lists below
-    struct espi_normalizer_options options;
-    bool strip_accents_stated; // false: null in the file, follows lowercase
-    struct espi_normalizer normalizer;
+    struct espi_arena arena; // texts and lists below, and what the stages are
+    struct espi_stages normalizers, pre_tokenizers;
+    struct espi_stage model, decoder;
+    struct espi_split_table table; // normalizer and pre-tokenizer in one, where they are BERT's
+    bool has_table;
+    size_t longest_word; // code points of a word of which the model sees the text
 
-    bool borrowed;           // it stands on tables that are not its own: tries, steps, texts by `offsets`
+    bool borrowed;           // it stands on tables that are not its own: tries, table, texts by `offsets`
     const char **tokens;     // (size) text by id; NULL where an id is not used; not when borrowed:
     const uint32_t *offsets; // (size) of a token's text in `texts`
     const char *texts;
     size_t size, capacity;
     size_t model_tokens; // tokens of the model; added ones that are not in it are not counted
-    const char *unk_token, *prefix;
-    size_t prefix_bytes, max_word_chars;
     struct espi_special_ids special;
 
     struct espi_added_token *added; // (added_count)
@@ -72,46 +69,55 @@ struct esp_tokenizer {
 
     bool has_template;
     struct espi_template single, pair;
-    bool has_decoder, cleanup;
-    const char *decoder_prefix;
     size_t max_length;  // model_max_length, or SIZE_MAX
     bool truncate_left; // truncation_side: the end of a long text is kept
     bool keep_spaces;   // clean_up_tokenization_spaces is false
-
-    struct espi_trie trie;    // of the model's tokens; values: ids
-    int32_t ascii_alone[128]; // id of a word of one ASCII character
 };
 
-/* Zeroed with the defaults of a BERT tokenizer; esp_tokenizer_free releases it. */
+/* Without stages; esp_tokenizer_free releases it. */
 int espi_tokenizer_new(esp_context *ctx, esp_tokenizer **out) ESPI_NODISCARD;
+/* Gives it the stages of BERT's classes. */
+int espi_tokenizer_bert_stages(esp_context *ctx, esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* Its BertNormalizer, when that is all its normalizer, or NULL. */
+struct espi_bert_normalizer *espi_tokenizer_bert_normalizer(const esp_tokenizer *tokenizer);
+
+/* Whether its normalizer and pre-tokenizer are what the split table holds. */
+bool espi_tokenizer_wants_table(const esp_tokenizer *tokenizer);
 
 /* Adds a token of the model; `source` is named in messages. The text is copied. One that no text can have, empty or with a
  * zero byte, takes its id only. */
 int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, const char *text,
                              size_t bytes, int64_t id) ESPI_NODISCARD;
 
-/* Called once all tokens of the model are there: of two equal ones the later id counts; refuses a missing unknown token,
- * builds the trie. */
+/* Called once all tokens of the model are there: of two equal ones the later id counts; refuses a missing unknown token. */
 int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
+
+/* The id of a token of the model, or -1. */
+int32_t espi_tokenizer_find_model(const esp_tokenizer *tokenizer, const char *text);
 
 /* Adds an added token after espi_tokenizer_index; token->id is the id the file states, or -1 to take the one of the
  * model or else the next free one. The content is copied. */
 int espi_tokenizer_add_added(esp_context *ctx, esp_tokenizer *tokenizer, const char *source,
                              const struct espi_added_token *token) ESPI_NODISCARD;
 
-/* Called last: builds what is needed to find added tokens, and the normalizer's table. */
+/* Called last: builds the split table and what is needed to find added tokens, and finds the special tokens no file has
+ * named. */
 int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
 
-/* Sets what is said of words of one ASCII character, from the trie. */
-void espi_tokenizer_note_ascii(esp_tokenizer *tokenizer);
-
-/* [CLS] A [SEP] and [CLS] A [SEP] B [SEP] with type ids 0 and 1. */
+/* CLS A SEP and CLS A SEP B SEP with type ids 0 and 1. */
 void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep);
 
 /* The two file formats, without the files beside them; espi_tokenizer_finish is still to come. */
 int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer,
                              const struct espi_json *document) ESPI_NODISCARD;
 int espi_tokenizer_read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path) ESPI_NODISCARD;
+
+/* For the forms: a text member, when it is there; the member "vocab". */
+int espi_tokenizer_read_text(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *object,
+                             const char *key, const char **out) ESPI_NODISCARD;
+int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer,
+                                   const struct espi_json *model) ESPI_NODISCARD;
+void espi_tokenizer_write_vocabulary(struct espi_json_writer *w, const esp_tokenizer *tokenizer);
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
@@ -129,23 +135,20 @@ struct espi_token_list {
 };
 
 /* Part [begin, end) of a text's tokens. */
-struct espi_span {
+struct espi_token_range {
     size_t begin, end;
 };
 
-struct espi_span_list {
-    struct espi_span *data; // at least one
+struct espi_token_ranges {
+    struct espi_token_range *data; // at least one
     size_t count, capacity;
 };
 
 /* Private buffers of an encoding: esp_encoding.workspace. */
 struct espi_encode_workspace {
     struct espi_token_list lists[2];
-    struct espi_span_list windows[2];
-    struct espi_units units;
-    unsigned char *word;    // (word_capacity) normalized bytes of the current word
-    struct espi_unit *from; // (word_capacity) where each of them came from
-    size_t word_capacity;
+    struct espi_token_ranges windows[2];
+    struct espi_splitter splitter;
     int32_t *piece_ids; // (piece_capacity)
     uint32_t *piece_ends;
     size_t piece_capacity;
@@ -160,7 +163,7 @@ int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const cha
 int espi_truncate(esp_context *ctx, const esp_encode_options *options, bool left, size_t added, bool has_pair,
                   struct espi_encode_workspace *workspace) ESPI_NODISCARD;
 
-int espi_span_add(esp_context *ctx, struct espi_span_list *list, size_t begin, size_t end) ESPI_NODISCARD;
+int espi_token_range_add(esp_context *ctx, struct espi_token_ranges *list, size_t begin, size_t end) ESPI_NODISCARD;
 
 /* Empties an encoding and makes its workspace. */
 int espi_encoding_prepare(esp_context *ctx, esp_encoding *out) ESPI_NODISCARD;

@@ -4,136 +4,206 @@
 
 #include "base/size.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-/* Texts one behind the other in the order of use, without `out` measured only. */
-struct texts {
-    char *out;
-    size_t bytes;
-};
-
-static uint32_t put_text(struct texts *texts, const char *text)
+int espi_tables_put_text(struct espi_tables_writer *writer, const char *text, uint32_t *at)
 {
-    size_t at = texts->bytes, bytes = strlen(text) + 1;
-    if (texts->out)
-        memcpy(texts->out + at, text, bytes);
-    texts->bytes += bytes;
-    return (uint32_t)at;
+    if (writer->texts.length >= ESPI_NO_TEXT)
+        return espi_fail(writer->ctx, ESP_ERR_LIMIT, "the tokenizer is too large: %zu bytes of texts",
+                         writer->texts.length);
+    *at = (uint32_t)writer->texts.length;
+    return espi_string_add(writer->ctx, &writer->texts, text, strlen(text) + 1);
+}
+
+void espi_tables_put_array(struct espi_tables_writer *writer, size_t which, const void *data, size_t count, size_t size)
+{
+    size_t record = writer->count - 1;
+    writer->records[record].arrays[which].bytes = count * size;
+    writer->arrays[record][which] = data;
+}
+
+static struct espi_stage_record *add_record(struct espi_tables_writer *writer, enum espi_stage_place place,
+                                            uint32_t kind)
+{
+    struct espi_stage_record *record = &writer->records[writer->count++];
+    *record = (struct espi_stage_record){.place = place, .kind = kind};
+    return record;
 }
 
 /* ---- the parts ------------------------------------------------------------------------------------------------------- */
 
-static void put_tokens(const esp_tokenizer *tokenizer, struct texts *texts, uint32_t *out)
+static int put_vocabulary(struct espi_tables_writer *writer)
 {
-    for (size_t id = 0; id < tokenizer->size; id++) {
+    const esp_tokenizer *tokenizer = writer->tokenizer;
+    struct espi_stage_record *record = add_record(writer, ESPI_PLACE_VOCABULARY, 1);
+    uint32_t *offsets = espi_arena_alloc(writer->ctx, &writer->arena, tokenizer->size, sizeof *offsets);
+    int status = offsets ? ESP_OK : ESP_ERR_MEMORY;
+    for (size_t id = 0; id < tokenizer->size && !status; id++) {
         const char *text = esp_tokenizer_token(tokenizer, (int32_t)id);
-        uint32_t at = text ? put_text(texts, text) : ESPI_NO_TEXT;
-        if (out)
-            out[id] = at;
+        offsets[id] = ESPI_NO_TEXT;
+        if (text)
+            status = espi_tables_put_text(writer, text, &offsets[id]);
     }
+    record->numbers[0] = (uint32_t)tokenizer->model_tokens;
+    espi_tables_put_array(writer, ESPI_VOCABULARY_OFFSETS, offsets, tokenizer->size, sizeof *offsets);
+    return status;
 }
 
-static void put_added(const esp_tokenizer *tokenizer, struct texts *texts, struct espi_tables_added *out)
+static int put_added(struct espi_tables_writer *writer)
 {
-    for (size_t i = 0; i < tokenizer->added_count; i++) {
+    const esp_tokenizer *tokenizer = writer->tokenizer;
+    size_t count = tokenizer->added_count;
+    add_record(writer, ESPI_PLACE_ADDED, 1);
+    struct espi_tables_added *out = espi_arena_alloc(writer->ctx, &writer->arena, count, sizeof *out);
+    int status = out ? ESP_OK : ESP_ERR_MEMORY;
+    for (size_t i = 0; i < count && !status; i++) {
         const struct espi_added_token *token = &tokenizer->added[i];
-        struct espi_tables_added added = {.text = put_text(texts, token->content), .id = token->id};
-        added.flags = (token->single_word ? ESPI_ADDED_SINGLE_WORD : 0) | (token->lstrip ? ESPI_ADDED_LSTRIP : 0) |
-                      (token->rstrip ? ESPI_ADDED_RSTRIP : 0) | (token->normalized ? ESPI_ADDED_IS_NORMALIZED : 0) |
-                      (token->special ? ESPI_ADDED_SPECIAL : 0);
-        if (out)
-            out[i] = added;
+        out[i].id = token->id;
+        out[i].flags = (token->single_word ? ESPI_ADDED_SINGLE_WORD : 0) | (token->lstrip ? ESPI_ADDED_LSTRIP : 0) |
+                       (token->rstrip ? ESPI_ADDED_RSTRIP : 0) | (token->normalized ? ESPI_ADDED_IS_NORMALIZED : 0) |
+                       (token->special ? ESPI_ADDED_SPECIAL : 0);
+        status = espi_tables_put_text(writer, token->content, &out[i].text);
     }
+    espi_tables_put_array(writer, ESPI_ADDED_TRIE, tokenizer->added_trie.nodes, tokenizer->added_trie.count,
+                          sizeof *tokenizer->added_trie.nodes);
+    espi_tables_put_array(writer, ESPI_ADDED_TOKENS, out, count, sizeof *out);
+    return status;
 }
 
-static struct espi_tables_piece *put_pieces(const struct espi_template *template, struct espi_tables_piece *out)
+static int put_template(struct espi_tables_writer *writer)
 {
-    for (size_t i = 0; i < template->count; i++)
-        *out++ = (struct espi_tables_piece){template->pieces[i].sequence, template->pieces[i].id,
-                                            template->pieces[i].type_id};
-    return out;
+    const struct espi_template *templates[] = {&writer->tokenizer->single, &writer->tokenizer->pair};
+    struct espi_stage_record *record = add_record(writer, ESPI_PLACE_TEMPLATE, 1);
+    struct espi_tables_piece *out = espi_arena_alloc(writer->ctx, &writer->arena, 2 * ESPI_MAX_TEMPLATE, sizeof *out);
+    size_t count = 0;
+    if (!out)
+        return ESP_ERR_MEMORY;
+    for (size_t t = 0; t < ESPI_COUNT(templates); t++)
+        for (size_t i = 0; i < templates[t]->count; i++) {
+            const struct espi_piece *piece = &templates[t]->pieces[i];
+            out[count++] = (struct espi_tables_piece){piece->sequence, piece->id, piece->type_id};
+        }
+    record->flags = writer->tokenizer->has_template;
+    record->numbers[0] = (uint32_t)templates[0]->count;
+    espi_tables_put_array(writer, ESPI_TEMPLATE_PIECES, out, count, sizeof *out);
+    return ESP_OK;
 }
 
-static uint32_t flags_of(const esp_tokenizer *tokenizer)
+static void put_split_table(struct espi_tables_writer *writer)
 {
-    const struct espi_normalizer_options *options = &tokenizer->options;
-    return (options->clean_text ? ESPI_TABLES_CLEAN_TEXT : 0) |
-           (options->handle_chinese_chars ? ESPI_TABLES_CHINESE : 0) |
-           (options->strip_accents ? ESPI_TABLES_STRIP_ACCENTS : 0) | (options->lowercase ? ESPI_TABLES_LOWERCASE : 0) |
-           (tokenizer->strip_accents_stated ? ESPI_TABLES_ACCENTS_STATED : 0) |
-           (tokenizer->has_template ? ESPI_TABLES_TEMPLATE : 0) | (tokenizer->has_decoder ? ESPI_TABLES_DECODER : 0) |
-           (tokenizer->cleanup ? ESPI_TABLES_CLEANUP : 0) | (tokenizer->truncate_left ? ESPI_TABLES_TRUNCATE_LEFT : 0) |
-           (tokenizer->keep_spaces ? ESPI_TABLES_KEEP_SPACES : 0);
+    const struct espi_split_table *table = &writer->tokenizer->table;
+    if (!writer->tokenizer->has_table)
+        return;
+    add_record(writer, ESPI_PLACE_SPLIT_TABLE, 1);
+    espi_tables_put_array(writer, ESPI_SPLIT_BLOCK_OF, table->block_of, ESPI_CODE_POINTS / ESPI_TABLE_BLOCK,
+                          sizeof *table->block_of);
+    espi_tables_put_array(writer, ESPI_SPLIT_ACTIONS, table->actions, table->blocks * ESPI_TABLE_BLOCK,
+                          sizeof *table->actions);
+    espi_tables_put_array(writer, ESPI_SPLIT_SEVERAL, table->several, table->several_count, sizeof *table->several);
+}
+
+static int put_stage(struct espi_tables_writer *writer, const struct espi_stage *stage)
+{
+    if (!stage->form)
+        return ESP_OK;
+    struct espi_stage_record *record = add_record(writer, stage->form->place, stage->form->kind);
+    return stage->form->put ? stage->form->put(writer, stage->self, record) : ESP_OK;
+}
+
+static int put_stages(struct espi_tables_writer *writer, const struct espi_stages *stages)
+{
+    int status = ESP_OK;
+    for (size_t i = 0; i < stages->count && !status; i++)
+        status = put_stage(writer, &stages->data[i]);
+    return status;
 }
 
 /* ---- all together ---------------------------------------------------------------------------------------------------- */
 
-static struct espi_tables_header header_of(const esp_tokenizer *tokenizer, struct texts *texts)
+static int put_all(struct espi_tables_writer *writer)
 {
-    const struct espi_special_ids *special = &tokenizer->special;
-    uint32_t unk_token = put_text(texts, tokenizer->unk_token);
-    uint32_t prefix = put_text(texts, tokenizer->prefix);
-    uint32_t decoder_prefix = put_text(texts, tokenizer->decoder_prefix);
-    return (struct espi_tables_header){
-        .max_length = tokenizer->max_length,
-        .flags = flags_of(tokenizer),
-        .size = (uint32_t)tokenizer->size,
-        .model_tokens = (uint32_t)tokenizer->model_tokens,
-        .max_word_chars = (uint32_t)tokenizer->max_word_chars,
-        .unk_token = unk_token,
-        .prefix = prefix,
-        .decoder_prefix = decoder_prefix,
-        .special = {special->pad, special->unk, special->cls, special->sep, special->mask},
-        .added_count = (uint32_t)tokenizer->added_count,
-        .single_pieces = (uint32_t)tokenizer->single.count,
-        .pair_pieces = (uint32_t)tokenizer->pair.count,
-        .trie_nodes = (uint32_t)tokenizer->trie.count,
-        .added_nodes = (uint32_t)tokenizer->added_trie.count,
-        .step_blocks = (uint32_t)tokenizer->normalizer.blocks,
-        .several_counts = (uint32_t)tokenizer->normalizer.several_count,
-    };
+    const esp_tokenizer *tokenizer = writer->tokenizer;
+    int status = put_vocabulary(writer);
+    if (!status)
+        status = put_added(writer);
+    if (!status)
+        status = put_stages(writer, &tokenizer->normalizers);
+    if (!status)
+        status = put_stages(writer, &tokenizer->pre_tokenizers);
+    if (!status)
+        status = put_stage(writer, &tokenizer->model);
+    if (!status)
+        status = put_template(writer);
+    if (!status)
+        status = put_stage(writer, &tokenizer->decoder);
+    if (status)
+        return status;
+    put_split_table(writer);
+    writer->records[0].arrays[ESPI_VOCABULARY_TEXTS].bytes = writer->texts.length; // now that all are there
+    writer->arrays[0][ESPI_VOCABULARY_TEXTS] = writer->texts.data;
+    return ESP_OK;
 }
 
-static void fill(const esp_tokenizer *tokenizer, unsigned char *data, const size_t offsets[ESPI_TABLES_ARRAYS])
+static size_t align(size_t bytes)
 {
-    const struct espi_normalizer *normalizer = &tokenizer->normalizer;
-    struct texts texts = {.out = (char *)data + offsets[ESPI_TABLES_TEXTS]};
-    header_of(tokenizer, &texts);
-    put_tokens(tokenizer, &texts, (uint32_t *)(void *)(data + offsets[ESPI_TABLES_TOKENS]));
-    put_added(tokenizer, &texts, (void *)(data + offsets[ESPI_TABLES_ADDED]));
-    put_pieces(&tokenizer->pair, put_pieces(&tokenizer->single, (void *)(data + offsets[ESPI_TABLES_PIECES])));
-    const struct {
-        enum espi_tables_array array;
-        const void *data;
-        size_t bytes;
-    } copies[] = {
-        {ESPI_TABLES_TRIE, tokenizer->trie.nodes, tokenizer->trie.count * sizeof(uint64_t)},
-        {ESPI_TABLES_ADDED_TRIE, tokenizer->added_trie.nodes, tokenizer->added_trie.count * sizeof(uint64_t)},
-        {ESPI_TABLES_BLOCK_OF, normalizer->block_of, ESPI_CODE_POINTS / ESPI_TABLE_BLOCK * sizeof(uint16_t)},
-        {ESPI_TABLES_STEPS, normalizer->steps, normalizer->blocks * ESPI_TABLE_BLOCK * sizeof(uint32_t)},
-        {ESPI_TABLES_SEVERAL, normalizer->several, normalizer->several_count * sizeof(uint32_t)},
+    return (bytes + ESPI_TABLES_ALIGN - 1) / ESPI_TABLES_ALIGN * ESPI_TABLES_ALIGN;
+}
+
+/* Gives each array its place; returns the bytes of the whole. */
+static size_t lay_out(struct espi_tables_writer *writer)
+{
+    size_t end = sizeof(struct espi_tables_header) + writer->count * sizeof *writer->records;
+    for (size_t i = 0; i < writer->count; i++)
+        for (size_t k = 0; k < ESPI_STAGE_ARRAYS; k++) {
+            struct espi_tables_array *array = &writer->records[i].arrays[k];
+            if (!array->bytes)
+                continue;
+            array->offset = align(end);
+            end = array->offset + array->bytes;
+        }
+    return align(end);
+}
+
+static void fill(const struct espi_tables_writer *writer, unsigned char *data)
+{
+    const esp_tokenizer *tokenizer = writer->tokenizer;
+    struct espi_tables_header header = {
+        .max_length = tokenizer->max_length,
+        .flags = (tokenizer->truncate_left ? ESPI_TABLES_TRUNCATE_LEFT : 0) |
+                 (tokenizer->keep_spaces ? ESPI_TABLES_KEEP_SPACES : 0),
+        .size = (uint32_t)tokenizer->size,
+        .stages = (uint32_t)writer->count,
     };
-    for (size_t i = 0; i < ESPI_COUNT(copies); i++)
-        if (copies[i].bytes)
-            memcpy(data + offsets[copies[i].array], copies[i].data, copies[i].bytes);
+    memset(header.special, 0xff, sizeof header.special); // -1
+    memcpy(header.special, tokenizer->special.of_role, sizeof tokenizer->special.of_role);
+    memcpy(data, &header, sizeof header);
+    memcpy(data + sizeof header, writer->records, writer->count * sizeof *writer->records);
+    for (size_t i = 0; i < writer->count; i++)
+        for (size_t k = 0; k < ESPI_STAGE_ARRAYS; k++)
+            if (writer->records[i].arrays[k].bytes)
+                memcpy(data + writer->records[i].arrays[k].offset, writer->arrays[i][k],
+                       writer->records[i].arrays[k].bytes);
 }
 
 int espi_tokenizer_tables(esp_context *ctx, const esp_tokenizer *tokenizer, unsigned char **data, size_t *bytes)
 {
-    struct texts texts = {0};
-    size_t offsets[ESPI_TABLES_ARRAYS];
-    struct espi_tables_header header = header_of(tokenizer, &texts);
+    struct espi_tables_writer *writer = espi_calloc(ctx, 1, sizeof *writer);
     *data = NULL;
-    put_tokens(tokenizer, &texts, NULL);
-    put_added(tokenizer, &texts, NULL);
-    if (texts.bytes >= ESPI_NO_TEXT || tokenizer->trie.count > UINT32_MAX)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "the tokenizer is too large: %zu bytes of texts", texts.bytes);
-    header.text_bytes = (uint32_t)texts.bytes;
-    *bytes = espi_tables_lay_out(&header, offsets);
-    *data = espi_calloc_aligned(ctx, *bytes, 1);
-    if (!*data)
+    if (!writer)
         return ESP_ERR_MEMORY;
-    memcpy(*data, &header, sizeof header);
-    fill(tokenizer, *data, offsets);
-    return ESP_OK;
+    writer->ctx = ctx;
+    writer->tokenizer = tokenizer;
+    int status = put_all(writer);
+    if (!status) {
+        *bytes = lay_out(writer);
+        *data = espi_calloc_aligned(ctx, *bytes, 1);
+        status = *data ? ESP_OK : ESP_ERR_MEMORY;
+    }
+    if (!status)
+        fill(writer, *data);
+    free(writer->texts.data);
+    espi_arena_clear(&writer->arena);
+    free(writer);
+    return status;
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/json_writer.h"
 #include "base/size.h"
+#include "text/bert_stages.h"
 
 #include <string.h>
 
@@ -26,24 +27,33 @@ static void put_added(struct espi_json_writer *w, const esp_tokenizer *tokenizer
     espi_put_array_end(w);
 }
 
-/* Not stated: as `lowercase` is. */
-static void put_strip_accents(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+static void put_stage(struct espi_json_writer *w, const char *key, const esp_tokenizer *tokenizer,
+                      const struct espi_stage *stage)
 {
-    if (tokenizer->strip_accents_stated)
-        espi_put_bool(w, "strip_accents", tokenizer->options.strip_accents);
-    else
-        espi_put_null(w, "strip_accents");
+    if (!stage->form) {
+        espi_put_null(w, key);
+        return;
+    }
+    espi_put_object(w, key);
+    espi_put_string(w, "type", stage->form->type);
+    if (stage->form->write)
+        stage->form->write(w, tokenizer, stage->self);
+    espi_put_object_end(w);
 }
 
-static void put_normalizer(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+static void put_stages(struct espi_json_writer *w, const char *key, const char *list, const esp_tokenizer *tokenizer,
+                       const struct espi_stages *stages)
 {
-    const struct espi_normalizer_options *options = &tokenizer->options;
-    espi_put_object(w, "normalizer");
-    espi_put_string(w, "type", "BertNormalizer");
-    espi_put_bool(w, "clean_text", options->clean_text);
-    espi_put_bool(w, "handle_chinese_chars", options->handle_chinese_chars);
-    put_strip_accents(w, tokenizer);
-    espi_put_bool(w, "lowercase", options->lowercase);
+    if (stages->count <= 1) {
+        put_stage(w, key, tokenizer, &stages->data[0]);
+        return;
+    }
+    espi_put_object(w, key);
+    espi_put_string(w, "type", "Sequence");
+    espi_put_array(w, list);
+    for (size_t i = 0; i < stages->count; i++)
+        put_stage(w, NULL, tokenizer, &stages->data[i]);
+    espi_put_array_end(w);
     espi_put_object_end(w);
 }
 
@@ -118,36 +128,17 @@ static void put_processor(struct espi_json_writer *w, const esp_tokenizer *token
 /* True for an added token that is not one of the model's. An empty token is the model's, though never found. */
 static bool beyond_model(const esp_tokenizer *tokenizer, const char *text)
 {
-    return *text && espi_trie_find(&tokenizer->trie, ESPI_ROOT_START, text, strlen(text)) < 0;
+    return *text && espi_tokenizer_find_model(tokenizer, text) < 0;
 }
 
-static void put_model(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+void espi_tokenizer_write_vocabulary(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
 {
-    espi_put_object(w, "model");
-    espi_put_string(w, "type", "WordPiece");
-    espi_put_string(w, "unk_token", tokenizer->unk_token);
-    espi_put_string(w, "continuing_subword_prefix", tokenizer->prefix);
-    espi_put_size(w, "max_input_chars_per_word", tokenizer->max_word_chars);
     espi_put_object(w, "vocab");
     for (size_t id = 0; id < tokenizer->size; id++) {
         const char *text = esp_tokenizer_token(tokenizer, (int32_t)id);
         if (text && !beyond_model(tokenizer, text))
             espi_put_size(w, text, id);
     }
-    espi_put_object_end(w);
-    espi_put_object_end(w);
-}
-
-static void put_decoder(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
-{
-    if (!tokenizer->has_decoder) {
-        espi_put_null(w, "decoder");
-        return;
-    }
-    espi_put_object(w, "decoder");
-    espi_put_string(w, "type", "WordPiece");
-    espi_put_string(w, "prefix", tokenizer->decoder_prefix);
-    espi_put_bool(w, "cleanup", tokenizer->cleanup);
     espi_put_object_end(w);
 }
 
@@ -159,13 +150,11 @@ int espi_tokenizer_write_json(esp_context *ctx, const esp_tokenizer *tokenizer, 
     espi_put_null(&w, "truncation");
     espi_put_null(&w, "padding");
     put_added(&w, tokenizer);
-    put_normalizer(&w, tokenizer);
-    espi_put_object(&w, "pre_tokenizer");
-    espi_put_string(&w, "type", "BertPreTokenizer");
-    espi_put_object_end(&w);
+    put_stages(&w, "normalizer", "normalizers", tokenizer, &tokenizer->normalizers);
+    put_stages(&w, "pre_tokenizer", "pretokenizers", tokenizer, &tokenizer->pre_tokenizers);
     put_processor(&w, tokenizer);
-    put_decoder(&w, tokenizer);
-    put_model(&w, tokenizer);
+    put_stage(&w, "decoder", tokenizer, &tokenizer->decoder);
+    put_stage(&w, "model", tokenizer, &tokenizer->model);
     espi_put_object_end(&w);
     return espi_json_writer_end(ctx, &w);
 }
@@ -199,21 +188,25 @@ static bool hides_special(const esp_tokenizer *tokenizer, int32_t id)
 /* BertTokenizer would look for all of its special tokens. */
 static const char *class_name(const esp_tokenizer *tokenizer)
 {
-    static const char *const names[] = {"[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"};
-    for (size_t i = 0; i < ESPI_COUNT(names); i++)
-        if (hides_special(tokenizer, esp_tokenizer_id(tokenizer, names[i])))
+    for (size_t role = 0; role < ESPI_SPECIAL_ROLES; role++)
+        if (hides_special(tokenizer, esp_tokenizer_id(tokenizer, espi_bert_specials[role])))
             return "PreTrainedTokenizerFast";
     return "BertTokenizer";
 }
 
 static int write_config(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
 {
+    const struct espi_bert_normalizer none = {0}, *bert = espi_tokenizer_bert_normalizer(tokenizer);
+    const struct espi_bert_normalizer normalizer = bert ? *bert : none;
     struct espi_json_writer w = {.stream = stream, .indent = true, .exact = true};
     espi_put_object(&w, NULL);
     espi_put_string(&w, "tokenizer_class", class_name(tokenizer));
-    espi_put_bool(&w, "do_lower_case", tokenizer->options.lowercase);
-    put_strip_accents(&w, tokenizer);
-    espi_put_bool(&w, "tokenize_chinese_chars", tokenizer->options.handle_chinese_chars);
+    espi_put_bool(&w, "do_lower_case", normalizer.options.lowercase);
+    if (normalizer.strip_accents_stated)
+        espi_put_bool(&w, "strip_accents", normalizer.options.strip_accents);
+    else
+        espi_put_null(&w, "strip_accents"); // as lowercase
+    espi_put_bool(&w, "tokenize_chinese_chars", normalizer.options.handle_chinese_chars);
     if (tokenizer->max_length != SIZE_MAX)
         espi_put_size(&w, "model_max_length", tokenizer->max_length);
     if (tokenizer->truncate_left)

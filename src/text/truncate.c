@@ -4,21 +4,21 @@
 
 #include "base/size.h"
 
-int espi_span_add(esp_context *ctx, struct espi_span_list *list, size_t begin, size_t end)
+int espi_token_range_add(esp_context *ctx, struct espi_token_ranges *list, size_t begin, size_t end)
 {
     int status = espi_grow(ctx, &list->data, &list->capacity, list->count + 1, sizeof *list->data);
     if (!status)
-        list->data[list->count++] = (struct espi_span){begin, end};
+        list->data[list->count++] = (struct espi_token_range){begin, end};
     return status;
 }
 
 /* Windows of at most `most` of `tokens` tokens, each sharing `stride` with the one before; with `left` from the end. */
 static int cut(esp_context *ctx, const esp_encode_options *options, bool left, size_t tokens, size_t most,
-               struct espi_span_list *list)
+               struct espi_token_ranges *list)
 {
     size_t kept = espi_size_min(tokens, most);
     if (kept == tokens || !options->overflow)
-        return left ? espi_span_add(ctx, list, tokens - kept, tokens) : espi_span_add(ctx, list, 0, kept);
+        return left ? espi_token_range_add(ctx, list, tokens - kept, tokens) : espi_token_range_add(ctx, list, 0, kept);
     if (most == 0)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "max_length %zu leaves no token for one of the texts",
                          options->max_length);
@@ -29,7 +29,8 @@ static int cut(esp_context *ctx, const esp_encode_options *options, bool left, s
     int status = ESP_OK;
     for (size_t begin = 0, end = 0; end < tokens && !status; begin += most - options->stride) {
         end = tokens - begin > most ? begin + most : tokens;
-        status = left ? espi_span_add(ctx, list, tokens - end, tokens - begin) : espi_span_add(ctx, list, begin, end);
+        status = left ? espi_token_range_add(ctx, list, tokens - end, tokens - begin)
+                      : espi_token_range_add(ctx, list, begin, end);
     }
     return status;
 }

@@ -119,8 +119,8 @@ class Tokenizer(support.Scratch):
 
     def test_refused_by_name(self):
         """Stages that are not built, until they are."""
-        for name, message in (("tok-norm-lowercase-bert", "normalizers: a Sequence of Lowercase, BertNormalizer is not"),
-                              ("tok-norm-sequence", "normalizers: a Sequence of NFD, Lowercase, StripAccents is not"),
+        for name, message in (("tok-norm-lowercase-bert", 'normalizer.normalizers[0]: type "Lowercase" is not supported'),
+                              ("tok-norm-sequence", 'normalizer.normalizers[0]: type "NFD" is not supported'),
                               ("tok-pre-whitespace", 'pre_tokenizer: type "Whitespace" is not supported, only')):
             model = self.case(name, "classify")
             for command in (("tokenize", model), ("run", model)):

@@ -2,7 +2,7 @@
  * A tokenizer's tables with some bytes changed: whatever is accepted encodes and decodes without leaving its memory.
  * The input is a list of changes, so that it stays short: u24 place (modulo the tables' size), u8 length 0 to 7, that
  * many bytes to write there; the tables are those of a small uncased tokenizer. With 128 added to the length the place is
- * one of the first 8 KiB: header, tries, tokens and templates; behind them stands what is known of all code points. */
+ * one of the first 8 KiB: header, stages, tokens, tries and templates; behind them stands what is known of all code points. */
 #include "base/size.h"
 #include "text/tokenizer_tables.h"
 

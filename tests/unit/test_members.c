@@ -18,7 +18,7 @@ static const struct espi_member_table *const tables[] = {
     &espi_config_members,        &espi_cross_encoder_members, &espi_module_members,           &espi_pooling_members,
     &espi_transformer_members,   &espi_sentence_members,      &espi_tokenizer_config_members, &espi_special_map_members,
     &espi_tokenizer_members,     &espi_truncation_members,    &espi_added_token_members,      &espi_normalizer_members,
-    &espi_pre_tokenizer_members, &espi_wordpiece_members,     &espi_post_processor_members,   &espi_decoder_members,
+    &espi_pre_tokenizer_members, &espi_model_members,         &espi_post_processor_members,   &espi_decoder_members,
 };
 
 /* ---- the check ---------------------------------------------------------------------------------------------------- */

@@ -4,7 +4,6 @@
 
 #include "eval/correlation.h"
 #include "eval/evaluator.h"
-#include "tasks/detokenize.h"
 #include "tasks/pytext.h"
 #include "tasks/stats.h"
 
@@ -224,20 +223,6 @@ static void test_statistics(void **state)
     espi_top_k(values, 6, 0, order);
 }
 
-static void test_detokenize(void **state)
-{
-    (void)state;
-    static const char *const tokens[] = {"##it", "##s", "here", ".", "'s", "##!", "?"};
-    struct espi_string out = {0};
-    for (size_t i = 0; i < 7; i++)
-        test_ok(NULL, espi_detokenize_add(NULL, tokens[i], strlen(tokens[i]), i == 0, &out));
-    assert_string_equal(out.data, "##its here.'s!?");
-    free(out.data);
-    char text[] = "do not , we don ' t do n't say 've";
-    espi_detokenize_clean(text);
-    assert_string_equal(text, "do not, we don't don't say've");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,7 +234,6 @@ int main(void)
         cmocka_unit_test(test_statistics),
         cmocka_unit_test(test_nothing_to_score),
         cmocka_unit_test(test_score_lines),
-        cmocka_unit_test(test_detokenize),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

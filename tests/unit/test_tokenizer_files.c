@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "base/size.h"
+#include "text/bert_stages.h"
 #include "text/tokenizer_state.h"
 
 #include <stdio.h>
@@ -50,7 +51,7 @@ static void test_minimal_json(void **state)
     assert_int_equal(special->cls, 2);
     assert_int_equal(special->sep, 3);
     assert_int_equal(special->mask, 4);
-    assert_true(tokenizer->options.lowercase);
+    assert_true(espi_tokenizer_bert_normalizer(tokenizer)->options.lowercase);
     esp_tokenizer_free(tokenizer);
     esp_tokenizer_free(NULL);
 }
@@ -67,8 +68,7 @@ static void test_refused_types(void **state)
            "a Sequence of nothing");
     refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFD\"}, {\"type\": "
            "\"BertNormalizer\"}, {}]}}",
-           ESP_ERR_UNSUPPORTED,
-           "normalizer.normalizers: a Sequence of NFD, BertNormalizer, ? is not supported, only one of a single part");
+           ESP_ERR_UNSUPPORTED, "normalizer.normalizers[0]: type \"NFD\" is not supported, only BertNormalizer");
     refuse("{\"normalizer\": {\"type\": \"Sequence\"}}", ESP_ERR_FORMAT, "normalizers");
     refuse("{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": 1}}", ESP_ERR_FORMAT, "lowercase");
     refuse("{" NORMAL "}", ESP_ERR_UNSUPPORTED, "without a pre_tokenizer");
@@ -189,7 +189,7 @@ static void test_vocab_directory(void **state)
                             "\"mask_token\": {\"content\": \"##b\", \"lstrip\": true}, "
                             "\"additional_special_tokens\": [\"[NEW]\", \"[SEP]\"]}",
                             &tokenizer));
-    assert_false(tokenizer->options.lowercase);
+    assert_false(espi_tokenizer_bert_normalizer(tokenizer)->options.lowercase);
     assert_int_equal(esp_tokenizer_max_length(tokenizer), 128);
     assert_int_equal(espi_tokenizer_special(tokenizer)->cls, 5);
     assert_int_equal(espi_tokenizer_special(tokenizer)->mask, 6);
@@ -316,14 +316,49 @@ static void test_write_and_read(void **state)
     test_scratch_remove(directory);
 }
 
+/* Tokens joined one by one, with and without a decoder; and the clean-up of a whole text. */
+static void test_join(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"##it", "##s", "here", ".", "'s", "##!", "?"};
+    static const struct {
+        const char *decoder, *text;
+    } cases[] = {
+        {"{\"type\": \"WordPiece\"}", "##its here.'s!?"},
+        {"{\"type\": \"WordPiece\", \"prefix\": \"'\", \"cleanup\": false}", "##it ##s here .s ##! ?"},
+        {"null", "##it ##s here . 's ##! ?"},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
+        struct espi_string out = {0};
+        esp_tokenizer *tokenizer;
+        char json[1024];
+        snprintf(json, sizeof json, "{" PRE ", \"model\":" MODEL ", \"decoder\": %s}", cases[i].decoder);
+        test_ok(ctx, open_text(json, &tokenizer));
+        for (size_t k = 0; k < ESPI_COUNT(tokens); k++)
+            test_ok(ctx, espi_tokenizer_join(ctx, tokenizer, tokens[k], strlen(tokens[k]), k == 0, &out));
+        assert_string_equal(out.data, cases[i].text);
+        free(out.data);
+        esp_tokenizer_free(tokenizer);
+    }
+    char text[] = "do not , we don ' t do n't say 've";
+    size_t length = espi_clean_up(text, strlen(text), false);
+    assert_int_equal(length, strlen(text));
+    assert_string_equal(text, "do not, we don't don't say've");
+}
+
 int main(void)
 {
     ctx = esp_context_new();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_minimal_json),         cmocka_unit_test(test_refused_types),
-        cmocka_unit_test(test_refused_vocabularies), cmocka_unit_test(test_refused_added_tokens),
-        cmocka_unit_test(test_refused_processors),   cmocka_unit_test(test_vocab_directory),
-        cmocka_unit_test(test_refused_vocab_files),  cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_join),
+        cmocka_unit_test(test_minimal_json),
+        cmocka_unit_test(test_refused_types),
+        cmocka_unit_test(test_refused_vocabularies),
+        cmocka_unit_test(test_refused_added_tokens),
+        cmocka_unit_test(test_refused_processors),
+        cmocka_unit_test(test_vocab_directory),
+        cmocka_unit_test(test_refused_vocab_files),
+        cmocka_unit_test(test_paths),
         cmocka_unit_test(test_write_and_read),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

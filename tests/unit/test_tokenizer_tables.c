@@ -204,81 +204,112 @@ struct image {
     unsigned char *data;
     size_t bytes;
     struct espi_tables_header *h;
-    size_t offsets[ESPI_TABLES_ARRAYS];
+    struct espi_stage_record *stages; // in the order of `enum stage`
 };
 
-#define ARRAY(name, type) ((type *)(void *)(image->data + image->offsets[ESPI_TABLES_##name]))
+/* Of the first tokenizer, which has one of each. */
+enum stage { VOCABULARY, ADDED, NORMALIZER, PRE_TOKENIZER, MODEL, TEMPLATES, DECODER, TABLE, STAGES };
 
-/* The last step of several, to be changed. */
-static uint32_t *several_step(struct image *image)
+#define S(stage)                  image->stages[stage]
+#define COUNT(stage, which, type) (S(stage).arrays[which].bytes / sizeof(type))
+#define ARRAY(stage, which, type) ((type *)(void *)(image->data + S(stage).arrays[which].offset))
+#define TRIE                      ARRAY(MODEL, 0, uint64_t)
+#define ADDED_TRIE                ARRAY(ADDED, ESPI_ADDED_TRIE, uint64_t)
+#define OFFSETS                   ARRAY(VOCABULARY, ESPI_VOCABULARY_OFFSETS, uint32_t)
+#define TEXTS                     ARRAY(VOCABULARY, ESPI_VOCABULARY_TEXTS, char)
+#define TEXT_BYTES                (uint32_t) S(VOCABULARY).arrays[ESPI_VOCABULARY_TEXTS].bytes
+#define TOKENS                    ARRAY(ADDED, ESPI_ADDED_TOKENS, struct espi_tables_added)
+#define PIECES                    ARRAY(TEMPLATES, ESPI_TEMPLATE_PIECES, struct espi_tables_piece)
+#define BLOCK_OF                  ARRAY(TABLE, ESPI_SPLIT_BLOCK_OF, uint16_t)
+#define ACTIONS                   ARRAY(TABLE, ESPI_SPLIT_ACTIONS, uint32_t)
+#define SEVERAL                   ARRAY(TABLE, ESPI_SPLIT_SEVERAL, uint32_t)
+
+/* The last action of several, to be changed. */
+static uint32_t *several_action(struct image *image)
 {
-    uint32_t *steps = ARRAY(STEPS, uint32_t);
-    for (size_t i = (size_t)image->h->step_blocks * ESPI_TABLE_BLOCK; i-- > 0;)
-        if ((steps[i] & ESPI_STEP_KIND) == ESPI_STEP_SEVERAL)
-            return &steps[i];
-    fail_msg("no step of several");
+    uint32_t *actions = ACTIONS;
+    for (size_t i = COUNT(TABLE, ESPI_SPLIT_ACTIONS, uint32_t); i-- > 0;)
+        if ((actions[i] & ESPI_ACTION_KIND) == ESPI_ACTION_SEVERAL)
+            return &actions[i];
+    fail_msg("no action of several");
     return NULL;
 }
 
 /* X(what is done to the image, text of the error) */
 #define CASES(X)                                                                                                       \
-    X(image->bytes = 0, "bytes: expected at least 128, found 0")                                                       \
-    X(image->bytes = 127, "bytes: expected at least 128, found 127")                                                   \
-    X(image->bytes -= 64, "bytes: expected ")                                                                          \
-    X(image->bytes = 128, "bytes: expected ")                                                                          \
-    X(image->h->flags = 1024, "flags: expected at most 1023, found 1024")                                              \
+    X(image->bytes = 0, "bytes: expected at least 64, found 0")                                                        \
+    X(image->bytes = 63, "bytes: expected at least 64, found 63")                                                      \
+    X(image->bytes = 128, "bytes: expected at least 1088, found 128")                                                  \
+    X(image->bytes -= 64, "an array: expected no more than there are, ")                                               \
+    X(image->bytes += 64, "bytes: expected ")                                                                          \
+    X(image->h->flags = 4, "flags: expected at most 3, found 4")                                                       \
     X(image->h->size = 0, "size: expected at least 1, found 0")                                                        \
     X(image->h->size = UINT32_MAX, "size: expected at most 4194304, found 4294967295")                                 \
-    X(image->h->model_tokens = 0, "model_tokens: expected at least 1, found 0")                                        \
-    X(image->h->model_tokens = 99, "model_tokens: expected at most 19, found 99")                                      \
-    X(image->h->max_word_chars = 1 << 15, "max_word_chars: expected at most 16384, found 32768")                       \
-    X(image->h->added_count = 1 << 20, "added_count: expected at most 16384, found 1048576")                           \
-    X(image->h->added_count += 9, "bytes: expected ")                                                                  \
-    X(image->h->single_pieces = 0, "single_pieces: expected at least 1, found 0")                                      \
-    X(image->h->pair_pieces = 65, "pair_pieces: expected at most 64, found 65")                                        \
-    X(image->h->trie_nodes = 0, "trie_nodes: expected at least 256, found 0")                                          \
-    X(image->h->trie_nodes += 1, "trie_nodes modulo 256: expected at most 0, found 1")                                 \
-    X(image->h->trie_nodes = UINT32_MAX, "trie_nodes: expected at most 2147483647")                                    \
-    X(image->h->added_nodes += 256, "bytes: expected ")                                                                \
-    X(image->h->step_blocks = 0, "step_blocks: expected at least 1, found 0")                                          \
-    X(image->h->several_counts = UINT32_MAX, "several_counts: expected at most 536870911")                             \
-    X(image->h->text_bytes = 0, "text_bytes: expected at least 1, found 0")                                            \
-    X(image->h->unk_token = image->h->text_bytes, "unk_token: expected at most ")                                      \
-    X(image->h->prefix = UINT32_MAX, "prefix: expected at most ")                                                      \
-    X(image->h->decoder_prefix = UINT32_MAX, "decoder_prefix: expected at most ")                                      \
-    X(image->h->special[1] = -1, "special: expected an id below 19, found -1")                                         \
+    X(image->h->size = 20, "tokens: expected elements, at least 20, found 19")                                         \
+    X(image->h->stages = 0, "stages: expected at least 1, found 0")                                                    \
+    X(image->h->stages = UINT32_MAX, "stages: expected at most 64, found 4294967295")                                  \
+    X(image->h->stages = 7, "offset of an array: expected ")                                                           \
+    X(image->h->special[1] = -1, "unknown token: expected an id from 0, found -1")                                     \
     X(image->h->special[4] = 19, "special: expected an id below 19, found 19")                                         \
+    X(image->h->special[5] = 0, "special: expected an id below 0, found 0")                                            \
     X(image->h->special[0] = INT32_MIN, "special: expected an id below 19, found -2147483648")                         \
-    X(image->h->reserved[9] = 5, "reserved field: expected 0, found 5")                                                \
-    X(ARRAY(TRIE, uint64_t)[0] |= (uint64_t)UINT32_MAX << 32, "trie: expected a base below ")                          \
-    X(ARRAY(TRIE, uint64_t)[300] |= 0xffffff, "trie: expected a value below 19, found 16777214")                       \
-    X(ARRAY(ADDED_TRIE, uint64_t)[1] = (uint64_t)image->h->added_nodes << 33,                                          \
-      "trie of added tokens: expected a base below ")                                                                  \
-    X(ARRAY(ADDED_TRIE, uint64_t)[1] = 6, "trie of added tokens: expected a value below 5, found 5")                   \
-    X(ARRAY(TOKENS, uint32_t)[16] = image->h->text_bytes, "text of a token: expected an offset below ")                \
-    X(ARRAY(TEXTS, char)[image->h->text_bytes - 1] = 'x', "last byte of the texts: expected 0, found 120")             \
-    X(ARRAY(ADDED, struct espi_tables_added)[2].text = UINT32_MAX, "text of an added token: expected an offset below") \
-    X(ARRAY(ADDED, struct espi_tables_added)[2].text = image->h->text_bytes - 1,                                       \
-      "bytes of an added token: expected 1 to 1024, found 0")                                                          \
-    X(ARRAY(ADDED, struct espi_tables_added)[0].id = 19, "added token: expected an id below 19, found 19")             \
-    X(ARRAY(ADDED, struct espi_tables_added)[0].id = -1, "added token: expected an id below 19, found -1")             \
-    X(ARRAY(ADDED, struct espi_tables_added)[0].flags = 32, "flags of an added token: expected at most 31, found 32")  \
-    X(ARRAY(PIECES, struct espi_tables_piece)[0].id = 19, "special token of a template: expected an id below 19")      \
-    X(ARRAY(PIECES, struct espi_tables_piece)[0].sequence = 2, "sequence of a template's piece: expected -1 to 1")     \
-    X(ARRAY(PIECES, struct espi_tables_piece)[0].type_id = 256, "type of a template's piece: expected at most 255")    \
-    X(ARRAY(PIECES, struct espi_tables_piece)[0].sequence = 0, "template: expected each text once, in all 1, found 2") \
-    X(ARRAY(PIECES, struct espi_tables_piece)[1].sequence = -1, "template: expected each text once, in all 1")         \
-    X(ARRAY(PIECES, struct espi_tables_piece)[5].sequence = 1, "template: expected each text once, in all 2, found 2") \
-    X(ARRAY(BLOCK_OF, uint16_t)[8703] = (uint16_t)image->h->step_blocks, "block of steps: expected a number below ")   \
-    X(ARRAY(STEPS, uint32_t)[77] = 7, "kind of a step: expected at most 5, found 7")                                   \
-    X(ARRAY(STEPS, uint32_t)[77] = 0x110000u << 3, "step: expected a code point below 1114112, found 1114112")         \
-    X(*several_step(image) = UINT32_MAX << 3 | 4, "step of several: expected a run within ")                           \
-    X(*several_step(image) = image->h->several_counts << 3 | 4, "step of several: expected a run within ")             \
-    X(ARRAY(SEVERAL, uint32_t)[*several_step(image) >> 3] = 11, "")                                                    \
-    X(ARRAY(SEVERAL, uint32_t)[*several_step(image) >> 3] = UINT32_MAX, "step of several: expected a run within ")     \
-    X(ARRAY(SEVERAL, uint32_t)[(*several_step(image) >> 3) + 1] = 4, "kind of a step among several: expected at most") \
-    X(ARRAY(SEVERAL, uint32_t)[(*several_step(image) >> 3) + 1] = UINT32_MAX << 3, "step: expected a code point "      \
-                                                                                   "below")
+    X(image->h->reserved[2] = 5, "reserved field: expected 0, found 5")                                                \
+    X(S(MODEL).arrays[0].offset += 64, "offset of an array: expected ")                                                \
+    X(S(DECODER).arrays[4].offset = 64, "offset of an array: expected 0, found 64")                                    \
+    X(S(TABLE).arrays[2].bytes = SIZE_MAX, "bytes of an array: expected no more than there are, ")                     \
+    X(S(VOCABULARY).flags = 1, "flags of a stage: expected at most 0, found 1")                                        \
+    X(S(NORMALIZER).flags = 32, "flags of a stage: expected at most 31, found 32")                                     \
+    X(S(PRE_TOKENIZER).flags = 1, "flags of a stage: expected at most 0, found 1")                                     \
+    X(S(DECODER).flags = 2, "flags of a stage: expected at most 1, found 2")                                           \
+    X(S(NORMALIZER).numbers[0] = 7, "reserved number of a stage: expected 0, found 7")                                 \
+    X(S(MODEL).numbers[8] = 7, "reserved number of a stage: expected 0, found 7")                                      \
+    X(S(VOCABULARY).numbers[0] = 0, "model_tokens: expected 1 to 19, found 0")                                         \
+    X(S(VOCABULARY).numbers[0] = 99, "model_tokens: expected 1 to 19, found 99")                                       \
+    X(S(MODEL).numbers[0] = TEXT_BYTES, "unk_token: expected an offset below ")                                        \
+    X(S(MODEL).numbers[1] = UINT32_MAX, "prefix: expected an offset below ")                                           \
+    X(S(MODEL).numbers[2] = 1 << 15, "max_word_chars: expected at most 16384, found 32768")                            \
+    X(S(DECODER).numbers[0] = UINT32_MAX, "decoder_prefix: expected an offset below ")                                 \
+    X(S(TEMPLATES).numbers[0] = 0, "pieces of a text's template: expected 1 to 64, found 0")                           \
+    X(S(TEMPLATES).numbers[0] = 65, "pieces of a text's template: expected 1 to 64, found 65")                         \
+    X(S(DECODER).place = ESPI_PLACE_SPLIT_TABLE, "split table: expected stages, at most 1, found 2")                   \
+    X(S(MODEL).place = ESPI_PLACE_PRE_TOKENIZER, "model: expected stages, 1, found 0")                                 \
+    X(S(DECODER).place = ESPI_PLACE_MODEL, "place of a stage: expected at least 6, found 5")                           \
+    X(TRIE[0] |= (uint64_t)UINT32_MAX << 32, "trie: expected a base below ")                                           \
+    X(TRIE[300] |= 0xffffff, "trie: expected a value below 19, found 16777214")                                        \
+    X(ADDED_TRIE[1] = (uint64_t)1 << 62, "trie of added tokens: expected a base below ")                               \
+    X(ADDED_TRIE[1] = 6, "trie of added tokens: expected a value below 5, found 5")                                    \
+    X(OFFSETS[16] = TEXT_BYTES, "text of a token: expected an offset below ")                                          \
+    X(TEXTS[TEXT_BYTES - 1] = 'x', "last byte of the texts: expected 0, found 120")                                    \
+    X(TOKENS[2].text = UINT32_MAX, "text of an added token: expected an offset below")                                 \
+    X(TOKENS[2].text = TEXT_BYTES - 1, "bytes of an added token: expected 1 to 1024, found 0")                         \
+    X(TOKENS[0].id = 19, "added token: expected an id below 19, found 19")                                             \
+    X(TOKENS[0].id = -1, "added token: expected an id below 19, found -1")                                             \
+    X(TOKENS[0].flags = 32, "flags of an added token: expected at most 31, found 32")                                  \
+    X(PIECES[0].id = 19, "special token of a template: expected an id below 19")                                       \
+    X(PIECES[0].sequence = 2, "sequence of a template's piece: expected -1 to 1")                                      \
+    X(PIECES[0].type_id = 256, "type of a template's piece: expected at most 255")                                     \
+    X(PIECES[0].sequence = 0, "template: expected each text once, in all 1, found 2")                                  \
+    X(PIECES[1].sequence = -1, "template: expected each text once, in all 1")                                          \
+    X(PIECES[5].sequence = 1, "template: expected each text once, in all 2, found 2")                                  \
+    X(BLOCK_OF[8703] = UINT16_MAX, "block of actions: expected a number below ")                                       \
+    X(ACTIONS[77] = 7, "kind of an action: expected at most 5, found 7")                                               \
+    X(ACTIONS[77] = 0x110000u << 3, "action: expected a code point below 1114112, found 1114112")                      \
+    X(*several_action(image) = UINT32_MAX << 3 | 4, "action of several: expected a run within ")                       \
+    X(SEVERAL[*several_action(image) >> 3] = 11, "")                                                                   \
+    X(SEVERAL[*several_action(image) >> 3] = UINT32_MAX, "action of several: expected a run within ")                  \
+    X(SEVERAL[(*several_action(image) >> 3) + 1] = 4, "kind of an action among several: expected at most")             \
+    X(SEVERAL[(*several_action(image) >> 3) + 1] = UINT32_MAX << 3, "action: expected a code point below")
+
+static void open_image(const struct pair *pair, struct image *image)
+{
+    image->data = aligned_alloc(ESPI_TABLES_ALIGN, pair->bytes + ESPI_TABLES_ALIGN);
+    assert_non_null(image->data);
+    image->bytes = pair->bytes;
+    image->h = (void *)image->data;
+    image->stages = (void *)(image->data + sizeof *image->h);
+    memcpy(image->data, pair->tables, pair->bytes);
+    assert_int_equal(image->h->stages, STAGES);
+}
 
 static void refuse(const struct pair *pair, struct image *image, const char *text)
 {
@@ -296,11 +327,8 @@ static void test_refused(void **state)
     (void)state;
     struct pair pair;
     open_pair(tokenizers[0], &pair);
-    struct image whole = {.data = aligned_alloc(ESPI_TABLES_ALIGN, pair.bytes), .bytes = pair.bytes}, *image = &whole;
-    assert_non_null(whole.data);
-    memcpy(whole.data, pair.tables, pair.bytes);
-    whole.h = (void *)whole.data;
-    espi_tables_lay_out(whole.h, whole.offsets);
+    struct image whole, *image = &whole;
+    open_image(&pair, image);
 #define X(action, text)                                                                                                \
     action;                                                                                                            \
     refuse(&pair, image, text);
@@ -310,13 +338,42 @@ static void test_refused(void **state)
     close_pair(&pair);
 }
 
+/* A stage of a kind or place that this version does not know is named. */
+static void test_newer(void **state)
+{
+    (void)state;
+    struct pair pair;
+    struct image whole, *image = &whole;
+    open_pair(tokenizers[0], &pair);
+    open_image(&pair, image);
+    const struct {
+        enum stage stage;
+        uint32_t place, kind;
+        const char *text;
+    } cases[] = {
+        {MODEL, ESPI_PLACE_MODEL, 77, "made by a newer version: tokenizer: model of kind 77"},
+        {NORMALIZER, ESPI_PLACE_NORMALIZER, 0, "made by a newer version: tokenizer: normalizer of kind 0"},
+        {VOCABULARY, ESPI_PLACE_VOCABULARY, 2, "made by a newer version: tokenizer: vocabulary of kind 2"},
+        {TABLE, 99, 1, "made by a newer version: tokenizer: stage 99 of kind 1"},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
+        esp_tokenizer *tokenizer;
+        S(cases[i].stage).place = cases[i].place;
+        S(cases[i].stage).kind = cases[i].kind;
+        test_fails(ctx, espi_tokenizer_open_tables(ctx, "new.esp", image->data, image->bytes, &tokenizer),
+                   ESP_ERR_UNSUPPORTED);
+        test_error_has(ctx, cases[i].text);
+        memcpy(image->data, pair.tables, pair.bytes);
+    }
+    free(image->data);
+    close_pair(&pair);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_again),
-        cmocka_unit_test(test_max_length),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_same),    cmocka_unit_test(test_again), cmocka_unit_test(test_max_length),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_newer),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

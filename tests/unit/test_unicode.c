@@ -4,9 +4,10 @@
 
 #include "base/random.h"
 #include "base/size.h"
-#include "text/normalizer.h"
+#include "text/bert_stages.h"
+#include "text/split.h"
+#include "text/tokenizer_state.h"
 #include "text/unicode.h"
-#include "text/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -112,49 +113,34 @@ struct words {
     size_t bytes;
 };
 
-static int keep_word(void *cookie, const char *word, size_t bytes, size_t code_points)
+static int keep_word(void *cookie, const struct espi_word *word)
 {
     struct words *words = cookie;
-    assert_true(code_points > 0 && words->bytes + bytes + 1 < sizeof words->text);
-    memcpy(words->text + words->bytes, word, bytes);
-    words->bytes += bytes;
+    assert_true(word->chars > 0 && words->bytes + word->count + 1 < sizeof words->text);
+    memcpy(words->text + words->bytes, word->bytes, word->count);
+    words->bytes += word->count;
     words->text[words->bytes++] = '\n';
+    const uint32_t place[] = {word->first.begin, word->first.index};
+    memcpy(words->text + words->bytes, place, sizeof place);
+    words->bytes += sizeof place;
     return ESP_OK;
 }
 
-/* The same by the passes alone. */
-static void words_by_passes(const struct espi_normalizer *normalizer, const char *text, size_t bytes,
-                            struct espi_units *units, struct words *words)
-{
-    bool inside = false;
-    assert_int_equal(espi_normalize(NULL, normalizer, (const unsigned char *)text, 0, bytes, 0, units), ESP_OK);
-    for (size_t i = 0; i < units->count; i++) {
-        uint32_t code = units->data[i].code;
-        bool space = espi_char_is(ESPI_CHAR_SPACE, code), alone = espi_char_is(ESPI_CHAR_PUNCTUATION, code);
-        if (inside && (space || alone))
-            words->text[words->bytes++] = '\n';
-        if (!space)
-            words->bytes += espi_utf8_encode(code, (unsigned char *)words->text + words->bytes);
-        if (alone)
-            words->text[words->bytes++] = '\n';
-        inside = !space && !alone;
-    }
-    if (inside)
-        words->text[words->bytes++] = '\n';
-}
-
-static void compare(const struct espi_normalizer *normalizer, struct espi_splitter *splitter, const char *text,
-                    size_t bytes)
+static void compare(const esp_tokenizer *tokenizer, struct espi_splitter *splitter, const char *text, size_t bytes)
 {
     static struct words a, b;
+    const unsigned char *data = (const unsigned char *)text;
+    size_t shifts[2] = {0};
     a.bytes = b.bytes = 0;
-    assert_int_equal(espi_split_words(NULL, normalizer, splitter, text, bytes, keep_word, &a), ESP_OK);
-    words_by_passes(normalizer, text, bytes, &splitter->units, &b);
+    assert_int_equal(espi_split(NULL, tokenizer, data, 0, bytes, &shifts[0], splitter, keep_word, &a), ESP_OK);
+    assert_int_equal(espi_split_by_stages(NULL, tokenizer, data, 0, bytes, &shifts[1], splitter, keep_word, &b),
+                     ESP_OK);
+    assert_int_equal(shifts[0], shifts[1]);
     assert_int_equal(a.bytes, b.bytes);
     assert_memory_equal(a.text, b.text, a.bytes);
 }
 
-static void compare_all(const struct espi_normalizer *normalizer)
+static void compare_all(const esp_tokenizer *tokenizer)
 {
     struct espi_splitter splitter = {0};
     struct espi_random random = {.seed = 5};
@@ -165,7 +151,7 @@ static void compare_all(const struct espi_normalizer *normalizer)
             continue;
         size_t length = espi_utf8_encode(code, text + 1);
         text[1 + length] = 'b';
-        compare(normalizer, &splitter, (char *)text, 2 + length);
+        compare(tokenizer, &splitter, (char *)text, 2 + length);
     }
     for (size_t round = 0; round < 20000; round++) {
         unsigned char text[256];
@@ -176,20 +162,31 @@ static void compare_all(const struct espi_normalizer *normalizer)
                 code = (uint32_t)espi_random_below(&random, 0xd7ff) + 1;
             bytes += espi_utf8_encode(code, text + bytes);
         }
-        compare(normalizer, &splitter, (char *)text, bytes);
+        compare(tokenizer, &splitter, (char *)text, bytes);
     }
     espi_splitter_clear(&splitter);
+}
+
+static esp_tokenizer *words_of(unsigned flags)
+{
+    const struct espi_vocab_settings settings = {.lowercase = flags & 1, .strip_accents = flags >> 1 & 1};
+    esp_tokenizer *tokenizer;
+    assert_int_equal(espi_tokenizer_of_words(NULL, &settings, SIZE_MAX, &tokenizer), ESP_OK);
+    struct espi_bert_options *options = &espi_tokenizer_bert_normalizer(tokenizer)->options;
+    options->clean_text = flags & 4;
+    options->handle_chinese_chars = flags & 8;
+    espi_split_table_clear(&tokenizer->table);
+    assert_int_equal(espi_split_table_build(NULL, options, &tokenizer->table), ESP_OK);
+    return tokenizer;
 }
 
 static void test_table_equals_passes(void **state)
 {
     (void)state;
     for (unsigned flags = 0; flags < 16; flags += 3) { // 0, 3, 6, 9, 12, 15: every flag on and off
-        struct espi_normalizer_options options = {flags & 1, flags & 2, flags & 4, flags & 8};
-        struct espi_normalizer normalizer;
-        assert_int_equal(espi_normalizer_init(NULL, &normalizer, &options), ESP_OK);
-        compare_all(&normalizer);
-        espi_normalizer_clear(&normalizer);
+        esp_tokenizer *tokenizer = words_of(flags);
+        compare_all(tokenizer);
+        esp_tokenizer_free(tokenizer);
     }
 }
 
@@ -197,8 +194,7 @@ static void test_table_equals_passes(void **state)
 static void test_many_marks(void **state)
 {
     (void)state;
-    struct espi_normalizer_options options = {true, true, true, true};
-    struct espi_normalizer normalizer;
+    esp_tokenizer *tokenizer = words_of(15);
     struct espi_units units = {0};
     enum { MARKS = 1 << 19 };
     unsigned char *text = malloc(3 + 2 * MARKS);
@@ -206,13 +202,12 @@ static void test_many_marks(void **state)
     memcpy(text, "\xe3\x80\xae", 3); // a mark that is kept
     for (size_t i = 0; i < MARKS; i++)
         memcpy(text + 3 + 2 * i, i % 2 ? "\xcc\x81" : "\xcc\xa3", 2);
-    assert_int_equal(espi_normalizer_init(NULL, &normalizer, &options), ESP_OK);
-    assert_int_equal(espi_normalize(NULL, &normalizer, text, 0, 3 + 2 * MARKS, 0, &units), ESP_OK);
+    assert_int_equal(espi_normalize(NULL, tokenizer, text, 0, 3 + 2 * MARKS, 0, &units), ESP_OK);
     assert_int_equal(units.count, 1);
     assert_int_equal(units.data[0].code, 0x302e);
     assert_int_equal(units.data[0].index, MARKS / 2); // behind the marks of class 220, by position
     espi_units_clear(&units);
-    espi_normalizer_clear(&normalizer);
+    esp_tokenizer_free(tokenizer);
     free(text);
 }
 

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/stage.h"
+
+#include "base/size.h"
+#include "text/bert_stages.h"
+#include "text/wordpiece.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct espi_stage_form *const forms[] = {
+    &espi_bert_normalizer,
+    &espi_bert_pre_tokenizer,
+    &espi_wordpiece,
+    &espi_wordpiece_decoder,
+};
+
+const char *espi_stage_place_name(uint32_t place)
+{
+    static const char *const names[ESPI_PLACES] = {
+        [ESPI_PLACE_VOCABULARY] = "vocabulary", [ESPI_PLACE_ADDED] = "added tokens",
+        [ESPI_PLACE_NORMALIZER] = "normalizer", [ESPI_PLACE_PRE_TOKENIZER] = "pre-tokenizer",
+        [ESPI_PLACE_MODEL] = "model",           [ESPI_PLACE_TEMPLATE] = "template",
+        [ESPI_PLACE_DECODER] = "decoder",       [ESPI_PLACE_SPLIT_TABLE] = "split table",
+    };
+    return place < ESPI_PLACES ? names[place] : NULL;
+}
+
+const struct espi_stage_form *espi_stage_find(enum espi_stage_place place, const char *type)
+{
+    for (size_t i = 0; i < ESPI_COUNT(forms); i++)
+        if (forms[i]->place == place && strcmp(forms[i]->type, type) == 0)
+            return forms[i];
+    return NULL;
+}
+
+const struct espi_stage_form *espi_stage_find_kind(enum espi_stage_place place, uint32_t kind)
+{
+    for (size_t i = 0; i < ESPI_COUNT(forms); i++)
+        if (forms[i]->place == place && forms[i]->kind == kind)
+            return forms[i];
+    return NULL;
+}
+
+const char *espi_stage_types(enum espi_stage_place place, char *text, size_t bytes)
+{
+    size_t left = 0, used = 0;
+    for (size_t i = 0; i < ESPI_COUNT(forms); i++)
+        left += forms[i]->place == place;
+    *text = 0;
+    for (size_t i = 0; i < ESPI_COUNT(forms) && used < bytes; i++)
+        if (forms[i]->place == place) {
+            const char *before = !used ? "" : left == 1 ? " and " : ", ";
+            used += (size_t)snprintf(text + used, bytes - used, "%s%s", before, forms[i]->type);
+            left--;
+        }
+    return text;
+}
+
+int espi_stage_new(esp_context *ctx, struct espi_arena *arena, const struct espi_stage_form *form,
+                   struct espi_stage *out)
+{
+    *out = (struct espi_stage){form, espi_arena_alloc(ctx, arena, 1, espi_size_max(form->size, 1))};
+    if (!out->self)
+        return ESP_ERR_MEMORY;
+    if (form->init)
+        form->init(out->self);
+    return ESP_OK;
+}
+
+int espi_stages_add(esp_context *ctx, const struct espi_stage *stage, struct espi_stages *stages)
+{
+    if (stages->count == ESPI_MAX_STAGES)
+        return espi_fail(ctx, ESP_ERR_LIMIT, "a tokenizer has more than %d parts called %s", ESPI_MAX_STAGES,
+                         espi_stage_place_name(stage->form->place));
+    stages->data[stages->count++] = *stage;
+    return ESP_OK;
+}
+
+int espi_parts_add(esp_context *ctx, struct espi_parts *parts, struct espi_part part)
+{
+    int status = espi_grow(ctx, &parts->scratch, &parts->scratch_capacity, parts->scratch_count + 1, sizeof part);
+    if (!status)
+        parts->scratch[parts->scratch_count++] = part;
+    return status;
+}
+
+void espi_parts_swap(struct espi_parts *parts)
+{
+    struct espi_part *data = parts->data;
+    size_t capacity = parts->capacity;
+    parts->data = parts->scratch;
+    parts->count = parts->scratch_count;
+    parts->capacity = parts->scratch_capacity;
+    parts->scratch = data;
+    parts->scratch_capacity = capacity;
+    parts->scratch_count = 0;
+}
+
+void espi_parts_clear(struct espi_parts *parts)
+{
+    espi_units_clear(&parts->units);
+    free(parts->data);
+    free(parts->scratch);
+    *parts = (struct espi_parts){0};
+}

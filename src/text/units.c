@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "text/units.h"
+
+#include "base/memory.h"
+
+#include <stdlib.h>
+
+void espi_units_clear(struct espi_units *units)
+{
+    free(units->data);
+    free(units->scratch);
+    *units = (struct espi_units){0};
+}
+
+int espi_units_decode(esp_context *ctx, const unsigned char *text, size_t begin, size_t end, uint32_t index,
+                      struct espi_units *units)
+{
+    units->count = 0;
+    int status = espi_grow(ctx, &units->data, &units->capacity, end - begin, sizeof *units->data);
+    for (size_t at = begin; at < end && !status;) {
+        struct espi_unit *unit = &units->data[units->count++];
+        unit->begin = (uint32_t)at;
+        at += espi_utf8_decode(text + at, end - at, &unit->code);
+        unit->end = (uint32_t)at;
+        unit->index = index++;
+    }
+    return status;
+}
+
+int espi_units_reserve(esp_context *ctx, struct espi_units *units, size_t count)
+{
+    return espi_grow(ctx, &units->scratch, &units->scratch_capacity, count, sizeof *units->scratch);
+}
+
+void espi_units_swap(struct espi_units *units, size_t count)
+{
+    struct espi_unit *data = units->data;
+    size_t capacity = units->capacity;
+    units->data = units->scratch;
+    units->capacity = units->scratch_capacity;
+    units->scratch = data;
+    units->scratch_capacity = capacity;
+    units->count = count;
+}
+
+/* An inserted code point has the place of the one before it in the old text; the first has an empty one. */
+static struct espi_unit inserted(const struct espi_units *units, size_t before, uint32_t code)
+{
+    struct espi_unit unit = {.code = code};
+    if (before > 0) {
+        unit = units->data[before - 1];
+        unit.code = code;
+    } else if (units->count > 0) {
+        unit.begin = unit.end = units->data[0].begin;
+        unit.index = units->data[0].index;
+    }
+    return unit;
+}
+
+/* While the decomposition is put in order, a unit's fields hold what to sort by and whether it was inserted. */
+static struct espi_unit part_unit(uint32_t code, size_t position, bool added)
+{
+    return (struct espi_unit){code, espi_char_combining(code), added, (uint32_t)position};
+}
+
+static bool part_before(const struct espi_unit *a, const struct espi_unit *b)
+{
+    return a->begin != b->begin ? a->begin < b->begin : a->index < b->index;
+}
+
+static void sift_down(struct espi_unit *heap, size_t root, size_t count)
+{
+    for (size_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && part_before(&heap[child], &heap[child + 1]))
+            child++;
+        if (!part_before(&heap[root], &heap[child]))
+            return;
+        struct espi_unit unit = heap[root];
+        heap[root] = heap[child];
+        heap[child] = unit;
+    }
+}
+
+/* Sorts by combining class, then by position: a heap sort, which a text of nothing but marks cannot slow down. */
+static void order_marks(struct espi_unit *marks, size_t count)
+{
+    for (size_t i = count / 2; i-- > 0;)
+        sift_down(marks, i, count);
+    for (size_t last = count; last-- > 1;) {
+        struct espi_unit unit = marks[0];
+        marks[0] = marks[last];
+        marks[last] = unit;
+        sift_down(marks, 0, last);
+    }
+}
+
+int espi_units_decompose(esp_context *ctx, struct espi_units *units)
+{
+    int status = espi_units_reserve(ctx, units, ESPI_DECOMPOSED * units->count);
+    if (status)
+        return status;
+    struct espi_unit *parts = units->scratch;
+    size_t count = 0, first_mark = 0, old = 0;
+    for (size_t i = 0; i < units->count; i++) {
+        uint32_t codes[ESPI_DECOMPOSED];
+        size_t code_count = espi_char_decompose(units->data[i].code, codes);
+        for (size_t k = 0; k < code_count; k++, count++) {
+            parts[count] = part_unit(codes[k], count, k > 0);
+            if (parts[count].begin == 0) {
+                order_marks(parts + first_mark, count - first_mark);
+                first_mark = count + 1;
+            }
+        }
+    }
+    order_marks(parts + first_mark, count - first_mark);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t code = parts[i].code;
+        bool added = parts[i].end;
+        parts[i] = added ? inserted(units, old, code) : units->data[old++];
+        parts[i].code = code;
+    }
+    espi_units_swap(units, count);
+    return ESP_OK;
+}
+
+void espi_units_drop(struct espi_units *units, enum espi_char_class which)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < units->count; i++)
+        if (!espi_char_is(which, units->data[i].code))
+            units->data[kept++] = units->data[i];
+    units->count = kept;
+}
+
+int espi_units_lower(esp_context *ctx, struct espi_units *units)
+{
+    int status = espi_units_reserve(ctx, units, ESPI_LOWERED * units->count);
+    if (status)
+        return status;
+    size_t count = 0;
+    for (size_t i = 0; i < units->count; i++) {
+        uint32_t lowered[ESPI_LOWERED];
+        size_t lowered_count = espi_char_lower(units->data[i].code, lowered);
+        for (size_t k = 0; k < lowered_count; k++) {
+            units->scratch[count] = units->data[i];
+            units->scratch[count++].code = lowered[k];
+        }
+    }
+    espi_units_swap(units, count);
+    return ESP_OK;
+}
