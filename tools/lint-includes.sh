@@ -1,7 +1,7 @@
 #!/bin/sh
 # The layers of docs/architecture.md: a folder includes only itself and folders before it in the list; run and create
-# never include each other; only the command line sees both. JSON is written in one place. Prints every line that breaks
-# this.
+# never include each other; only the command line sees both. JSON is written in one place, no tag is defined twice. Prints every
+# line that breaks this.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -38,6 +38,11 @@ fi
 if grep -rnE '\<json_((pack|dump|load|array|object|string|integer|real|boolean)[a-z]*|v?pack_ex|[v]?sprintf|stringn?_nocheck|(object|array)_(set|update|append|insert|extend)[a-z_]*)\(' \
     src cli --include='*.[ch]' | grep -v '^src/base/'; then
     echo "JSON is written by base/json_writer.h, and changed by espi_json_update: see docs/architecture.md" >&2
+    bad=1
+fi
+repeated=$(grep -rhoE '^(struct|enum|union) espi?_[a-z0-9_]+ \{' src cli include --include='*.[ch]' | sort | uniq -d)
+if [ -n "$repeated" ]; then
+    echo "defined twice, so that nobody knows which one a line means: $repeated" >&2
     bad=1
 fi
 exit $bad

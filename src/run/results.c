@@ -49,7 +49,7 @@ static float *head_layers(const struct espi_session *session, const struct espi_
 /* ---- tokens of the stream -------------------------------------------------------------------------------------------------- */
 
 /* Where a token of the part stands: its value of row 0, rows are `*width` apart. */
-static const float *stream_at(const struct espi_session *session, const struct espi_part *part, size_t token,
+static const float *stream_at(const struct espi_session *session, const struct espi_batch_part *part, size_t token,
                               size_t *width)
 {
     struct espi_span span = {.rows = session->plan->rows[ESPI_BUFFER_STREAM], .tokens = part->tokens, .count = 1};
@@ -57,7 +57,7 @@ static const float *stream_at(const struct espi_session *session, const struct e
 }
 
 /* Lane `lane` of a block from a token; lanes that get none keep what they have. */
-static void gather(const struct espi_session *session, const struct espi_part *part, size_t token, float *block,
+static void gather(const struct espi_session *session, const struct espi_batch_part *part, size_t token, float *block,
                    size_t lane)
 {
     size_t width, hidden = session->engine.config->hidden;
@@ -70,7 +70,7 @@ static void gather(const struct espi_session *session, const struct espi_part *p
 
 struct finish {
     struct espi_session *session;
-    const struct espi_part *part;
+    const struct espi_batch_part *part;
     const struct espi_wanted *wanted;
 };
 
@@ -220,7 +220,7 @@ static void decode_block(const struct finish *f, size_t first, size_t lanes)
     espi_team_run(f->session->team, (config->vocab_size + VOCAB_ROWS - 1) / VOCAB_ROWS, decode_rows, &decoder);
 }
 
-static bool in_part(const struct espi_part *part, uint32_t position)
+static bool in_part(const struct espi_batch_part *part, uint32_t position)
 {
     return position >= part->token && position - part->token < part->tokens;
 }
@@ -278,7 +278,8 @@ int espi_session_check_wanted(esp_context *ctx, const struct espi_session *sessi
     return ESP_OK;
 }
 
-void espi_session_finish(struct espi_session *session, const struct espi_part *part, const struct espi_wanted *wanted)
+void espi_session_finish(struct espi_session *session, const struct espi_batch_part *part,
+                         const struct espi_wanted *wanted)
 {
     struct finish f = {.session = session, .part = part, .wanted = wanted};
     size_t panels = espi_panels(part->tokens), blocks = (part->sequences + ESPI_HEAD_LANES - 1) / ESPI_HEAD_LANES;

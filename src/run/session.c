@@ -10,7 +10,7 @@
 
 struct work {
     struct espi_session *session;
-    const struct espi_part *part;
+    const struct espi_batch_part *part;
     const struct espi_plan_op *ops; // (length) those between two attention ops, or one attention op
     size_t length;
     /* one linear op whose rows the team shares */
@@ -252,7 +252,7 @@ static void run_panels(const struct work *work)
             run_op(work, &session->scratch[0], &work->ops[i], panel, true);
 }
 
-static void run_part(struct espi_session *session, const struct espi_part *part)
+static void run_part(struct espi_session *session, const struct espi_batch_part *part)
 {
     const struct espi_plan *plan = session->plan;
     size_t end;
@@ -281,11 +281,11 @@ static int run(struct espi_engine *engine, esp_context *ctx, const struct espi_b
         end = first + 1; // one sequence always fits
         while (end < batch->sequences && batch->starts[end + 1] - batch->starts[first] <= session->capacity)
             end++;
-        struct espi_part part = {.batch = batch,
-                                 .sequence = first,
-                                 .sequences = end - first,
-                                 .token = batch->starts[first],
-                                 .tokens = batch->starts[end] - batch->starts[first]};
+        struct espi_batch_part part = {.batch = batch,
+                                       .sequence = first,
+                                       .sequences = end - first,
+                                       .token = batch->starts[first],
+                                       .tokens = batch->starts[end] - batch->starts[first]};
         run_part(session, &part);
         double begun = profile_begin(session);
         espi_session_finish(session, &part, wanted);

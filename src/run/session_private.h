@@ -21,7 +21,7 @@ struct espi_scratch {
 };
 
 /* Whole sequences that fit the workspace, as they stand in the caller's batch. */
-struct espi_part {
+struct espi_batch_part {
     const struct espi_batch *batch;
     size_t sequence, sequences; // first and number
     size_t token, tokens;
@@ -44,7 +44,7 @@ static inline size_t espi_panels(size_t tokens)
 }
 
 /* Tokens of a panel. */
-static inline size_t espi_panel_tokens(const struct espi_part *part, size_t panel)
+static inline size_t espi_panel_tokens(const struct espi_batch_part *part, size_t panel)
 {
     size_t left = part->tokens - panel * ESPI_PANEL_TOKENS;
     return left < ESPI_PANEL_TOKENS ? left : ESPI_PANEL_TOKENS;
@@ -58,6 +58,7 @@ void *espi_session_panel(const struct espi_session *session, const struct espi_s
 int espi_session_check_wanted(esp_context *ctx, const struct espi_session *session, const struct espi_batch *batch,
                               const struct espi_wanted *wanted) ESPI_NODISCARD;
 /* The results of a part, from the stream. */
-void espi_session_finish(struct espi_session *session, const struct espi_part *part, const struct espi_wanted *wanted);
+void espi_session_finish(struct espi_session *session, const struct espi_batch_part *part,
+                         const struct espi_wanted *wanted);
 
 #endif
