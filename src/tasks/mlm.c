@@ -208,9 +208,24 @@ static int consume(esp_context *ctx, const struct espi_job *job, const struct es
     return ESP_OK;
 }
 
+/* Ids as text in the arena, as transformers decodes them. */
+static int decode(esp_context *ctx, const struct espi_job *job, struct state *state, const int32_t *ids, size_t count,
+                  bool skip_special, const char **out)
+{
+    char *text;
+    int status = espi_tokenizer_decode(ctx, job->tokenizer, ids, count, skip_special, &text);
+    if (status)
+        return status;
+    if (!espi_tokenizer_keeps_spaces(job->tokenizer))
+        espi_clean_up(text, strlen(text), false);
+    *out = espi_arena_copy(ctx, &state->sequences, text, strlen(text));
+    free(text);
+    return *out ? ESP_OK : ESP_ERR_MEMORY;
+}
+
 /* The text with one mask filled; with several masks the special tokens are shown, as the others would be gone. */
 static int sequence(esp_context *ctx, const struct espi_job *job, const struct espi_features *features, size_t mask,
-                    size_t token, char **out)
+                    int32_t token, const char **out)
 {
     const esp_encoding *encoding = &features->encoding;
     int32_t *ids = espi_calloc(ctx, encoding->tokens, sizeof(*ids));
@@ -218,39 +233,32 @@ static int sequence(esp_context *ctx, const struct espi_job *job, const struct e
         return ESP_ERR_MEMORY;
     size_t count = 0;
     for (size_t i = 0; i < encoding->tokens; i++) {
-        int32_t id = i == features->positions[mask] ? (int32_t)token : encoding->ids[i];
+        int32_t id = i == features->positions[mask] ? token : encoding->ids[i];
         if (id != job->special.pad)
             ids[count++] = id;
     }
-    int status = espi_tokenizer_decode(ctx, job->tokenizer, ids, count, features->position_count == 1, out);
+    int status = decode(ctx, job, features->state, ids, count, features->position_count == 1, out);
     free(ids);
-    if (!status && !espi_tokenizer_keeps_spaces(job->tokenizer))
-        espi_clean_up(*out, strlen(*out), false);
     return status;
 }
 
 static int add_choice(esp_context *ctx, const struct espi_job *job, struct espi_features *features, size_t mask,
                       const struct choice *choice)
 {
-    struct state *state = features->state;
-    const char *token = esp_tokenizer_token(job->tokenizer, (int32_t)choice->token), *kept;
-    char *text;
-    int status = sequence(ctx, job, features, mask, choice->token, &text);
-    if (status)
-        return status;
-    kept = espi_arena_copy(ctx, &state->sequences, text, strlen(text));
-    token = token ? token : "";
-    status = kept ? espi_found_add(ctx, &features->found,
+    int32_t token = (int32_t)choice->token;
+    const char *text = NULL, *filled = NULL;
+    int status = decode(ctx, job, features->state, &token, 1, false, &text);
+    if (!status)
+        status = sequence(ctx, job, features, mask, token, &filled);
+    return status ? status
+                  : espi_found_add(ctx, &features->found,
                                    &(esp_item){.score = choice->score,
-                                               .token = (int32_t)choice->token,
+                                               .token = token,
                                                .mask = mask,
-                                               .text = token,
-                                               .text_bytes = strlen(token),
-                                               .sequence = kept,
-                                               .sequence_bytes = strlen(text)})
-                  : ESP_ERR_MEMORY;
-    free(text);
-    return status;
+                                               .text = text,
+                                               .text_bytes = strlen(text),
+                                               .sequence = filled,
+                                               .sequence_bytes = strlen(filled)});
 }
 
 static int finish(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,

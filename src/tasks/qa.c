@@ -14,7 +14,6 @@ enum {
     MAX_ANSWER = 15,
     MAX_ANSWER_EVALUATE = 30,
     N_BEST = 20,
-    TEMPLATE_TOKENS = 3, // [CLS] [SEP] [SEP]
 };
 
 static int configure(esp_context *ctx, struct espi_job *job)
@@ -75,13 +74,13 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
     int status = question_length(ctx, job, example, features, &bytes, &tokens);
     if (status)
         return status;
-    size_t max_length = job->options.max_length;
-    if (tokens + TEMPLATE_TOKENS >= max_length) {
+    size_t max_length = job->options.max_length, added = espi_tokenizer_added(job->tokenizer, true);
+    if (tokens + added >= max_length) {
         espi_example_fail(ctx, example, "the question has %zu tokens, which leaves no room for the context in %zu",
                           tokens, max_length);
         return ESP_ERR_ARGUMENT;
     }
-    size_t room = max_length - TEMPLATE_TOKENS - tokens;
+    size_t room = max_length - added - tokens;
     size_t stride = job->options.stride < room ? job->options.stride : room / 2;
     const esp_encode_options windows = {
         .max_length = max_length, .stride = stride, .truncation = ESP_TRUNCATE_ONLY_SECOND, .overflow = true};

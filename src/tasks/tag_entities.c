@@ -58,6 +58,16 @@ static int add(esp_context *ctx, struct list *list, const struct entity *entity)
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
+/* Whether a token goes on with the word before: as transformers asks, by its length where tokens have a mark, else by the
+ * spaces around its beginning. */
+static bool continues(const struct espi_job *job, const struct espi_example *example, const struct entity *token)
+{
+    const char *text = example->text.data + token->byte_start;
+    if (espi_tokenizer_marks_words(job->tokenizer))
+        return espi_utf8_length(token->word.data, token->word.bytes) != token->end - token->start;
+    return token->byte_start > 0 && text[-1] != ' ' && (token->byte_start == example->text.bytes || text[0] != ' ');
+}
+
 static int add_token(esp_context *ctx, const struct espi_job *job, const struct espi_example *example,
                      const esp_encoding *encoding, size_t window, size_t token, const float *logits,
                      struct state *state)
@@ -83,7 +93,7 @@ static int add_token(esp_context *ctx, const struct espi_job *job, const struct 
     if (encoding->ids[token] == job->special.unk)
         entity.word = (struct espi_text){example->text.data + entity.byte_start, entity.byte_end - entity.byte_start};
     else
-        entity.continues = espi_utf8_length(entity.word.data, entity.word.bytes) != entity.end - entity.start;
+        entity.continues = continues(job, example, &entity);
     return add(ctx, &state->tokens, &entity);
 }
 

@@ -49,6 +49,26 @@ int espi_tokenizer_join(esp_context *ctx, const esp_tokenizer *tokenizer, const 
     return status ? status : espi_string_add(ctx, out, token, bytes);
 }
 
+/* Tokens may end within a character: what is none becomes U+FFFD. */
+static int repair(esp_context *ctx, struct espi_string *text)
+{
+    struct espi_string out = {0};
+    size_t at = espi_utf8_valid(text->data, text->length);
+    if (at == text->length)
+        return ESP_OK;
+    int status = ESP_OK;
+    for (at = 0; at < text->length && !status;) {
+        struct espi_utf8_part part = espi_utf8_part(text->data + at, text->length - at);
+        status = espi_string_add(ctx, &out, text->data + at, part.valid);
+        if (!status && part.invalid)
+            status = espi_string_add(ctx, &out, ESPI_REPLACEMENT_UTF8, strlen(ESPI_REPLACEMENT_UTF8));
+        at += part.valid + part.invalid;
+    }
+    free(text->data);
+    *text = out;
+    return status;
+}
+
 int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, const int32_t *ids, size_t count,
                           bool skip_special, char **text)
 {
@@ -63,6 +83,8 @@ int espi_tokenizer_decode(esp_context *ctx, const esp_tokenizer *tokenizer, cons
         status = espi_tokenizer_join(ctx, tokenizer, token, strlen(token), first, &output);
         first = false;
     }
+    if (!status)
+        status = repair(ctx, &output);
     if (status)
         free(output.data);
     else

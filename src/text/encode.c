@@ -12,11 +12,13 @@
 struct encoder {
     esp_context *ctx;
     const esp_tokenizer *tokenizer;
+    const unsigned char *text;
     struct espi_encode_workspace *workspace;
     struct espi_token_list *list;
     size_t limit; // tokens at which encoding stops
     const void *model;
     espi_model_split_fn *split;
+    bool trims;
 };
 
 enum { FULL = 1 }; // a word (not an added token) has reached the limit
@@ -26,89 +28,137 @@ enum { FULL = 1 }; // a word (not an added token) has reached the limit
 static int reserve_tokens(struct encoder *encoder, size_t more)
 {
     struct espi_token_list *list = encoder->list;
-    return list->capacity - list->count >= more
-               ? ESP_OK
-               : espi_grow(encoder->ctx, &list->data, &list->capacity, list->count + more, sizeof *list->data);
+    return espi_grow(encoder->ctx, &list->data, &list->capacity, list->count + more, sizeof *list->data);
 }
 
-static int reserve_pieces(struct encoder *encoder, size_t count)
+/* Takes code points off both ends of a token's place, but for one space that the tokenizer may have put before the text. */
+static void trim(const struct encoder *encoder, struct espi_token *token, size_t leading, size_t trailing)
 {
-    struct espi_encode_workspace *workspace = encoder->workspace;
-    size_t capacity = workspace->piece_capacity;
-    if (count <= capacity)
-        return ESP_OK;
-    int status = espi_grow(encoder->ctx, &workspace->piece_ends, &capacity, count, sizeof *workspace->piece_ends);
-    return status ? status
-                  : espi_grow(encoder->ctx, &workspace->piece_ids, &workspace->piece_capacity, count,
-                              sizeof *workspace->piece_ids);
+    uint32_t code;
+    bool first = encoder->list->count == 0 && token == encoder->list->data;
+    if (leading && encoder->tokenizer->trim_keeps_first && (first || token->char_begin == 0))
+        leading--;
+    for (; leading && token->char_begin < token->char_end; leading--, token->char_begin++)
+        token->byte_begin +=
+            (uint32_t)espi_utf8_decode(encoder->text + token->byte_begin, token->byte_end - token->byte_begin, &code);
+    for (; trailing && token->char_begin < token->char_end; trailing--, token->char_end--)
+        token->byte_end -= (uint32_t)espi_utf8_decode_before(encoder->text, token->byte_end, &code);
+}
+
+/* The white space that an added token has taken in. */
+static void trim_added(const struct encoder *encoder, struct espi_token *token)
+{
+    size_t leading = 0, trailing = 0, begin = token->byte_begin, end = token->byte_end;
+    for (uint32_t code; begin < end; leading++) {
+        size_t length = espi_utf8_decode(encoder->text + begin, end - begin, &code);
+        if (!espi_char_is(ESPI_CHAR_SPACE, code))
+            break;
+        begin += length;
+    }
+    for (uint32_t code; end > token->byte_begin; trailing++) {
+        size_t length = espi_utf8_decode_before(encoder->text, end, &code);
+        if (!espi_char_is(ESPI_CHAR_SPACE, code))
+            break;
+        end -= length;
+    }
+    trim(encoder, token, leading, trailing);
+}
+
+/* The spaces at the ends of a word's tokens. */
+static void trim_word(const struct encoder *encoder, const struct espi_word *word, const struct espi_pieces *pieces,
+                      size_t count, struct espi_token *tokens)
+{
+    for (size_t i = 0, at = 0; i < count; at = pieces->ends[i++]) {
+        size_t leading = 0, trailing = 0, bytes = pieces->ends[i] - at;
+        while (leading < bytes && word->bytes[at + leading] == ' ')
+            leading++;
+        while (trailing < bytes && word->bytes[pieces->ends[i] - trailing - 1] == ' ')
+            trailing++;
+        if (leading || trailing)
+            trim(encoder, &tokens[i], leading, trailing);
+    }
 }
 
 static int add_added(struct encoder *encoder, size_t which, const struct espi_unit *first, const struct espi_unit *last)
 {
     int status = reserve_tokens(encoder, 1);
     struct espi_token_list *list = encoder->list;
-    if (!status)
-        list->data[list->count++] = (struct espi_token){
-            encoder->tokenizer->added[which].id, list->words, first->begin, last->end, first->index, last->index + 1};
-    return status;
+    if (status)
+        return status;
+    struct espi_token *token = &list->data[list->count];
+    *token = (struct espi_token){
+        encoder->tokenizer->added[which].id, list->words, first->begin, last->end, first->index, last->index + 1};
+    if (encoder->tokenizer->trim_offsets)
+        trim_added(encoder, token);
+    list->count++;
+    return ESP_OK;
 }
 
-/* Places of `count` pieces of an ASCII word follow from its own. */
-static void place_ascii(const struct espi_encode_workspace *workspace, const struct espi_word *word, size_t count,
-                        uint32_t number, struct espi_token *tokens)
+/* Places of the pieces of an ASCII word follow from its own. */
+static void place_ascii(const struct espi_pieces *pieces, size_t count, const struct espi_word *word, uint32_t number,
+                        struct espi_token *tokens)
 {
     uint32_t begin = word->first.begin, index = word->first.index, at = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t end = workspace->piece_ends[i];
-        tokens[i] =
-            (struct espi_token){workspace->piece_ids[i], number, begin + at, begin + end, index + at, index + end};
+        uint32_t end = pieces->ends[i];
+        tokens[i] = (struct espi_token){pieces->ids[i], number, begin + at, begin + end, index + at, index + end};
         at = end;
     }
 }
 
-static void place(const struct espi_encode_workspace *workspace, const struct espi_word *word, size_t count,
-                  uint32_t number, struct espi_token *tokens)
+static void place(const struct espi_pieces *pieces, size_t count, const struct espi_word *word, uint32_t number,
+                  struct espi_token *tokens)
 {
-    for (size_t i = 0, at = 0; i < count; at = workspace->piece_ends[i++]) {
+    for (size_t i = 0, at = 0; i < count; at = pieces->ends[i++]) {
         const struct espi_unit *first = i == 0 ? &word->first : &word->from[at];
-        const struct espi_unit *last = i + 1 == count ? &word->last : &word->from[workspace->piece_ends[i] - 1];
-        tokens[i] = (struct espi_token){workspace->piece_ids[i], number, first->begin, last->end, first->index,
-                                        last->index + 1};
+        const struct espi_unit *last = i + 1 == count ? &word->last : &word->from[pieces->ends[i] - 1];
+        tokens[i] = (struct espi_token){pieces->ids[i], number, first->begin, last->end, first->index, last->index + 1};
     }
 }
 
 static int add_word(void *cookie, const struct espi_word *word)
 {
     struct encoder *encoder = cookie;
-    struct espi_encode_workspace *workspace = encoder->workspace;
+    struct espi_pieces *pieces = &encoder->workspace->pieces;
     struct espi_token_list *list = encoder->list;
     if (word->added >= 0) {
         int status = word->chars ? add_added(encoder, (size_t)word->added, &word->first, &word->last) : ESP_OK;
         list->words++;
         return status;
     }
-    int status = reserve_tokens(encoder, word->count + 1);
-    if (!status)
-        status = reserve_pieces(encoder, word->count + 1);
+    int status = ESP_OK;
+    if (list->capacity - list->count <= word->count)
+        status = reserve_tokens(encoder, word->count + 1);
+    if (!status && pieces->capacity <= word->count)
+        status = espi_pieces_reserve(encoder->ctx, pieces, word->count);
     if (status)
         return status;
-    size_t count = encoder->split(encoder->model, word, workspace->piece_ids, workspace->piece_ends);
-    if (word->from)
-        place(workspace, word, count, list->words++, list->data + list->count);
+    size_t count = encoder->split(encoder->ctx, encoder->model, word, pieces);
+    if (!count)
+        return ESP_ERR_MEMORY;
+    struct espi_token *tokens = list->data + list->count;
+    if (count == 1 && !word->from && !encoder->trims) // most words
+        *tokens = (struct espi_token){pieces->ids[0],    list->words++,
+                                      word->first.begin, word->first.begin + (uint32_t)word->count,
+                                      word->first.index, word->first.index + (uint32_t)word->count};
+    else if (word->from)
+        place(pieces, count, word, list->words++, tokens);
     else
-        place_ascii(workspace, word, count, list->words++, list->data + list->count);
+        place_ascii(pieces, count, word, list->words++, tokens);
+    if (encoder->trims)
+        trim_word(encoder, word, pieces, count, tokens);
     list->count += count;
     return list->count >= encoder->limit ? FULL : ESP_OK;
 }
 
 /* An added token of the raw text. */
-static int add_match(struct encoder *encoder, const unsigned char *text, const struct espi_match *match, size_t *shift)
+static int add_match(struct encoder *encoder, const struct espi_match *match, size_t *shift)
 {
     if (match->begin == match->end)
         return ESP_OK;
     uint32_t code, index = (uint32_t)(match->begin - *shift);
     for (size_t at = match->begin, length; at < match->end; at += length) {
-        length = espi_utf8_decode(text + at, match->end - at, &code);
+        length = espi_utf8_decode(encoder->text + at, match->end - at, &code);
         *shift += length - 1;
     }
     struct espi_unit first = {.begin = (uint32_t)match->begin, .index = index};
@@ -121,8 +171,15 @@ static int add_match(struct encoder *encoder, const unsigned char *text, const s
 int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes, size_t limit,
                      struct espi_encode_workspace *workspace, struct espi_token_list *out)
 {
-    struct encoder encoder = {ctx, tokenizer, workspace, out, limit, tokenizer->model.self,
-                              tokenizer->model.form->model->split};
+    struct encoder encoder = {ctx,
+                              tokenizer,
+                              (const unsigned char *)text,
+                              workspace,
+                              out,
+                              limit,
+                              tokenizer->model.self,
+                              tokenizer->model.form->model->split,
+                              tokenizer->trim_offsets};
     const unsigned char *data = (const unsigned char *)text;
     struct espi_splitter *splitter = &workspace->splitter;
     size_t at = 0, shift = 0;
@@ -132,7 +189,7 @@ int espi_encode_text(esp_context *ctx, const esp_tokenizer *tokenizer, const cha
     while (!status && tokenizer->any_raw && espi_added_find_raw(tokenizer, data, bytes, &match)) {
         status = espi_split(ctx, tokenizer, data, at, match.begin, &shift, splitter, add_word, &encoder);
         if (!status)
-            status = add_match(&encoder, data, &match, &shift);
+            status = add_match(&encoder, &match, &shift);
         at = match.end;
     }
     if (!status)
@@ -350,8 +407,7 @@ void esp_encoding_clear(esp_encoding *encoding)
             free(workspace->windows[i].data);
         }
         espi_splitter_clear(&workspace->splitter);
-        free(workspace->piece_ids);
-        free(workspace->piece_ends);
+        espi_pieces_clear(&workspace->pieces);
         free(workspace);
     }
     void *arrays[] = {encoding->starts,     encoding->ids,     encoding->type_ids,   encoding->special,

@@ -159,18 +159,19 @@ static int split_by_table(struct split *split, size_t *at, size_t end, size_t *s
     while (*at < end && !status) {
         size_t first = *at, most = espi_size_min(end - first, WORD_BYTES), count = 0;
         unsigned char *word = split->splitter->word;
-        while (count < most && table->ascii_kind[text[first + count]] == ESPI_ACTION_LETTER) {
-            word[count] = table->ascii_out[text[first + count]];
-            count++;
-        }
-        uint8_t next = first + count < end ? table->ascii_kind[text[first + count]] : ESPI_ACTION_SPACE;
+        uint16_t ascii = 0;
+        for (; count < most && (ascii = table->ascii[text[first + count]]) < ESPI_ACTION_SPACE << 8; count++)
+            word[count] = (unsigned char)ascii;
+        if (first + count == end) // as if a space followed
+            ascii = ESPI_ACTION_SPACE << 8;
+        unsigned next = ascii >> 8;
         if (next == ESPI_ACTION_SPACE || (next == ESPI_ACTION_ALONE && count)) {
             *at += count + (next == ESPI_ACTION_SPACE);
             status = count ? send_ascii(split, first, count, *shift) : ESP_OK;
             continue;
         }
         if (next == ESPI_ACTION_ALONE) {
-            word[0] = table->ascii_out[text[first]];
+            word[0] = (unsigned char)ascii;
             ++*at;
             status = send_ascii(split, first, 1, *shift);
             continue;

@@ -148,11 +148,10 @@ int espi_split_table_build(esp_context *ctx, const struct espi_bert_options *opt
 
 void espi_split_table_note_ascii(struct espi_split_table *table)
 {
-    memset(table->ascii_kind, ESPI_ACTION_SEVERAL, sizeof table->ascii_kind);
-    for (uint32_t code = 0; code < 128; code++) {
-        uint32_t ascii = espi_split_action(table, code), payload = ascii >> ESPI_ACTION_BITS;
-        table->ascii_kind[code] = ascii & ESPI_ACTION_KIND;
-        table->ascii_out[code] = (uint8_t)(payload ? payload : code);
+    for (uint32_t code = 0; code < 256; code++) {
+        uint32_t ascii = code < 128 ? espi_split_action(table, code) : ESPI_ACTION_SEVERAL;
+        uint32_t payload = ascii >> ESPI_ACTION_BITS;
+        table->ascii[code] = (uint16_t)((ascii & ESPI_ACTION_KIND) << 8 | ((payload ? payload : code) & 0xff));
     }
 }
 

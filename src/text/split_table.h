@@ -33,10 +33,9 @@ enum { ESPI_ACTIONS_OF_ONE = 2 + ESPI_DECOMPOSED * ESPI_LOWERED };
 
 /* Owner: the caller, zero-initialised. Immutable once it is built. */
 struct espi_split_table {
-    uint8_t ascii_kind[256]; // kind of an ASCII byte's action; ESPI_ACTION_SEVERAL for the bytes of longer sequences
-    uint8_t ascii_out[128];  // what an ASCII letter becomes
-    uint16_t *block_of;      // (0x110000 / ESPI_TABLE_BLOCK) block number of a code point
-    uint32_t *actions;       // (blocks, ESPI_TABLE_BLOCK)
+    uint16_t ascii[256]; // kind of an ASCII byte's action · 256 + what it becomes; of other bytes as of several actions
+    uint16_t *block_of;  // (0x110000 / ESPI_TABLE_BLOCK) block number of a code point
+    uint32_t *actions;   // (blocks, ESPI_TABLE_BLOCK)
     size_t blocks, block_capacity;
     uint32_t *several;
     size_t several_count, several_capacity;

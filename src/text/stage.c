@@ -3,6 +3,9 @@
 
 #include "base/size.h"
 #include "text/bert_stages.h"
+#include "text/bpe.h"
+#include "text/byte_level.h"
+#include "text/unicode_forms.h"
 #include "text/wordpiece.h"
 
 #include <stdio.h>
@@ -10,10 +13,9 @@
 #include <string.h>
 
 static const struct espi_stage_form *const forms[] = {
-    &espi_bert_normalizer,
-    &espi_bert_pre_tokenizer,
-    &espi_wordpiece,
-    &espi_wordpiece_decoder,
+    &espi_bert_normalizer,   &espi_nfc_normalizer,     &espi_bert_pre_tokenizer,
+    &espi_byte_level,        &espi_wordpiece,          &espi_bpe,
+    &espi_wordpiece_decoder, &espi_byte_level_decoder,
 };
 
 const char *espi_stage_place_name(uint32_t place)
@@ -76,6 +78,23 @@ int espi_stages_add(esp_context *ctx, const struct espi_stage *stage, struct esp
                          espi_stage_place_name(stage->form->place));
     stages->data[stages->count++] = *stage;
     return ESP_OK;
+}
+
+int espi_pieces_reserve(esp_context *ctx, struct espi_pieces *pieces, size_t bytes)
+{
+    size_t capacity = pieces->capacity;
+    if (bytes < capacity)
+        return ESP_OK;
+    int status = espi_grow(ctx, &pieces->ends, &capacity, bytes + 1, sizeof *pieces->ends);
+    return status ? status : espi_grow(ctx, &pieces->ids, &pieces->capacity, bytes + 1, sizeof *pieces->ids);
+}
+
+void espi_pieces_clear(struct espi_pieces *pieces)
+{
+    free(pieces->ids);
+    free(pieces->ends);
+    free(pieces->scratch);
+    *pieces = (struct espi_pieces){0};
 }
 
 int espi_parts_add(esp_context *ctx, struct espi_parts *parts, struct espi_part part)

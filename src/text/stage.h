@@ -55,7 +55,22 @@ struct espi_word {
     int32_t added;                // an added token, found in the normalized text; -1: a word
 };
 
-typedef size_t espi_model_split_fn(const void *self, const struct espi_word *word, int32_t *ids, uint32_t *ends);
+/* The tokens of a word: ids and ends, in bytes. Owner: the caller, zero-initialised; espi_pieces_clear. */
+struct espi_pieces {
+    int32_t *ids; // (capacity)
+    uint32_t *ends;
+    size_t capacity;
+    void *scratch; // a model's own
+    size_t scratch_capacity;
+};
+
+/* Room for the tokens of a word of that many bytes. */
+int espi_pieces_reserve(esp_context *ctx, struct espi_pieces *pieces, size_t bytes) ESPI_NODISCARD;
+void espi_pieces_clear(struct espi_pieces *pieces);
+
+/* Returns their number; 0 when there is no memory. */
+typedef size_t espi_model_split_fn(esp_context *ctx, const void *self, const struct espi_word *word,
+                                   struct espi_pieces *out);
 
 /* What a model is asked. */
 struct espi_model_calls {
@@ -63,10 +78,11 @@ struct espi_model_calls {
     int (*index)(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, void *self);
     /* The id of a token of the model, or -1. */
     int32_t (*find)(const void *self, const char *text, size_t bytes);
-    /* A word (no added token) as at least one token: ids and ends, in bytes; both have room for word->count + 1. */
+    /* A word (no added token) as at least one token, for which there is room. */
     espi_model_split_fn *split;
     /* Releases what index made. */
     void (*clear)(void *self);
+    bool marks_words; // tokens say whether they continue a word
 };
 
 struct espi_stage_record;

@@ -184,6 +184,17 @@ void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t
     memcpy(tokenizer->pair.pieces, pieces, sizeof pieces);
 }
 
+void espi_tokenizer_roberta_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep)
+{
+    const struct espi_piece end = {ESPI_PIECE_SPECIAL, sep, 0};
+    const struct espi_piece pieces[] = {{ESPI_PIECE_SPECIAL, cls, 0}, {0, 0, 0}, end, end, {1, 0, 0}, end};
+    tokenizer->has_template = true;
+    tokenizer->single = (struct espi_template){.count = 3, .special = 2};
+    tokenizer->pair = (struct espi_template){.count = 6, .special = 4};
+    memcpy(tokenizer->single.pieces, pieces, 3 * sizeof *pieces);
+    memcpy(tokenizer->pair.pieces, pieces, sizeof pieces);
+}
+
 static int build_table(esp_context *ctx, esp_tokenizer *tokenizer)
 {
     const struct espi_bert_normalizer *normalizer = espi_tokenizer_bert_normalizer(tokenizer);
@@ -201,9 +212,11 @@ int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char
     int status = build_table(ctx, tokenizer);
     if (!status)
         status = espi_added_index(ctx, tokenizer, source);
+    static const char *const *const names[] = {espi_bert_specials, espi_roberta_specials};
+    size_t lists = espi_tokenizer_marks_words(tokenizer) ? 1 : ESPI_COUNT(names); // WordPiece: BERT's alone
     for (size_t role = 0; role < ESPI_SPECIAL_ROLES && !status; role++)
-        if (tokenizer->special.of_role[role] < 0)
-            tokenizer->special.of_role[role] = esp_tokenizer_id(tokenizer, espi_bert_specials[role]);
+        for (size_t i = 0; i < lists && tokenizer->special.of_role[role] < 0; i++)
+            tokenizer->special.of_role[role] = esp_tokenizer_id(tokenizer, names[i][role]);
     return status;
 }
 
@@ -253,6 +266,22 @@ static int read_all(esp_context *ctx, esp_tokenizer *tokenizer, const char *path
     return status ? status : espi_tokenizer_finish(ctx, tokenizer, path);
 }
 
+static int open_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab, const char *directory)
+{
+    char merges[ESPI_PATH_BYTES];
+    struct espi_tokenizer_files files;
+    int status = espi_path_join(ctx, merges, directory, "merges.txt");
+    if (!status)
+        status = espi_tokenizer_files_open(ctx, directory, &files);
+    if (status)
+        return status;
+    status = espi_tokenizer_read_merges(ctx, tokenizer, vocab, merges, &files);
+    if (!status)
+        status = espi_tokenizer_files_settings(ctx, &files, tokenizer);
+    espi_tokenizer_files_close(&files);
+    return status ? status : espi_tokenizer_finish(ctx, tokenizer, vocab);
+}
+
 static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *model)
 {
     char directory[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
@@ -263,10 +292,14 @@ static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char
     bool json = found > 0;
     if (!found && !(found = espi_path_join(ctx, path, directory, "vocab.txt")))
         found = espi_path_find(ctx, path);
+    if (!found && !(found = espi_path_join(ctx, path, directory, "vocab.json")))
+        if ((found = espi_path_find(ctx, path)) > 0)
+            return open_merges(ctx, tokenizer, path, directory);
     if (found < 0)
         return found;
     if (!found)
-        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: neither tokenizer.json nor vocab.txt is there", directory);
+        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: neither tokenizer.json, vocab.txt nor vocab.json is there",
+                         directory);
     return read_all(ctx, tokenizer, path, json, directory);
 }
 
@@ -443,6 +476,16 @@ size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer)
 const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer)
 {
     return &tokenizer->special;
+}
+
+size_t espi_tokenizer_added(const esp_tokenizer *tokenizer, bool pair)
+{
+    return pair ? tokenizer->pair.special : tokenizer->single.special;
+}
+
+bool espi_tokenizer_marks_words(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->model.form->model->marks_words;
 }
 
 bool espi_tokenizer_truncates_left(const esp_tokenizer *tokenizer)

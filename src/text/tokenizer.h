@@ -8,7 +8,14 @@
 #include <stdio.h>
 
 /* The tokens a model gives a meaning to, by their roles. */
-enum espi_special_role { ESPI_SPECIAL_PAD, ESPI_SPECIAL_UNK, ESPI_SPECIAL_CLS, ESPI_SPECIAL_SEP, ESPI_SPECIAL_MASK, ESPI_SPECIAL_ROLES };
+enum espi_special_role {
+    ESPI_SPECIAL_PAD,
+    ESPI_SPECIAL_UNK,
+    ESPI_SPECIAL_CLS,
+    ESPI_SPECIAL_SEP,
+    ESPI_SPECIAL_MASK,
+    ESPI_SPECIAL_ROLES
+};
 
 /* The tokens that have these roles in BERT's vocabularies, which begin with them. */
 extern const char *const espi_bert_specials[ESPI_SPECIAL_ROLES];
@@ -31,6 +38,11 @@ bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id);
 bool espi_tokenizer_truncates_left(const esp_tokenizer *tokenizer);
 /* Whether decoded text keeps the spaces its pieces have (clean_up_tokenization_spaces is false). */
 bool espi_tokenizer_keeps_spaces(const esp_tokenizer *tokenizer);
+
+/* Special tokens that the template of one text, or of two, adds. */
+size_t espi_tokenizer_added(const esp_tokenizer *tokenizer, bool pair);
+/* Whether tokens say that they continue a word, as WordPiece's do. */
+bool espi_tokenizer_marks_words(const esp_tokenizer *tokenizer);
 
 /* Text of ids as Hugging Face's decoder of this tokenizer writes it. Unknown ids are left out. *text is zero-terminated and
  * the caller's: free(). */

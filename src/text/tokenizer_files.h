@@ -26,6 +26,7 @@ struct espi_tokenizer_files {
     char paths[4][ESPI_PATH_BYTES];
     const char *class_name;                  // the class they name, or NULL
     const struct espi_tokenizer_class *bert; // its row; NULL: another class, or no file says anything
+    const char *const *standards;            // (ESPI_SPECIAL_ROLES) special tokens where no file names them; NULL: none
 };
 
 /* `directory` may be NULL: no files. Warns of members that are not known. */
@@ -39,6 +40,9 @@ int espi_tokenizer_files_options(esp_context *ctx, const struct espi_tokenizer_f
 /* The same over those that tokenizer.json has given; says so where that changes tokens. */
 int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer_files *files,
                                    const struct espi_json *document, esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* The tokenizer of a vocab.json and a merges.txt. */
+int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab_path,
+                               const char *merges_path, struct espi_tokenizer_files *files) ESPI_NODISCARD;
 /* Name of the unknown token of a vocab.txt. */
 int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_files *files,
                                  esp_tokenizer *tokenizer) ESPI_NODISCARD;

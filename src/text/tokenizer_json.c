@@ -3,6 +3,8 @@
 #include "text/tokenizer_files.h"
 
 #include "base/size.h"
+#include "text/bpe.h"
+#include "text/byte_level.h"
 #include "text/wordpiece.h"
 
 #include <string.h>
@@ -139,12 +141,14 @@ static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const struct e
 {
     static const struct place place = {ESPI_PLACE_MODEL, "model", NULL, &espi_model_members};
     struct espi_json model = espi_json_at(document, place.member);
-    const char *type = espi_wordpiece.type; // old files do not name it
+    const char *type = NULL;
     if (!model.value)
         return espi_json_fail(ctx, document, "the member \"model\" is missing");
     int status = espi_json_expect_object(ctx, &model);
     if (!status && espi_json_has(&model, "type"))
         status = espi_json_get_string(ctx, &model, "type", &type, NULL);
+    if (!type) // old files do not name it
+        type = espi_json_has(&model, "merges") ? espi_bpe.type : espi_wordpiece.type;
     if (!status)
         status = read_stage(ctx, tokenizer, &place, &model, type, &tokenizer->model);
     return status ? status : espi_tokenizer_index(ctx, tokenizer, document->source);
@@ -230,15 +234,30 @@ static int read_named_id(esp_context *ctx, const esp_tokenizer *tokenizer, const
     return check_id(ctx, tokenizer, processor, text, id);
 }
 
-static int read_bert_processing(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *processor)
+/* CLS A SEP B SEP; RoBERTa's has two SEP between the texts and no types. */
+static int read_pair_processing(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *processor,
+                                bool roberta)
 {
     int32_t cls, sep;
     int status = read_named_id(ctx, tokenizer, processor, "cls", &cls);
     if (!status)
         status = read_named_id(ctx, tokenizer, processor, "sep", &sep);
-    if (!status)
+    if (status)
+        return status;
+    if (roberta)
+        espi_tokenizer_roberta_template(tokenizer, cls, sep);
+    else
         espi_tokenizer_bert_template(tokenizer, cls, sep);
-    return status;
+    return ESP_OK;
+}
+
+/* Both are true where nothing is said. */
+static int read_trim(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *processor)
+{
+    tokenizer->trim_offsets = tokenizer->trim_keeps_first = true;
+    int status = espi_json_get_optional_bool(ctx, processor, "trim_offsets", &tokenizer->trim_offsets);
+    return status ? status
+                  : espi_json_get_optional_bool(ctx, processor, "add_prefix_space", &tokenizer->trim_keeps_first);
 }
 
 static int add_piece(esp_context *ctx, const struct espi_json *where, struct espi_template *template,
@@ -330,17 +349,22 @@ static int read_template(esp_context *ctx, const esp_tokenizer *tokenizer, const
 static int read_processor(esp_context *ctx, esp_tokenizer *tokenizer, const struct place *place,
                           const struct espi_json *json, const char *type)
 {
-    bool bert = strcmp(type, "BertProcessing") == 0;
-    if (!bert && strcmp(type, "TemplateProcessing") != 0)
-        return refuse_type(ctx, json, type, "TemplateProcessing and BertProcessing");
-    if (tokenizer->has_template) {
+    bool bert = strcmp(type, "BertProcessing") == 0, roberta = strcmp(type, "RobertaProcessing") == 0;
+    bool level = strcmp(type, espi_byte_level.type) == 0;
+    if (!bert && !roberta && !level && strcmp(type, "TemplateProcessing") != 0)
+        return refuse_type(ctx, json, type, "TemplateProcessing, BertProcessing, RobertaProcessing and ByteLevel");
+    if (!level && tokenizer->has_template) {
         espi_json_fail(ctx, json, "a Sequence of several templates is not supported");
         return ESP_ERR_UNSUPPORTED;
     }
-    tokenizer->single.count = tokenizer->pair.count = 0;
     int status = espi_members_check(ctx, json, place->table, type);
-    if (status || bert)
-        return status ? status : read_bert_processing(ctx, tokenizer, json);
+    if (!status && (level || roberta))
+        status = read_trim(ctx, tokenizer, json);
+    if (status || level)
+        return status;
+    tokenizer->single.count = tokenizer->pair.count = 0;
+    if (bert || roberta)
+        return read_pair_processing(ctx, tokenizer, json, roberta);
     tokenizer->has_template = true;
     status = read_template(ctx, tokenizer, json, "single", 1, &tokenizer->single);
     return status ? status : read_template(ctx, tokenizer, json, "pair", 2, &tokenizer->pair);

@@ -9,6 +9,15 @@
     {                                                                                                                  \
         name, ESPI_MEMBER_##use, why, {0}, NULL                                                                        \
     }
+/* Of one type alone. */
+#define OF(type, name, why)                                                                                            \
+    {                                                                                                                  \
+        name, ESPI_MEMBER_APPLIED, why, {0}, type                                                                      \
+    }
+#define NOT(type, name, why)                                                                                           \
+    {                                                                                                                  \
+        name, ESPI_MEMBER_NEUTRAL, why, {0}, type                                                                      \
+    }
 /* A value but for which it is refused or warned about. */
 #define ONLY(use, name, why, value)                                                                                    \
     {                                                                                                                  \
@@ -94,11 +103,12 @@ static const struct espi_member special_map_rows[] = {
 static const struct espi_member tokenizer_rows[] = {
     ROW(APPLIED, "truncation", "its direction"),
     ROW(APPLIED, "added_tokens", "tokens found in texts before they are split"),
-    ROW(APPLIED, "normalizer", "BertNormalizer, in a Sequence too, or none; others are refused"),
-    ROW(APPLIED, "pre_tokenizer", "BertPreTokenizer, in a Sequence too; others are refused"),
-    ROW(APPLIED, "model", "WordPiece; others are refused"),
-    ROW(APPLIED, "post_processor", "TemplateProcessing, BertProcessing or none; others are refused"),
-    ROW(APPLIED, "decoder", "WordPiece or none; others are refused"),
+    ROW(APPLIED, "normalizer", "BertNormalizer, NFC, a Sequence of them, or none; others are refused"),
+    ROW(APPLIED, "pre_tokenizer", "BertPreTokenizer, ByteLevel or a Sequence of them; others are refused"),
+    ROW(APPLIED, "model", "WordPiece, or BPE behind ByteLevel; others are refused"),
+    ROW(APPLIED, "post_processor",
+        "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel or none; others are refused"),
+    ROW(APPLIED, "decoder", "WordPiece, ByteLevel or none; others are refused"),
     ONLY(WARNED, "version", "this is not a version that is known", "\"1.0\""),
     ROW(NEUTRAL, "padding", padding),
 };
@@ -122,38 +132,57 @@ static const struct espi_member added_rows[] = {
 };
 
 static const struct espi_member normalizer_rows[] = {
-    ROW(APPLIED, "type", "BertNormalizer"),
-    ROW(APPLIED, "clean_text", "control characters are removed"),
-    ROW(APPLIED, "handle_chinese_chars", "a Chinese character is a word"),
-    ROW(APPLIED, "strip_accents", "null: as lowercase"),
-    ROW(APPLIED, "lowercase", "texts are written in lower case"),
+    ROW(APPLIED, "type", "BertNormalizer or NFC"),
+    OF("BertNormalizer", "clean_text", "control characters are removed"),
+    OF("BertNormalizer", "handle_chinese_chars", "a Chinese character is a word"),
+    OF("BertNormalizer", "strip_accents", "null: as lowercase"),
+    OF("BertNormalizer", "lowercase", "texts are written in lower case"),
 };
 
 static const struct espi_member pre_tokenizer_rows[] = {
-    ROW(APPLIED, "type", "BertPreTokenizer"),
+    ROW(APPLIED, "type", "BertPreTokenizer or ByteLevel"),
+    OF("ByteLevel", "add_prefix_space", "a text that begins with no space gets one"),
+    OF("ByteLevel", "use_regex", "texts are split at spaces, digits and signs"),
+    NOT("ByteLevel", "trim_offsets", "the post-processor's counts"),
 };
 
 static const struct espi_member model_rows[] = {
-    ROW(APPLIED, "type", "WordPiece"),
+    ROW(APPLIED, "type", "WordPiece or BPE"),
     ROW(APPLIED, "unk_token", "the token of unknown words"),
-    ROW(APPLIED, "continuing_subword_prefix", "what pieces inside a word begin with"),
-    ROW(APPLIED, "max_input_chars_per_word", "longer words are unknown"),
+    ROW(APPLIED, "continuing_subword_prefix", "what pieces inside a word begin with; BPE: none"),
+    OF("WordPiece", "max_input_chars_per_word", "longer words are unknown"),
     ROW(APPLIED, "vocab", "the tokens and their ids"),
+    OF("BPE", "merges", "the pairs that are joined, the first ones first"),
+    OF("BPE", "fuse_unk", "unknown neighbours are one token"),
+    OF("BPE", "ignore_merges", "a word that is a token is not split"),
+    OF("BPE", "end_of_word_suffix", "none"),
+    {"dropout", ESPI_MEMBER_REFUSED, "no token is drawn at random", {"0.0", "0"}, "BPE"},
+    {"byte_fallback", ESPI_MEMBER_REFUSED, "only BPE over bytes is supported", {"false"}, "BPE"},
 };
 
 static const struct espi_member post_processor_rows[] = {
-    ROW(APPLIED, "type", "TemplateProcessing or BertProcessing"),
-    {"single", ESPI_MEMBER_APPLIED, "the template of a text", {0}, "TemplateProcessing"},
-    {"pair", ESPI_MEMBER_APPLIED, "the template of two texts", {0}, "TemplateProcessing"},
-    {"special_tokens", ESPI_MEMBER_APPLIED, "their ids", {0}, "TemplateProcessing"},
-    {"sep", ESPI_MEMBER_APPLIED, "a token and its id", {0}, "BertProcessing"},
-    {"cls", ESPI_MEMBER_APPLIED, "a token and its id", {0}, "BertProcessing"},
+    ROW(APPLIED, "type", "TemplateProcessing, BertProcessing, RobertaProcessing or ByteLevel"),
+    OF("TemplateProcessing", "single", "the template of a text"),
+    OF("TemplateProcessing", "pair", "the template of two texts"),
+    OF("TemplateProcessing", "special_tokens", "their ids"),
+    OF("BertProcessing", "sep", "a token and its id"),
+    OF("BertProcessing", "cls", "a token and its id"),
+    OF("RobertaProcessing", "sep", "a token and its id"),
+    OF("RobertaProcessing", "cls", "a token and its id"),
+    OF("RobertaProcessing", "trim_offsets", "spaces at the ends of a token are not part of its place"),
+    OF("RobertaProcessing", "add_prefix_space", "but for one at the beginning"),
+    OF("ByteLevel", "trim_offsets", "spaces at the ends of a token are not part of its place"),
+    OF("ByteLevel", "add_prefix_space", "but for one at the beginning"),
+    NOT("ByteLevel", "use_regex", "the pre-tokenizer's counts"),
 };
 
 static const struct espi_member decoder_rows[] = {
-    ROW(APPLIED, "type", "WordPiece"),
-    ROW(APPLIED, "prefix", "what is taken off pieces inside a word"),
-    ROW(APPLIED, "cleanup", "spaces before punctuation are removed"),
+    ROW(APPLIED, "type", "WordPiece or ByteLevel"),
+    OF("WordPiece", "prefix", "what is taken off pieces inside a word"),
+    OF("WordPiece", "cleanup", "spaces before punctuation are removed"),
+    NOT("ByteLevel", "add_prefix_space", "the pre-tokenizer's counts"),
+    NOT("ByteLevel", "trim_offsets", "the post-processor's counts"),
+    NOT("ByteLevel", "use_regex", "the pre-tokenizer's counts"),
 };
 
 #define TABLE(name, file, rows) const struct espi_member_table name = {file, rows, ESPI_COUNT(rows)}

@@ -43,6 +43,8 @@ static int parse_token(esp_context *ctx, const struct espi_json *json, struct es
 
 const char *const espi_bert_specials[ESPI_SPECIAL_ROLES] = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"};
 
+const char *const espi_roberta_specials[ESPI_SPECIAL_ROLES] = {"<pad>", "<unk>", "<s>", "</s>", "<mask>"};
+
 /* In the order in which transformers adds them. */
 static const struct named_role {
     const char *key;
@@ -67,19 +69,22 @@ static struct espi_json named_token(const struct espi_tokenizer_files *files, co
 
 /* *stated: a file names it; content NULL: neither a file nor the class does. */
 static int read_role(esp_context *ctx, const struct espi_tokenizer_files *files, const struct named_role *role,
-                     bool standards, struct espi_added_token *token, bool *stated)
+                     const char *const *standards, struct espi_added_token *token, bool *stated)
 {
     struct espi_json json = named_token(files, role->key);
     *token = (struct espi_added_token){.id = -1, .special = true};
     *stated = json.value;
+    bool mask = role->role == ESPI_SPECIAL_MASK && standards == espi_roberta_specials;
     if (json.value) {
         int status = parse_token(ctx, &json, token);
         token->special = true;
+        token->lstrip |= mask && json_is_string(json.value);
         return status;
     }
     if (standards && role->role >= 0) {
-        token->content = espi_bert_specials[role->role];
+        token->content = standards[role->role];
         token->bytes = strlen(token->content);
+        token->lstrip = mask;
     }
     return ESP_OK;
 }
@@ -89,7 +94,7 @@ int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_f
     static const struct named_role unknown = {"unk_token", ESPI_SPECIAL_UNK, true};
     struct espi_added_token token;
     bool stated;
-    int status = read_role(ctx, files, &unknown, true, &token, &stated);
+    int status = read_role(ctx, files, &unknown, espi_bert_specials, &token, &stated);
     return status ? status : espi_wordpiece_set_unknown(ctx, tokenizer, token.content, token.bytes);
 }
 
@@ -111,10 +116,13 @@ static int add_special(esp_context *ctx, esp_tokenizer *tokenizer, const char *s
 static int add_roles(esp_context *ctx, const struct espi_tokenizer_files *files, const char *source, bool vocab,
                      esp_tokenizer *tokenizer)
 {
+    const char *const *standards = files->standards       ? files->standards
+                                   : vocab || files->bert ? espi_bert_specials
+                                                          : NULL;
     for (size_t i = 0; i < ESPI_COUNT(roles); i++) {
         struct espi_added_token token;
         bool stated;
-        int status = read_role(ctx, files, &roles[i], vocab || files->bert, &token, &stated);
+        int status = read_role(ctx, files, &roles[i], standards, &token, &stated);
         if (status)
             return status;
         if (!token.content)
@@ -228,7 +236,7 @@ static int is_named_special(esp_context *ctx, const struct espi_tokenizer_files 
     for (size_t i = 0; i < ESPI_COUNT(roles) && !*special; i++) {
         struct espi_added_token role;
         bool stated;
-        int status = read_role(ctx, files, &roles[i], true, &role, &stated);
+        int status = read_role(ctx, files, &roles[i], espi_bert_specials, &role, &stated);
         if (status)
             return status;
         *special = role.content && strcmp(role.content, content) == 0;

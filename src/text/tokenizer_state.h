@@ -68,6 +68,7 @@ struct esp_tokenizer {
     struct espi_trie added_trie; // of raw and normalized contents; values: indices into added
 
     bool has_template;
+    bool trim_offsets, trim_keeps_first; // spaces at the ends of tokens are not part of them, but for one before a text
     struct espi_template single, pair;
     size_t max_length;  // model_max_length, or SIZE_MAX
     bool truncate_left; // truncation_side: the end of a long text is kept
@@ -106,6 +107,11 @@ int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char
 
 /* CLS A SEP and CLS A SEP B SEP with type ids 0 and 1. */
 void espi_tokenizer_bert_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep);
+
+/* The same of RoBERTa: two SEP between the texts, all types 0. */
+void espi_tokenizer_roberta_template(esp_tokenizer *tokenizer, int32_t cls, int32_t sep);
+/* The tokens that have the roles in RoBERTa's vocabularies. */
+extern const char *const espi_roberta_specials[ESPI_SPECIAL_ROLES];
 
 /* The two file formats, without the files beside them; espi_tokenizer_finish is still to come. */
 int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer,
@@ -149,9 +155,7 @@ struct espi_encode_workspace {
     struct espi_token_list lists[2];
     struct espi_token_ranges windows[2];
     struct espi_splitter splitter;
-    int32_t *piece_ids; // (piece_capacity)
-    uint32_t *piece_ends;
-    size_t piece_capacity;
+    struct espi_pieces pieces;
     size_t token_capacity, start_capacity; // of the encoding's public arrays
 };
 

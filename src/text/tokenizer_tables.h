@@ -44,6 +44,9 @@ enum { ESPI_ADDED_TRIE, ESPI_ADDED_TOKENS };                          //
 enum { ESPI_TEMPLATE_PIECES };                                        // number 0: those of one text
 enum { ESPI_SPLIT_BLOCK_OF, ESPI_SPLIT_ACTIONS, ESPI_SPLIT_SEVERAL }; //
 
+/* Bits of a template's flags: a file states it; spaces at the ends of tokens are not part of them; but for a first one. */
+enum { ESPI_TEMPLATE_STATED = 1, ESPI_TEMPLATE_TRIM = 2, ESPI_TEMPLATE_KEEP_FIRST = 4, ESPI_TEMPLATE_ALL_FLAGS = 7 };
+
 /* Bits of an added token's flags. */
 enum {
     ESPI_ADDED_SINGLE_WORD = 1,

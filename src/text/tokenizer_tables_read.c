@@ -240,7 +240,7 @@ static int take_template(struct espi_tables_reader *r, const struct espi_stage_r
 {
     const void *data;
     size_t count, single = record->numbers[0];
-    int status = espi_tables_shape(r, record, 1, 1, 1);
+    int status = espi_tables_shape(r, record, ESPI_TEMPLATE_ALL_FLAGS, 1, 1);
     if (!status)
         status = espi_tables_view(r, record, ESPI_TEMPLATE_PIECES, "pieces of the templates",
                                   sizeof(struct espi_tables_piece), 3, 2 * ESPI_MAX_TEMPLATE, &data, &count);
@@ -249,7 +249,9 @@ static int take_template(struct espi_tables_reader *r, const struct espi_stage_r
     if (single < 1 || single > ESPI_MAX_TEMPLATE || single > count || count - single > ESPI_MAX_TEMPLATE)
         return espi_tables_fail(r, "pieces of a text's template", "1 to ", ESPI_MAX_TEMPLATE, (int64_t)single);
     const struct espi_tables_piece *pieces = data;
-    r->tokenizer->has_template = record->flags;
+    r->tokenizer->has_template = record->flags & ESPI_TEMPLATE_STATED;
+    r->tokenizer->trim_offsets = record->flags & ESPI_TEMPLATE_TRIM;
+    r->tokenizer->trim_keeps_first = record->flags & ESPI_TEMPLATE_KEEP_FIRST;
     status = read_template(r, pieces, single, 1, &r->tokenizer->single);
     return status ? status : read_template(r, pieces + single, count - single, 2, &r->tokenizer->pair);
 }

@@ -84,7 +84,9 @@ static int put_template(struct espi_tables_writer *writer)
             const struct espi_piece *piece = &templates[t]->pieces[i];
             out[count++] = (struct espi_tables_piece){piece->sequence, piece->id, piece->type_id};
         }
-    record->flags = writer->tokenizer->has_template;
+    record->flags = (writer->tokenizer->has_template ? ESPI_TEMPLATE_STATED : 0) |
+                    (writer->tokenizer->trim_offsets ? ESPI_TEMPLATE_TRIM : 0) |
+                    (writer->tokenizer->trim_keeps_first ? ESPI_TEMPLATE_KEEP_FIRST : 0);
     record->numbers[0] = (uint32_t)templates[0]->count;
     espi_tables_put_array(writer, ESPI_TEMPLATE_PIECES, out, count, sizeof *out);
     return ESP_OK;

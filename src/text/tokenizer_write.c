@@ -6,6 +6,8 @@
 #include "base/json_writer.h"
 #include "base/size.h"
 #include "text/bert_stages.h"
+#include "text/byte_level.h"
+#include "text/wordpiece.h"
 
 #include <string.h>
 
@@ -108,13 +110,9 @@ static void put_special_tokens(struct espi_json_writer *w, const esp_tokenizer *
     }
 }
 
-static void put_processor(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+static void put_template_processor(struct espi_json_writer *w, const char *key, const esp_tokenizer *tokenizer)
 {
-    if (!tokenizer->has_template) {
-        espi_put_null(w, "post_processor");
-        return;
-    }
-    espi_put_object(w, "post_processor");
+    espi_put_object(w, key);
     espi_put_string(w, "type", "TemplateProcessing");
     put_template(w, "single", tokenizer, &tokenizer->single);
     put_template(w, "pair", tokenizer, &tokenizer->pair);
@@ -122,6 +120,29 @@ static void put_processor(struct espi_json_writer *w, const esp_tokenizer *token
     put_special_tokens(w, tokenizer, &tokenizer->single);
     put_special_tokens(w, tokenizer, &tokenizer->pair);
     espi_put_object_end(w);
+    espi_put_object_end(w);
+}
+
+static void put_processor(struct espi_json_writer *w, const esp_tokenizer *tokenizer)
+{
+    static const char key[] = "post_processor";
+    if (!tokenizer->trim_offsets && !tokenizer->has_template)
+        espi_put_null(w, key);
+    else if (!tokenizer->trim_offsets)
+        put_template_processor(w, key, tokenizer);
+    if (!tokenizer->trim_offsets)
+        return;
+    espi_put_object(w, key);
+    espi_put_string(w, "type", "Sequence");
+    espi_put_array(w, "processors");
+    espi_put_object(w, NULL);
+    espi_put_string(w, "type", espi_byte_level.type);
+    espi_put_bool(w, "add_prefix_space", tokenizer->trim_keeps_first);
+    espi_put_bool(w, "trim_offsets", true);
+    espi_put_object_end(w);
+    if (tokenizer->has_template)
+        put_template_processor(w, NULL, tokenizer);
+    espi_put_array_end(w);
     espi_put_object_end(w);
 }
 
@@ -188,10 +209,22 @@ static bool hides_special(const esp_tokenizer *tokenizer, int32_t id)
 /* BertTokenizer would look for all of its special tokens. */
 static const char *class_name(const esp_tokenizer *tokenizer)
 {
+    if (tokenizer->model.form != &espi_wordpiece)
+        return "PreTrainedTokenizerFast";
     for (size_t role = 0; role < ESPI_SPECIAL_ROLES; role++)
         if (hides_special(tokenizer, esp_tokenizer_id(tokenizer, espi_bert_specials[role])))
             return "PreTrainedTokenizerFast";
     return "BertTokenizer";
+}
+
+static void put_bert_options(struct espi_json_writer *w, const struct espi_bert_normalizer *normalizer)
+{
+    espi_put_bool(w, "do_lower_case", normalizer->options.lowercase);
+    if (normalizer->strip_accents_stated)
+        espi_put_bool(w, "strip_accents", normalizer->options.strip_accents);
+    else
+        espi_put_null(w, "strip_accents"); // as lowercase
+    espi_put_bool(w, "tokenize_chinese_chars", normalizer->options.handle_chinese_chars);
 }
 
 static int write_config(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *stream)
@@ -201,12 +234,8 @@ static int write_config(esp_context *ctx, const esp_tokenizer *tokenizer, FILE *
     struct espi_json_writer w = {.stream = stream, .indent = true, .exact = true};
     espi_put_object(&w, NULL);
     espi_put_string(&w, "tokenizer_class", class_name(tokenizer));
-    espi_put_bool(&w, "do_lower_case", normalizer.options.lowercase);
-    if (normalizer.strip_accents_stated)
-        espi_put_bool(&w, "strip_accents", normalizer.options.strip_accents);
-    else
-        espi_put_null(&w, "strip_accents"); // as lowercase
-    espi_put_bool(&w, "tokenize_chinese_chars", normalizer.options.handle_chinese_chars);
+    if (tokenizer->model.form == &espi_wordpiece)
+        put_bert_options(&w, &normalizer);
     if (tokenizer->max_length != SIZE_MAX)
         espi_put_size(&w, "model_max_length", tokenizer->max_length);
     if (tokenizer->truncate_left)
@@ -251,7 +280,8 @@ int espi_tokenizer_write_directory(esp_context *ctx, const esp_tokenizer *tokeni
                  {"tokenizer_config.json", write_config},
                  {"special_tokens_map.json", write_special_map}};
     int status = ESP_OK;
-    for (size_t i = 0; i < ESPI_COUNT(files) && !status; i++) {
+    bool vocab = tokenizer->model.form == &espi_wordpiece; // whose tokens are all that there is
+    for (size_t i = !vocab; i < ESPI_COUNT(files) && !status; i++) {
         char path[ESPI_PATH_BYTES];
         struct espi_output output = {0};
         status = espi_path_join(ctx, path, directory, files[i].name);

@@ -63,6 +63,26 @@ bool espi_char_is_word(uint32_t code)
     }
 }
 
+enum espi_char_kind espi_char_kind(uint32_t code)
+{
+    if (espi_char_is(ESPI_CHAR_SPACE, code))
+        return ESPI_KIND_SPACE;
+    switch (utf8proc_category((utf8proc_int32_t)code)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+        return ESPI_KIND_LETTER;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+        return ESPI_KIND_NUMBER;
+    default:
+        return ESPI_KIND_OTHER;
+    }
+}
+
 /* Canonical compositions that came with Unicode 13 and 16: the peer's tables are older and leave them whole. */
 static bool decomposes_later(uint32_t code)
 {
@@ -89,6 +109,13 @@ size_t espi_char_decompose(uint32_t code, uint32_t out[ESPI_DECOMPOSED])
     for (utf8proc_ssize_t i = 0; i < count; i++)
         out[i] = (uint32_t)parts[i];
     return (size_t)count;
+}
+
+uint32_t espi_char_compose(uint32_t first, uint32_t second)
+{
+    utf8proc_int32_t pair[2] = {(utf8proc_int32_t)first, (utf8proc_int32_t)second};
+    bool one = utf8proc_normalize_utf32(pair, 2, UTF8PROC_COMPOSE | UTF8PROC_STABLE) == 1;
+    return one && !decomposes_later((uint32_t)pair[0]) ? (uint32_t)pair[0] : 0;
 }
 
 uint8_t espi_char_combining(uint32_t code)

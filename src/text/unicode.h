@@ -30,9 +30,15 @@ bool espi_char_is(enum espi_char_class which, uint32_t code);
 /* What a regular expression's \w matches: letters, marks, decimal and letter numbers, connectors, joiners. */
 bool espi_char_is_word(uint32_t code);
 
+/* What ByteLevel splits by: White_Space, the categories L and N, and the rest. */
+enum espi_char_kind { ESPI_KIND_OTHER, ESPI_KIND_SPACE, ESPI_KIND_LETTER, ESPI_KIND_NUMBER };
+enum espi_char_kind espi_char_kind(uint32_t code);
+
 /* Canonical decomposition (full) into out; returns the length, 1 to 4. */
 enum { ESPI_DECOMPOSED = 4 };
 size_t espi_char_decompose(uint32_t code, uint32_t out[ESPI_DECOMPOSED]);
+/* The canonical composition of two, or 0. */
+uint32_t espi_char_compose(uint32_t first, uint32_t second);
 /* Canonical combining class. */
 uint8_t espi_char_combining(uint32_t code);
 /* Lower case without context (a final sigma is σ); returns the length, 1 or 2. */

@@ -94,13 +94,11 @@ static void order_marks(struct espi_unit *marks, size_t count)
     }
 }
 
-int espi_units_decompose(esp_context *ctx, struct espi_units *units)
+/* The parts of all units, decomposed and in order, in `scratch`; room for the units is there. */
+static size_t decompose(struct espi_units *units)
 {
-    int status = espi_units_reserve(ctx, units, ESPI_DECOMPOSED * units->count);
-    if (status)
-        return status;
     struct espi_unit *parts = units->scratch;
-    size_t count = 0, first_mark = 0, old = 0;
+    size_t count = 0, first_mark = 0;
     for (size_t i = 0; i < units->count; i++) {
         uint32_t codes[ESPI_DECOMPOSED];
         size_t code_count = espi_char_decompose(units->data[i].code, codes);
@@ -113,14 +111,61 @@ int espi_units_decompose(esp_context *ctx, struct espi_units *units)
         }
     }
     order_marks(parts + first_mark, count - first_mark);
+    return count;
+}
+
+/* Joins parts; what a part has taken in beyond those that were inserted is counted in `index`. */
+static size_t compose(struct espi_unit *parts, size_t count)
+{
+    size_t kept = 0, starter = SIZE_MAX;
+    uint32_t last_class = 0;
     for (size_t i = 0; i < count; i++) {
-        uint32_t code = parts[i].code;
+        struct espi_unit part = parts[i];
+        uint32_t class = part.begin;
+        bool blocked = starter == SIZE_MAX || (kept > starter + 1 && (class == 0 || last_class >= class));
+        uint32_t joined = blocked ? 0 : espi_char_compose(parts[starter].code, part.code);
+        if (joined) {
+            parts[starter].code = joined;
+            parts[starter].index += !part.end;
+            continue;
+        }
+        part.index = 0;
+        if (class == 0)
+            starter = kept;
+        last_class = class;
+        parts[kept++] = part;
+    }
+    return kept;
+}
+
+static int transform(esp_context *ctx, struct espi_units *units, bool composed)
+{
+    int status = espi_units_reserve(ctx, units, ESPI_DECOMPOSED * units->count);
+    if (status)
+        return status;
+    struct espi_unit *parts = units->scratch;
+    size_t count = decompose(units), old = 0;
+    if (composed)
+        count = compose(parts, count);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t code = parts[i].code, taken = composed ? parts[i].index : 0;
         bool added = parts[i].end;
         parts[i] = added ? inserted(units, old, code) : units->data[old++];
         parts[i].code = code;
+        old += taken;
     }
     espi_units_swap(units, count);
     return ESP_OK;
+}
+
+int espi_units_decompose(esp_context *ctx, struct espi_units *units)
+{
+    return transform(ctx, units, false);
+}
+
+int espi_units_compose(esp_context *ctx, struct espi_units *units)
+{
+    return transform(ctx, units, true);
 }
 
 void espi_units_drop(struct espi_units *units, enum espi_char_class which)

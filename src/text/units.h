@@ -37,6 +37,8 @@ void espi_units_swap(struct espi_units *units, size_t count);
 /* Canonical decomposition and ordering. Places go by position, as in the peer: the k-th code point that is not an
  * inserted one has the place of the k-th old one, an inserted one that of the old one before it. */
 int espi_units_decompose(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;
+/* The same, then canonical composition (NFC): what is joined has the place of its first. */
+int espi_units_compose(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;
 /* Takes out the code points of a class. */
 void espi_units_drop(struct espi_units *units, enum espi_char_class which);
 int espi_units_lower(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;

@@ -24,17 +24,21 @@ struct wordpiece {
 /* ---- a word ------------------------------------------------------------------------------------------------------- */
 
 /* Greedy longest match first; a word that is not all of tokens is unknown. */
-static size_t split(const void *self, const struct espi_word *word, int32_t *ids, uint32_t *ends)
+static size_t split(esp_context *ctx, const void *self, const struct espi_word *word, struct espi_pieces *out)
 {
+    (void)ctx;
     const struct wordpiece *model = self;
-    size_t count = 0, bytes = word->bytes ? word->count : 0, at = 0;
-    if (bytes == 1 && word->bytes[0] < ESPI_COUNT(model->ascii_alone)) {
-        ids[0] = model->ascii_alone[word->bytes[0]];
+    const unsigned char *text = word->bytes;
+    int32_t *ids = out->ids;
+    uint32_t *ends = out->ends;
+    size_t count = 0, bytes = text ? word->count : 0, at = 0;
+    if (bytes == 1 && text[0] < ESPI_COUNT(model->ascii_alone)) {
+        ids[0] = model->ascii_alone[text[0]];
         ends[0] = 1;
         return 1;
     }
     for (uint32_t root = ROOT_START; at < bytes; root = ROOT_CONTINUE) {
-        size_t length = espi_trie_longest(&model->trie, root, word->bytes + at, bytes - at, &ids[count]);
+        size_t length = espi_trie_longest(&model->trie, root, text + at, bytes - at, &ids[count]);
         if (!length)
             break;
         at += length;
@@ -216,7 +220,7 @@ const struct espi_stage_form espi_wordpiece = {
     .write = write,
     .put = put,
     .take = take,
-    .model = &(const struct espi_model_calls){index_tokens, find, split, clear},
+    .model = &(const struct espi_model_calls){index_tokens, find, split, clear, true},
 };
 
 /* ---- decoder ------------------------------------------------------------------------------------------------------- */

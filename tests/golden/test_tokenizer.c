@@ -10,10 +10,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SHIPPED_PART = 50 }; // of each group at least one in so many ships
 
 static esp_context *ctx;
+static bool
+    forgets_types; // the library does, in overflow windows, where a template's are not 0 and 1 (docs/unicode.md)
 
 struct text_bytes {
     const char *text;
@@ -57,6 +60,15 @@ static size_t byte_of(const char *text, size_t bytes, size_t code_points)
     return at;
 }
 
+/* The reference has the text of an added token with the spaces it has taken in. */
+static void check_token(const char *token, const char *expected, bool special)
+{
+    if (special)
+        assert_non_null(strstr(expected, token));
+    else
+        assert_string_equal(token, expected);
+}
+
 static void check_window(const esp_tokenizer *tokenizer, const json_t *expected, const esp_encoding *encoding,
                          size_t window, const struct text_bytes texts[2])
 {
@@ -68,9 +80,11 @@ static void check_window(const esp_tokenizer *tokenizer, const json_t *expected,
         json_t *offsets = json_array_get(json_object_get(expected, "offsets"), i);
         assert_int_equal(encoding->ids[at], number(expected, "ids", i));
         if (!overflow)
-            assert_string_equal(esp_tokenizer_token(tokenizer, encoding->ids[at]),
-                                json_string_value(json_array_get(json_object_get(expected, "tokens"), i)));
-        assert_int_equal(encoding->type_ids[at], number(expected, "type_ids", i));
+            check_token(esp_tokenizer_token(tokenizer, encoding->ids[at]),
+                        json_string_value(json_array_get(json_object_get(expected, "tokens"), i)),
+                        espi_tokenizer_is_special(tokenizer, encoding->ids[at]));
+        if (!overflow || !forgets_types)
+            assert_int_equal(encoding->type_ids[at], number(expected, "type_ids", i));
         if (!overflow)
             assert_int_equal(encoding->special[at], number(expected, "special_tokens_mask", i));
         assert_int_equal(encoding->char_begin[at], json_integer_value(json_array_get(offsets, 0)));
@@ -113,6 +127,7 @@ static void check_file(const char *kind, const char *name, size_t at_least)
     snprintf(file, sizeof file, "reference/tokenizer/tokenizer-%s.json", kind);
     esp_tokenizer *tokenizer;
     esp_encoding encoding = {0};
+    forgets_types = strcmp(kind, "modernbert") == 0;
     test_ok(ctx, esp_tokenizer_open(ctx, test_shared_path(file), &tokenizer));
     snprintf(file, sizeof file, "reference/tokenizer/%s-%s.jsonl", name, kind);
     struct espi_lines lines;
@@ -131,11 +146,22 @@ static void check_file(const char *kind, const char *name, size_t at_least)
     esp_tokenizer_free(tokenizer);
 }
 
+/* Of the kinds that are too large to ship. */
+static void check_larger(const char *kind, const char *name, size_t at_least)
+{
+    char file[128];
+    snprintf(file, sizeof file, "reference/tokenizer/tokenizer-%s.json", kind);
+    if (access(test_shared_path(file), R_OK) == 0)
+        check_file(kind, name, at_least);
+}
+
 static void test_strings(void **state)
 {
     (void)state;
     check_file("uncased", "strings", 600);
     check_file("cased", "strings", 600);
+    check_larger("roberta", "strings", 700);
+    check_larger("modernbert", "strings", 700);
 }
 
 static void test_pairs(void **state)
@@ -143,6 +169,8 @@ static void test_pairs(void **state)
     (void)state;
     check_file("uncased", "pairs", 100);
     check_file("cased", "pairs", 100);
+    check_larger("roberta", "pairs", 100);
+    check_larger("modernbert", "pairs", 100);
 }
 
 static void test_overflow(void **state)
@@ -150,12 +178,16 @@ static void test_overflow(void **state)
     (void)state;
     check_file("uncased", "qa-overflow", 100);
     check_file("cased", "qa-overflow", 100);
+    check_larger("roberta", "qa-overflow", 100);
+    check_larger("modernbert", "qa-overflow", 100);
 }
 
 static void test_fuzz(void **state)
 {
     (void)state;
     check_file("uncased", "fuzz", 2500);
+    check_larger("roberta", "fuzz", 800);
+    check_larger("modernbert", "fuzz", 800);
 }
 
 /* vocab.txt alone is the same tokenizer as tokenizer.json. */

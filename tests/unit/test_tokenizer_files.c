@@ -68,15 +68,15 @@ static void test_refused_types(void **state)
            "a Sequence of nothing");
     refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFD\"}, {\"type\": "
            "\"BertNormalizer\"}, {}]}}",
-           ESP_ERR_UNSUPPORTED, "normalizer.normalizers[0]: type \"NFD\" is not supported, only BertNormalizer");
+           ESP_ERR_UNSUPPORTED, "normalizer.normalizers[0]: type \"NFD\" is not supported, only BertNormalizer and NFC");
     refuse("{\"normalizer\": {\"type\": \"Sequence\"}}", ESP_ERR_FORMAT, "normalizers");
     refuse("{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": 1}}", ESP_ERR_FORMAT, "lowercase");
     refuse("{" NORMAL "}", ESP_ERR_UNSUPPORTED, "without a pre_tokenizer");
-    refuse("{" NORMAL ", \"pre_tokenizer\": {\"type\": \"ByteLevel\"}}", ESP_ERR_UNSUPPORTED, "\"ByteLevel\"");
+    refuse("{" NORMAL ", \"pre_tokenizer\": {\"type\": \"Whitespace\"}}", ESP_ERR_UNSUPPORTED, "\"Whitespace\"");
     refuse("{" PRE "}", ESP_ERR_FORMAT, "\"model\" is missing");
-    refuse("{" PRE ", \"model\": {\"type\": \"BPE\"}}", ESP_ERR_UNSUPPORTED, "\"BPE\"");
-    refuse("{" PRE ", \"model\":" MODEL ", \"post_processor\": {\"type\": \"RobertaProcessing\"}}", ESP_ERR_UNSUPPORTED,
-           "\"RobertaProcessing\"");
+    refuse("{" PRE ", \"model\": {\"type\": \"BPE\"}}", ESP_ERR_UNSUPPORTED, "behind the pre-tokenizer ByteLevel only");
+    refuse("{" PRE ", \"model\":" MODEL ", \"post_processor\": {\"type\": \"XProcessing\"}}", ESP_ERR_UNSUPPORTED,
+           "\"XProcessing\"");
     refuse("{" PRE ", \"model\":" MODEL ", \"decoder\": {\"type\": \"Metaspace\"}}", ESP_ERR_UNSUPPORTED,
            "\"Metaspace\"");
 }
@@ -179,7 +179,7 @@ static void test_vocab_directory(void **state)
     esp_tokenizer *tokenizer;
     const char *directory = test_scratch();
     test_fails(ctx, esp_tokenizer_open(ctx, directory, &tokenizer), ESP_ERR_NOT_FOUND);
-    test_error_has(ctx, "neither tokenizer.json nor vocab.txt");
+    test_error_has(ctx, "neither tokenizer.json, vocab.txt nor vocab.json");
     test_ok(ctx, open_vocab(directory, "[PAD]\r\n[UNK]\r\n[CLS]\r\n[SEP]\r\na", NULL, NULL, &tokenizer));
     assert_int_equal(esp_tokenizer_size(tokenizer), 5);
     assert_int_equal(espi_tokenizer_special(tokenizer)->mask, -1);
