@@ -45,6 +45,25 @@ static float *constants(size_t count, float value)
 
 /* ---- quantize_u8 ------------------------------------------------------------------------------------------------------ */
 
+/* What does not fit 32 bits becomes -2^31, whatever the CPU's own conversion makes of it, and so 0. */
+static void test_quantize_what_does_not_fit(void **state)
+{
+    (void)state;
+    static const float x[16] = {NAN, -NAN, INFINITY, -INFINITY, 0x1p31f, -0x1p31f, 0x1.fffffep30f, 0x1p32f,
+                                300, -1,   254.5f,   255.5f,    0.5f,    1.5f,     2.5f,           -0.0f};
+    static const uint8_t expected[16] = {0, 0, 0, 0, 0, 0, 255, 0, 255, 0, 254, 255, 0, 2, 2, 0};
+    for (size_t i = 0; i < espi_kernel_count; i++) {
+        const struct espi_kernel *kernel = &espi_kernels[i];
+        if (kernel->op != ESPI_OP_quantize_u8 || !espi_isa_available(kernel->isa, espi_cpu_features()))
+            continue;
+        print_message("%s\n", kernel->name);
+        uint8_t found[16];
+        const float one = 1;
+        ((espi_quantize_u8_fn *)kernel->function)(x, 1, 16, &(struct espi_quantize){&one, 0, NULL, found});
+        assert_memory_equal(found, expected, sizeof(expected));
+    }
+}
+
 static void test_quantize_per_token(void **state)
 {
     (void)state;
@@ -399,11 +418,17 @@ static void test_attention_of_neighbours(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_quantize_per_token), cmocka_unit_test(test_quantize_zeros),
-        cmocka_unit_test(test_layer_norm),         cmocka_unit_test(test_layer_norm_far_mean),
-        cmocka_unit_test(test_embed_and_back),     cmocka_unit_test(test_softmax_table),
-        cmocka_unit_test(test_attention_scores),   cmocka_unit_test(test_head_limits),
-        cmocka_unit_test(test_attention),          cmocka_unit_test(test_attention_of_neighbours),
+        cmocka_unit_test(test_quantize_what_does_not_fit),
+        cmocka_unit_test(test_quantize_per_token),
+        cmocka_unit_test(test_quantize_zeros),
+        cmocka_unit_test(test_layer_norm),
+        cmocka_unit_test(test_layer_norm_far_mean),
+        cmocka_unit_test(test_embed_and_back),
+        cmocka_unit_test(test_softmax_table),
+        cmocka_unit_test(test_attention_scores),
+        cmocka_unit_test(test_head_limits),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_of_neighbours),
     };
     return cmocka_run_group_tests_name("panel ops", tests, setup, NULL);
 }

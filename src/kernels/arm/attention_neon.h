@@ -26,13 +26,8 @@ static struct words score_chunk(const struct espi_packed_head *head, const uint8
     find_surplus(q, groups, stride, surplus);
     for (size_t key = 0; key < head->count; key += 4) {
         const int8_t *k = head->k + key / ESPI_KEY_BLOCK * ESPI_KEY_BLOCK * head->size + key % ESPI_KEY_BLOCK * 4;
-        const uint8_t *dwords = q;
         begin_sums(head->start + key, surplus, sums);
-        for (size_t group = 0; group < groups; group++, dwords += stride, k += 4 * ESPI_KEY_BLOCK) {
-            uint8x16_t queries[4];
-            load_tokens(dwords, queries);
-            dot_group(sums, queries, load_weights(k));
-        }
+        add_groups(sums, groups, k, 4 * ESPI_KEY_BLOCK, q, stride);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             const struct words words = {

@@ -4,7 +4,7 @@
  * The 16 bytes of a group, 4 rows times 4 columns, are one operand, of which each row is a lane; the dwords of 4 tokens are the
  * other. usdot multiplies u8 by s8 as they are. Without it udot takes the weights with their top bit flipped, w + 128, one
  * instruction for 16 dot products (flipping the tokens would be 4); sums then hold 128 Σ x too much, which depends on the
- * token alone: the surplus, which they begin without. */
+ * token alone: the surplus, which they begin without. Where groups follow in order, i8mm takes two of them by usmmla. */
 #ifndef ESPI_KERNELS_INT8_NEON_H
 #define ESPI_KERNELS_INT8_NEON_H
 
@@ -87,6 +87,71 @@ ESPI_INLINE void finish_quad(const struct espi_epilogue *epilogue, size_t quad, 
 
 /* ---- dense ------------------------------------------------------------------------------------------------------------- */
 
+#ifdef __ARM_FEATURE_MATMUL_INT8
+
+/* Dwords of two groups side by side: 8 columns of two tokens each, or of two rows. */
+ESPI_INLINE void join_tokens(uint8x16_t first, uint8x16_t second, uint8x16_t out[2])
+{
+    uint32x4_t a = vreinterpretq_u32_u8(first), b = vreinterpretq_u32_u8(second);
+    out[0] = vreinterpretq_u8_u32(vzip1q_u32(a, b));
+    out[1] = vreinterpretq_u8_u32(vzip2q_u32(a, b));
+}
+
+ESPI_INLINE void join_rows(int8x16_t first, int8x16_t second, int8x16_t out[2])
+{
+    int32x4_t a = vreinterpretq_s32_s8(first), b = vreinterpretq_s32_s8(second);
+    out[0] = vreinterpretq_s8_s32(vzip1q_s32(a, b));
+    out[1] = vreinterpretq_s8_s32(vzip2q_s32(a, b));
+}
+
+/* Of two groups. usmmla multiplies 2 tokens by 2 rows over 8 columns, twice what usdot does: squares[i][j] has rows 2i and
+ * 2i + 1 of token 2j, then of token 2j + 1. */
+ESPI_INLINE void add_two_groups(int32x4_t squares[2][8], const int8_t *w, size_t w_stride, const uint8_t *dwords,
+                                size_t stride)
+{
+    int8x16_t rows[2];
+    join_rows(vld1q_s8(w), vld1q_s8(w + w_stride), rows);
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++) {
+        uint8x16_t tokens[2];
+        join_tokens(vld1q_u8(dwords + 16 * v), vld1q_u8(dwords + stride + 16 * v), tokens);
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            squares[i][2 * v] = vusmmlaq_s32(squares[i][2 * v], tokens[0], rows[i]);
+            squares[i][2 * v + 1] = vusmmlaq_s32(squares[i][2 * v + 1], tokens[1], rows[i]);
+        }
+    }
+}
+
+#endif
+
+/* sums += groups `w_stride` apart times dwords of 16 tokens `stride` apart. */
+ESPI_INLINE void add_groups(int32x4_t sums[4][4], size_t groups, const int8_t *w, size_t w_stride,
+                            const uint8_t *dwords, size_t stride)
+{
+#ifdef __ARM_FEATURE_MATMUL_INT8
+    int32x4_t squares[2][8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        squares[0][j] = squares[1][j] = vdupq_n_s32(0);
+    for (; groups >= 2; groups -= 2, w += 2 * w_stride, dwords += 2 * stride)
+        add_two_groups(squares, w, w_stride, dwords, stride);
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++)
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            const int32x4_t *two = &squares[i][2 * v];
+            sums[2 * i][v] = vaddq_s32(sums[2 * i][v], vuzp1q_s32(two[0], two[1]));
+            sums[2 * i + 1][v] = vaddq_s32(sums[2 * i + 1][v], vuzp2q_s32(two[0], two[1]));
+        }
+#endif
+    for (; groups > 0; groups--, w += w_stride, dwords += stride) {
+        uint8x16_t tokens[4];
+        load_tokens(dwords, tokens);
+        dot_group(sums, tokens, load_weights(w));
+    }
+}
+
 ESPI_INLINE void dense_product(const struct espi_quads *weights, const uint8_t *x, size_t width, size_t first,
                                size_t end, const struct espi_epilogue *epilogue)
 {
@@ -96,14 +161,8 @@ ESPI_INLINE void dense_product(const struct espi_quads *weights, const uint8_t *
         find_surplus(x + token * 4, groups, width * 4, surplus[token / CHUNK]);
     for (size_t quad = first; quad < end; quad++)
         for (size_t token = 0; token < width; token += CHUNK) {
-            const int8_t *w = weights->weights + quad * groups * 16;
-            const uint8_t *dwords = x + token * 4;
             begin_sums(epilogue->start + quad * 4, surplus[token / CHUNK], sums);
-            for (size_t group = 0; group < groups; group++, w += 16, dwords += width * 4) {
-                uint8x16_t tokens[4];
-                load_tokens(dwords, tokens);
-                dot_group(sums, tokens, load_weights(w));
-            }
+            add_groups(sums, groups, weights->weights + quad * groups * 16, 16, x + token * 4, width * 4);
             finish_quad(epilogue, quad, weights->rows, width, token, sums);
         }
 }
