@@ -18,6 +18,7 @@ step "all tests but the kernel check, thread sanitizer" preset tsan "unit|golden
 step "5,000 cases of every kernel version, gcc and clang" kernels
 step "every fuzzer, $seconds seconds" tools/fuzz.sh "$seconds"
 step "every AVX-512 version on an emulated CPU" tools/emulate-avx512.sh build/release
+step "400 cases of every NEON version, and the runtime, under qemu-user" tools/check-aarch64.sh 400
 
 cat >docs/nightly.md <<END
 # The last long run

@@ -49,6 +49,13 @@ size_t test_shared_models(const char *const *names, size_t count, const char **h
     return found;
 }
 
+bool test_takes(size_t number)
+{
+    const char *every = getenv("ESPALIER_TEST_EVERY");
+    size_t n = every ? (size_t)strtoull(every, NULL, 10) : 1;
+    return n < 2 || number % n == 0;
+}
+
 const char *test_scratch(void)
 {
     static char path[ESPI_PATH_BYTES];

@@ -45,6 +45,10 @@ void test_shared_require(void);
  * here: (count) */
 size_t test_shared_models(const char *const *names, size_t count, const char **here);
 
+/* Whether to take the case of that number, of many that are alike: every Nth where ESPALIER_TEST_EVERY=N is set, as an emulator
+ * needs it, else each. */
+bool test_takes(size_t number);
+
 /* A fresh empty directory under the temporary directory; test_scratch_remove deletes it with all it holds. */
 const char *test_scratch(void);
 void test_scratch_remove(const char *directory);
