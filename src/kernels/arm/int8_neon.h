@@ -23,7 +23,7 @@ enum { SURPLUS = 128 };
 ESPI_INLINE int8x16_t load_weights(const int8_t *w)
 {
     int8x16_t weights = vld1q_s8(w);
-    return SURPLUS ? veorq_s8(weights, vdupq_n_s8(INT8_MIN)) : weights;
+    return SURPLUS > 0 ? veorq_s8(weights, vdupq_n_s8(INT8_MIN)) : weights;
 }
 
 /* sums[row][v] += dot4(x[v], w[row]) */
@@ -48,7 +48,7 @@ ESPI_INLINE void load_tokens(const uint8_t *dwords, uint8x16_t x[4])
 ESPI_INLINE void add_surplus(int32x4_t surplus[4], const uint8x16_t x[4])
 {
 #pragma GCC unroll 4
-    for (int v = 0; v < 4 && SURPLUS; v++)
+    for (int v = 0; v < 4 && SURPLUS > 0; v++)
         surplus[v] =
             vreinterpretq_s32_u32(vdotq_u32(vreinterpretq_u32_s32(surplus[v]), x[v], vdupq_n_u8((uint8_t)SURPLUS)));
 }
@@ -59,7 +59,7 @@ ESPI_INLINE void find_surplus(const uint8_t *dwords, size_t groups, size_t strid
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++)
         surplus[v] = vdupq_n_s32(0);
-    for (size_t group = 0; group < groups && SURPLUS; group++, dwords += stride) {
+    for (size_t group = 0; group < groups && SURPLUS > 0; group++, dwords += stride) {
         uint8x16_t x[4];
         load_tokens(dwords, x);
         add_surplus(surplus, x);
@@ -73,7 +73,7 @@ ESPI_INLINE void begin_sums(const int32_t start[4], const int32x4_t surplus[4], 
     for (int r = 0; r < 4; r++)
 #pragma GCC unroll 4
         for (int v = 0; v < 4; v++)
-            sums[r][v] = SURPLUS ? vsubq_s32(vdupq_n_s32(start[r]), surplus[v]) : vdupq_n_s32(start[r]);
+            sums[r][v] = SURPLUS > 0 ? vsubq_s32(vdupq_n_s32(start[r]), surplus[v]) : vdupq_n_s32(start[r]);
 }
 
 ESPI_INLINE void finish_quad(const struct espi_epilogue *epilogue, size_t quad, size_t rows, size_t width, size_t token,
@@ -193,7 +193,7 @@ ESPI_INLINE void sparse_product(const struct espi_quads *weights, const uint8_t 
 #pragma GCC unroll 4
             for (int r = 0; r < 4; r++)
 #pragma GCC unroll 4
-                for (int v = 0; v < 4 && SURPLUS; v++)
+                for (int v = 0; v < 4 && SURPLUS > 0; v++)
                     sums[r][v] = vsubq_s32(sums[r][v], surplus[v]);
             finish_quad(epilogue, quad, weights->rows, width, token, sums);
         }
