@@ -131,23 +131,17 @@ const struct espi_stage_form espi_bert_normalizer = {
 /* ---- pre-tokenizer ------------------------------------------------------------------------------------------------ */
 
 /* Words end at white space, which is dropped, and at punctuation, which is a word by itself. */
-static int pre_tokenize(esp_context *ctx, const void *self, struct espi_parts *parts, struct espi_part part)
+static enum espi_part_class class_of(const void *self, uint32_t code)
 {
     (void)self;
-    size_t begin = part.begin;
-    int status = ESP_OK;
-    for (size_t i = part.begin; i <= part.end && !status; i++) {
-        uint32_t code = i < part.end ? parts->units.data[i].code : ' ';
-        bool alone = espi_char_is(ESPI_CHAR_PUNCTUATION, code);
-        if (!alone && !espi_char_is(ESPI_CHAR_SPACE, code))
-            continue;
-        if (begin < i)
-            status = espi_parts_add(ctx, parts, (struct espi_part){begin, i, -1});
-        if (alone && !status)
-            status = espi_parts_add(ctx, parts, (struct espi_part){i, i + 1, -1});
-        begin = i + 1;
-    }
-    return status;
+    if (espi_char_is(ESPI_CHAR_SPACE, code))
+        return ESPI_PART_DROPPED;
+    return espi_char_is(ESPI_CHAR_PUNCTUATION, code) ? ESPI_PART_ALONE : ESPI_PART_RUN;
+}
+
+static int pre_tokenize(esp_context *ctx, const void *self, struct espi_parts *parts, struct espi_part part)
+{
+    return espi_parts_split(ctx, parts, part, class_of, self);
 }
 
 const struct espi_stage_form espi_bert_pre_tokenizer = {

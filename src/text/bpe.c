@@ -360,9 +360,9 @@ static int add_merge(esp_context *ctx, struct bpe *model, const struct espi_json
     return status;
 }
 
-/* "a b" */
-static int add_line(esp_context *ctx, struct bpe *model, const struct espi_json *vocab, const char *line, size_t bytes)
+int espi_bpe_add_line(esp_context *ctx, void *self, const struct espi_json *vocab, const char *line, size_t bytes)
 {
+    struct bpe *model = self;
     const char *space = memchr(line, ' ', bytes);
     size_t left = space ? (size_t)(space - line) : 0;
     if (bytes >= 8 && memcmp(line, "#version", 8) == 0)
@@ -378,7 +378,7 @@ static int read_merge(esp_context *ctx, struct bpe *model, const struct espi_jso
 {
     const json_t *value = item->value, *left = json_array_get(value, 0), *right = json_array_get(value, 1);
     if (json_is_string(value))
-        return add_line(ctx, model, vocab, json_string_value(value), json_string_length(value));
+        return espi_bpe_add_line(ctx, model, vocab, json_string_value(value), json_string_length(value));
     if (!json_is_string(left) || !json_is_string(right) || json_array_size(value) != 2)
         return espi_json_fail(ctx, item, "expected a merge of two tokens");
     return add_merge(ctx, model, vocab, json_string_value(left), json_string_length(left), json_string_value(right),
@@ -416,7 +416,7 @@ static int read(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_js
     if (!status)
         status = espi_json_get_optional_bool(ctx, json, "ignore_merges", &model->ignore_merges);
     if (!status)
-        status = espi_tokenizer_read_vocabulary(ctx, tokenizer, json);
+        status = espi_tokenizer_read_vocabulary(ctx, tokenizer, json, &vocab);
     if (!status)
         status = espi_json_expect_array(ctx, &merges);
     for (size_t i = 0; !status && i < espi_json_length(&merges); i++) {

@@ -9,4 +9,8 @@
 
 extern const struct espi_stage_form espi_bpe;
 
+/* A line "a b" of a merges.txt, whose tokens are in the vocab.json. */
+int espi_bpe_add_line(esp_context *ctx, void *self, const struct espi_json *vocab, const char *line,
+                      size_t bytes) ESPI_NODISCARD;
+
 #endif

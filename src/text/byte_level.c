@@ -62,13 +62,12 @@ static int read(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_js
     return status ? status : espi_json_get_optional_bool(ctx, json, "use_regex", &level->use_regex);
 }
 
-int espi_byte_level_set_prefix(esp_context *ctx, const struct espi_json *config, void *self, bool *prefix)
+bool espi_byte_level_set_prefix(void *self, bool add_prefix_space)
 {
     struct byte_level *level = self;
-    *prefix = false;
-    int status = espi_json_get_optional_bool(ctx, config, "add_prefix_space", prefix);
-    level->add_prefix_space = *prefix;
-    return status;
+    bool changed = level->add_prefix_space != add_prefix_space;
+    level->add_prefix_space = add_prefix_space;
+    return changed;
 }
 
 static void write(struct espi_json_writer *w, const esp_tokenizer *tokenizer, const void *self)

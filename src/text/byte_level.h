@@ -12,8 +12,7 @@ extern const struct espi_stage_form espi_byte_level, espi_byte_level_decoder;
  * stands for none. */
 bool espi_byte_level_bytes(const char *token, size_t length, unsigned char *out, size_t *bytes);
 
-/* add_prefix_space of tokenizer_config.json; false where nothing is said. */
-int espi_byte_level_set_prefix(esp_context *ctx, const struct espi_json *config, void *self,
-                               bool *prefix) ESPI_NODISCARD;
+/* Another add_prefix_space; returns whether it was not the same. */
+bool espi_byte_level_set_prefix(void *self, bool add_prefix_space);
 
 #endif

@@ -5,6 +5,7 @@
 #include "text/bert_stages.h"
 #include "text/bpe.h"
 #include "text/byte_level.h"
+#include "text/char_splitters.h"
 #include "text/unicode_forms.h"
 #include "text/wordpiece.h"
 
@@ -13,9 +14,25 @@
 #include <string.h>
 
 static const struct espi_stage_form *const forms[] = {
-    &espi_bert_normalizer,   &espi_nfc_normalizer,     &espi_bert_pre_tokenizer,
-    &espi_byte_level,        &espi_wordpiece,          &espi_bpe,
-    &espi_wordpiece_decoder, &espi_byte_level_decoder,
+    /* normalizers */
+    &espi_bert_normalizer,
+    &espi_nfc_normalizer,
+    &espi_nfd_normalizer,
+    &espi_lowercase_normalizer,
+    &espi_strip_accents_normalizer,
+    /* pre-tokenizers */
+    &espi_bert_pre_tokenizer,
+    &espi_byte_level,
+    &espi_whitespace,
+    &espi_whitespace_split,
+    &espi_punctuation,
+    &espi_digits,
+    /* models */
+    &espi_wordpiece,
+    &espi_bpe,
+    /* decoders */
+    &espi_wordpiece_decoder,
+    &espi_byte_level_decoder,
 };
 
 const char *espi_stage_place_name(uint32_t place)
@@ -102,6 +119,21 @@ int espi_parts_add(esp_context *ctx, struct espi_parts *parts, struct espi_part 
     int status = espi_grow(ctx, &parts->scratch, &parts->scratch_capacity, parts->scratch_count + 1, sizeof part);
     if (!status)
         parts->scratch[parts->scratch_count++] = part;
+    return status;
+}
+
+int espi_parts_split(esp_context *ctx, struct espi_parts *parts, struct espi_part part, espi_part_class_fn *class_of,
+                     const void *self)
+{
+    int status = ESP_OK;
+    for (size_t at = part.begin, stop; at < part.end && !status; at = stop) {
+        enum espi_part_class class = class_of(self, parts->units.data[at].code);
+        stop = at + 1;
+        while (class != ESPI_PART_ALONE && stop < part.end && class_of(self, parts->units.data[stop].code) == class)
+            stop++;
+        if (class != ESPI_PART_DROPPED)
+            status = espi_parts_add(ctx, parts, (struct espi_part){at, stop, -1});
+    }
     return status;
 }
 

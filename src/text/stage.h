@@ -43,6 +43,16 @@ struct espi_parts {
 
 /* Adds to `scratch`; espi_parts_swap makes it the parts. */
 int espi_parts_add(esp_context *ctx, struct espi_parts *parts, struct espi_part part) ESPI_NODISCARD;
+/* Adds a part for each run of code points of one class. */
+enum espi_part_class {
+    ESPI_PART_DROPPED,
+    ESPI_PART_ALONE,
+    ESPI_PART_RUN,
+    ESPI_PART_OTHER_RUN
+}; // ALONE: each by itself
+typedef enum espi_part_class espi_part_class_fn(const void *self, uint32_t code);
+int espi_parts_split(esp_context *ctx, struct espi_parts *parts, struct espi_part part, espi_part_class_fn *class_of,
+                     const void *self) ESPI_NODISCARD;
 void espi_parts_swap(struct espi_parts *parts);
 void espi_parts_clear(struct espi_parts *parts);
 

@@ -4,6 +4,7 @@
 
 #include "base/size.h"
 #include "text/bert_stages.h"
+#include "text/byte_level.h"
 
 #include <string.h>
 
@@ -167,6 +168,39 @@ static void add_change(char *text, size_t room, const char *name, bool from, boo
         snprintf(text + used, room - used, "%s%s %s, not %s", used ? "; " : "", name, words[to], words[from]);
 }
 
+bool espi_tokenizer_is_roberta(const struct espi_tokenizer_files *files)
+{
+    const char *type = json_string_value(json_object_get(files->model.value, "model_type")), *name = files->class_name;
+    return name ? !strcmp(name, "RobertaTokenizer") || !strcmp(name, "RobertaTokenizerFast")
+                : type && !strcmp(type, "roberta");
+}
+
+/* As RobertaTokenizerFast: add_prefix_space and trim_offsets are the config's (false and true where it has none), wherever
+ * the file has such a member. */
+static int roberta_over_json(esp_context *ctx, const struct espi_tokenizer_files *files,
+                             const struct espi_json *document, esp_tokenizer *tokenizer)
+{
+    struct espi_json processor = espi_json_at(document, "post_processor");
+    const struct espi_stages *words = &tokenizer->pre_tokenizers;
+    bool prefix = false, trim = true;
+    int status = espi_json_get_optional_bool(ctx, &files->config, "add_prefix_space", &prefix);
+    if (!status)
+        status = espi_json_get_optional_bool(ctx, &files->config, "trim_offsets", &trim);
+    if (status)
+        return status;
+    if (words->count == 1 && words->data[0].form == &espi_byte_level &&
+        espi_byte_level_set_prefix(words->data[0].self, prefix))
+        espi_log(ctx, ESP_LOG_WARNING,
+                 "%s: pre_tokenizer: add_prefix_space %s: tokenizer_config.json (with the default of %s) has the last "
+                 "word, as in transformers 4; programs that read tokenizer.json alone find other tokens",
+                 document->source, prefix ? "true, not false" : "false, not true", files->class_name);
+    if (espi_json_has(&processor, "add_prefix_space"))
+        tokenizer->trim_keeps_first = prefix;
+    if (espi_json_has(&processor, "trim_offsets"))
+        tokenizer->trim_offsets = trim;
+    return ESP_OK;
+}
+
 /* As BertTokenizerFast: where the config differs from the normalizer of the file, all three are the config's. A Sequence
  * has none of these members and stays. */
 int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer_files *files,
@@ -175,6 +209,8 @@ int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer
     struct espi_json normalizer = espi_json_at(document, "normalizer");
     const char *type = json_string_value(json_object_get(normalizer.value, "type"));
     struct wish wish;
+    if (files->class_name && espi_tokenizer_is_roberta(files))
+        return roberta_over_json(ctx, files, document, tokenizer);
     if (!files->bert) {
         if (files->class_name && !takes_json_alone(files->class_name))
             espi_log(ctx, ESP_LOG_WARNING,

@@ -40,6 +40,8 @@ int espi_tokenizer_files_options(esp_context *ctx, const struct espi_tokenizer_f
 /* The same over those that tokenizer.json has given; says so where that changes tokens. */
 int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer_files *files,
                                    const struct espi_json *document, esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* Whether the class is RoBERTa's. */
+bool espi_tokenizer_is_roberta(const struct espi_tokenizer_files *files);
 /* The tokenizer of a vocab.json and a merges.txt. */
 int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab_path,
                                const char *merges_path, struct espi_tokenizer_files *files) ESPI_NODISCARD;

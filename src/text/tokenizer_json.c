@@ -115,21 +115,21 @@ static int read_pre_tokenizer(esp_context *ctx, esp_tokenizer *tokenizer, const 
     return ESP_ERR_UNSUPPORTED;
 }
 
-int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model)
+int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model,
+                                   const struct espi_json *vocab)
 {
-    struct espi_json vocab = espi_json_at(model, "vocab");
-    if (!vocab.value)
+    if (!vocab->value)
         return espi_json_fail(ctx, model, "the member \"vocab\" is missing");
-    int status = espi_json_expect_object(ctx, &vocab);
+    int status = espi_json_expect_object(ctx, vocab);
     if (status)
         return status;
     const char *text;
     json_t *id;
-    json_object_foreach(vocab.value, text, id)
+    json_object_foreach(vocab->value, text, id)
     {
         int64_t number;
         if (!espi_json_is_integer(id, &number))
-            return espi_json_fail(ctx, &vocab, "token \"%s\": the id is not an integer", text);
+            return espi_json_fail(ctx, vocab, "token \"%s\": the id is not an integer", text);
         status = espi_tokenizer_add_token(ctx, tokenizer, model->source, text, strlen(text), number);
         if (status)
             return status;

@@ -80,8 +80,8 @@ static const struct espi_member config_rows[] = {
     ROW(NEUTRAL, "local_files_only", bookkeeping),
     ROW(NEUTRAL, "__type", bookkeeping),
     ROW(NEUTRAL, "chat_template", "text generation only"),
-    ROW(NEUTRAL, "add_prefix_space", others),
-    ROW(NEUTRAL, "trim_offsets", others),
+    ROW(APPLIED, "add_prefix_space", "RobertaTokenizer: over that of tokenizer.json"),
+    ROW(APPLIED, "trim_offsets", "RobertaTokenizer: over that of tokenizer.json"),
     ROW(NEUTRAL, "errors", others),
     ROW(NEUTRAL, "legacy", others),
     ROW(NEUTRAL, "sp_model_kwargs", others),
@@ -103,8 +103,8 @@ static const struct espi_member special_map_rows[] = {
 static const struct espi_member tokenizer_rows[] = {
     ROW(APPLIED, "truncation", "its direction"),
     ROW(APPLIED, "added_tokens", "tokens found in texts before they are split"),
-    ROW(APPLIED, "normalizer", "BertNormalizer, NFC, a Sequence of them, or none; others are refused"),
-    ROW(APPLIED, "pre_tokenizer", "BertPreTokenizer, ByteLevel or a Sequence of them; others are refused"),
+    ROW(APPLIED, "normalizer", "the types below, a Sequence of them, or none; others are refused"),
+    ROW(APPLIED, "pre_tokenizer", "the types below or a Sequence of them; others are refused"),
     ROW(APPLIED, "model", "WordPiece, or BPE behind ByteLevel; others are refused"),
     ROW(APPLIED, "post_processor",
         "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel or none; others are refused"),
@@ -132,7 +132,7 @@ static const struct espi_member added_rows[] = {
 };
 
 static const struct espi_member normalizer_rows[] = {
-    ROW(APPLIED, "type", "BertNormalizer or NFC"),
+    ROW(APPLIED, "type", "BertNormalizer, NFC, NFD, Lowercase or StripAccents"),
     OF("BertNormalizer", "clean_text", "control characters are removed"),
     OF("BertNormalizer", "handle_chinese_chars", "a Chinese character is a word"),
     OF("BertNormalizer", "strip_accents", "null: as lowercase"),
@@ -140,7 +140,9 @@ static const struct espi_member normalizer_rows[] = {
 };
 
 static const struct espi_member pre_tokenizer_rows[] = {
-    ROW(APPLIED, "type", "BertPreTokenizer or ByteLevel"),
+    ROW(APPLIED, "type", "BertPreTokenizer, ByteLevel, Whitespace, WhitespaceSplit, Punctuation or Digits"),
+    OF("Punctuation", "behavior", "Isolated, Contiguous or Removed"),
+    OF("Digits", "individual_digits", "each digit is a word"),
     OF("ByteLevel", "add_prefix_space", "a text that begins with no space gets one"),
     OF("ByteLevel", "use_regex", "texts are split at spaces, digits and signs"),
     NOT("ByteLevel", "trim_offsets", "the post-processor's counts"),

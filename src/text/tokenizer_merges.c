@@ -11,51 +11,39 @@
 
 static int refuse_class(esp_context *ctx, const struct espi_tokenizer_files *files)
 {
-    const char *type = json_string_value(json_object_get(files->model.value, "model_type"));
-    const char *name = files->class_name;
-    if (name ? !strcmp(name, "RobertaTokenizer") || !strcmp(name, "RobertaTokenizerFast")
-             : type && !strcmp(type, "roberta"))
+    const char *name = files->class_name ? files->class_name : "";
+    if (espi_tokenizer_is_roberta(files))
         return ESP_OK;
     return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
                      "%s: tokenizer_class \"%s\" is not supported with a vocab.json, only RoBERTa's",
-                     files->config.value ? files->config.source : files->model.source, name ? name : "");
+                     files->config.value ? files->config.source : files->model.source, name);
 }
 
-/* The lines of merges.txt as the list that tokenizer.json has. */
-static int read_merges(esp_context *ctx, const char *path, json_t *list)
+static int read_lines(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *vocab, const char *path)
 {
     struct espi_lines lines;
     int status = espi_lines_open(ctx, path, &lines), found = 0;
     while (!status && (found = espi_lines_next(ctx, &lines)) > 0) {
         if (espi_utf8_valid(lines.text, lines.length) < lines.length)
             status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected lines of UTF-8", path);
-        else if (lines.length && json_array_append_new(list, json_stringn(lines.text, lines.length)))
-            status = espi_fail_memory(ctx, lines.length);
+        else if (lines.length)
+            status = espi_bpe_add_line(ctx, tokenizer->model.self, vocab, lines.text, lines.length);
     }
     espi_lines_close(&lines);
     return status ? status : found;
 }
 
-/* Both files as the model of a tokenizer.json. */
 static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab_path, const char *merges_path)
 {
     struct espi_json vocab;
     int status = espi_json_open_file(ctx, vocab_path, &vocab);
     if (status)
         return status;
-    struct espi_json model = {.value = json_object(), .source = vocab_path};
-    json_t *merges = json_array();
-    if (!model.value || !merges || json_object_set(model.value, "vocab", vocab.value) ||
-        json_object_set(model.value, "merges", merges))
-        status = espi_fail_memory(ctx, sizeof *merges);
-    json_decref(merges);
-    if (!status)
-        status = read_merges(ctx, merges_path, merges);
+    status = espi_tokenizer_read_vocabulary(ctx, tokenizer, &vocab, &vocab);
     if (!status)
         status = espi_stage_new(ctx, &tokenizer->arena, &espi_bpe, &tokenizer->model);
     if (!status)
-        status = espi_bpe.read(ctx, tokenizer, &model, tokenizer->model.self);
-    json_decref(model.value);
+        status = read_lines(ctx, tokenizer, &vocab, merges_path);
     espi_json_close(&vocab);
     return status ? status : espi_tokenizer_index(ctx, tokenizer, vocab_path);
 }
@@ -69,9 +57,11 @@ int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const
     if (!status)
         status = espi_stage_new(ctx, &tokenizer->arena, &espi_byte_level, &level);
     if (!status)
-        status = espi_byte_level_set_prefix(ctx, &files->config, level.self, &tokenizer->trim_keeps_first);
-    if (!status)
+        status = espi_json_get_optional_bool(ctx, &files->config, "add_prefix_space", &tokenizer->trim_keeps_first);
+    if (!status) {
+        espi_byte_level_set_prefix(level.self, tokenizer->trim_keeps_first);
         status = espi_stages_add(ctx, &level, &tokenizer->pre_tokenizers);
+    }
     if (!status)
         status = espi_stage_new(ctx, &tokenizer->arena, &espi_byte_level_decoder, &tokenizer->decoder);
     tokenizer->trim_offsets = true;

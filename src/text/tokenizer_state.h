@@ -118,11 +118,11 @@ int espi_tokenizer_read_json(esp_context *ctx, esp_tokenizer *tokenizer,
                              const struct espi_json *document) ESPI_NODISCARD;
 int espi_tokenizer_read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path) ESPI_NODISCARD;
 
-/* For the forms: a text member, when it is there; the member "vocab". */
+/* For the forms: a text member, when it is there; the object of tokens, a member of the model. */
 int espi_tokenizer_read_text(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *object,
                              const char *key, const char **out) ESPI_NODISCARD;
-int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer,
-                                   const struct espi_json *model) ESPI_NODISCARD;
+int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model,
+                                   const struct espi_json *vocab) ESPI_NODISCARD;
 void espi_tokenizer_write_vocabulary(struct espi_json_writer *w, const esp_tokenizer *tokenizer);
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */

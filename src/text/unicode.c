@@ -63,6 +63,12 @@ bool espi_char_is_word(uint32_t code)
     }
 }
 
+bool espi_char_is_mark(uint32_t code)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
+    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME;
+}
+
 enum espi_char_kind espi_char_kind(uint32_t code)
 {
     if (espi_char_is(ESPI_CHAR_SPACE, code))

@@ -30,6 +30,9 @@ bool espi_char_is(enum espi_char_class which, uint32_t code);
 /* What a regular expression's \w matches: letters, marks, decimal and letter numbers, connectors, joiners. */
 bool espi_char_is_word(uint32_t code);
 
+/* A mark of any kind (the category M). */
+bool espi_char_is_mark(uint32_t code);
+
 /* What ByteLevel splits by: White_Space, the categories L and N, and the rest. */
 enum espi_char_kind { ESPI_KIND_OTHER, ESPI_KIND_SPACE, ESPI_KIND_LETTER, ESPI_KIND_NUMBER };
 enum espi_char_kind espi_char_kind(uint32_t code);

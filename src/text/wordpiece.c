@@ -161,7 +161,8 @@ static int read(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_js
         status = espi_tokenizer_read_text(ctx, tokenizer, json, "continuing_subword_prefix", &model->prefix);
     if (!status && espi_json_has(json, "max_input_chars_per_word"))
         status = espi_json_get_size(ctx, json, "max_input_chars_per_word", 0, MAX_WORD_CHARS, &model->max_word_chars);
-    return status ? status : espi_tokenizer_read_vocabulary(ctx, tokenizer, json);
+    struct espi_json vocab = espi_json_at(json, "vocab");
+    return status ? status : espi_tokenizer_read_vocabulary(ctx, tokenizer, json, &vocab);
 }
 
 static void write(struct espi_json_writer *w, const esp_tokenizer *tokenizer, const void *self)

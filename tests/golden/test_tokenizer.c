@@ -162,6 +162,7 @@ static void test_strings(void **state)
     check_file("cased", "strings", 600);
     check_larger("roberta", "strings", 700);
     check_larger("modernbert", "strings", 700);
+    check_larger("mpnet", "strings", 700);
 }
 
 static void test_pairs(void **state)
@@ -171,6 +172,7 @@ static void test_pairs(void **state)
     check_file("cased", "pairs", 100);
     check_larger("roberta", "pairs", 100);
     check_larger("modernbert", "pairs", 100);
+    check_larger("mpnet", "pairs", 100);
 }
 
 static void test_overflow(void **state)
@@ -180,6 +182,7 @@ static void test_overflow(void **state)
     check_file("cased", "qa-overflow", 100);
     check_larger("roberta", "qa-overflow", 100);
     check_larger("modernbert", "qa-overflow", 100);
+    check_larger("mpnet", "qa-overflow", 100);
 }
 
 static void test_fuzz(void **state)
@@ -188,6 +191,7 @@ static void test_fuzz(void **state)
     check_file("uncased", "fuzz", 2500);
     check_larger("roberta", "fuzz", 800);
     check_larger("modernbert", "fuzz", 800);
+    check_larger("mpnet", "fuzz", 800);
 }
 
 /* vocab.txt alone is the same tokenizer as tokenizer.json. */

@@ -231,11 +231,37 @@ static void test_files(void **state)
     test_scratch_remove(directory);
 }
 
+/* add_prefix_space of the class over that of tokenizer.json. */
+static void test_config(void **state)
+{
+    (void)state;
+    static const char json[] = "{" LEVEL("true") "," MODEL("") "," ROBERTA("true") "}";
+    static const struct {
+        const char *config, *expected;
+    } cases[] = {
+        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "11[0,0] 7[1,3] 4[4,4] 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizer\"}", "11[0,0] 1[0,1] 5[1,3] 4[4,4] 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizerFast\",\"add_prefix_space\":true}", "11[0,0] 7[0,3] 4[4,4] 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizer\",\"trim_offsets\":false}", "11[0,0] 1[0,1] 5[1,3] 4[3,4] 12[0,0]"},
+    };
+    for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
+        const char *directory = test_scratch();
+        esp_tokenizer *tokenizer;
+        test_write(directory, "tokenizer.json", json, strlen(json));
+        test_write(directory, "tokenizer_config.json", cases[i].config, strlen(cases[i].config));
+        test_ok(ctx, esp_tokenizer_open(ctx, directory, &tokenizer));
+        check(tokenizer, "abc ", cases[i].expected);
+        esp_tokenizer_free(tokenizer);
+        test_scratch_remove(directory);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_merges),  cmocka_unit_test(test_long),    cmocka_unit_test(test_decoder),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_damaged), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_config),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -62,17 +62,19 @@ static void test_refused_types(void **state)
     refuse("[]", ESP_ERR_FORMAT, "object");
     refuse("{", ESP_ERR_FORMAT, "");
     refuse("{\"normalizer\": {\"type\": \"NFKC\"}}", ESP_ERR_UNSUPPORTED, "\"NFKC\" is not supported");
-    refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Lowercase\"}]}}",
-           ESP_ERR_UNSUPPORTED, "\"Lowercase\"");
+    refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Nmt\"}]}}", ESP_ERR_UNSUPPORTED,
+           "\"Nmt\"");
     refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": []}}", ESP_ERR_UNSUPPORTED,
            "a Sequence of nothing");
-    refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFD\"}, {\"type\": "
+    refuse("{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFKD\"}, {\"type\": "
            "\"BertNormalizer\"}, {}]}}",
-           ESP_ERR_UNSUPPORTED, "normalizer.normalizers[0]: type \"NFD\" is not supported, only BertNormalizer and NFC");
+           ESP_ERR_UNSUPPORTED,
+           "normalizer.normalizers[0]: type \"NFKD\" is not supported, only BertNormalizer, NFC, NFD, Lowercase and "
+           "StripAccents");
     refuse("{\"normalizer\": {\"type\": \"Sequence\"}}", ESP_ERR_FORMAT, "normalizers");
     refuse("{\"normalizer\": {\"type\": \"BertNormalizer\", \"lowercase\": 1}}", ESP_ERR_FORMAT, "lowercase");
     refuse("{" NORMAL "}", ESP_ERR_UNSUPPORTED, "without a pre_tokenizer");
-    refuse("{" NORMAL ", \"pre_tokenizer\": {\"type\": \"Whitespace\"}}", ESP_ERR_UNSUPPORTED, "\"Whitespace\"");
+    refuse("{" NORMAL ", \"pre_tokenizer\": {\"type\": \"Metaspace\"}}", ESP_ERR_UNSUPPORTED, "\"Metaspace\"");
     refuse("{" PRE "}", ESP_ERR_FORMAT, "\"model\" is missing");
     refuse("{" PRE ", \"model\": {\"type\": \"BPE\"}}", ESP_ERR_UNSUPPORTED, "behind the pre-tokenizer ByteLevel only");
     refuse("{" PRE ", \"model\":" MODEL ", \"post_processor\": {\"type\": \"XProcessing\"}}", ESP_ERR_UNSUPPORTED,
