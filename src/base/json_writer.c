@@ -215,18 +215,29 @@ void espi_put_float(struct espi_json_writer *w, const char *key, float value)
         add_unfit(w, "null");
 }
 
+/* The next values of a list, all in one go, at a fraction of what espi_put_float costs each. How many: 0 where that does not
+ * go, as at the beginning. */
+static size_t add_floats(struct espi_json_writer *w, const float *values, size_t count, size_t stride)
+{
+    char *out = w->begun && !w->indent ? reserve(w, count * (1 + ESPI_NUMBER_BYTES)) : NULL;
+    size_t done = 0, length = 0;
+    for (; out && done < count && isfinite(values[done * stride]); done++) {
+        out[length++] = ',';
+        length += espi_format_float(out + length, values[done * stride]);
+    }
+    w->length += length;
+    return done;
+}
+
 void espi_put_floats(struct espi_json_writer *w, const char *key, const float *values, size_t count, size_t stride)
 {
+    enum { AT_ONCE = 64 };
     espi_put_array(w, key);
-    for (size_t i = 0; i < count; i++) {
-        float value = values[i * stride];
-        char *out = w->begun && !w->indent && isfinite(value) ? reserve(w, 1 + ESPI_NUMBER_BYTES) : NULL;
-        if (out) { // the many: put as espi_put_float does, at a fraction of its cost
-            *out = ',';
-            w->length += 1 + espi_format_float(out + 1, value);
-        } else {
-            espi_put_float(w, NULL, value);
-        }
+    for (size_t i = 0; i < count;) {
+        size_t added = add_floats(w, values + i * stride, espi_size_min(count - i, AT_ONCE), stride);
+        if (!added)
+            espi_put_float(w, NULL, values[i * stride]);
+        i += added ? added : 1;
     }
     espi_put_array_end(w);
 }

@@ -329,6 +329,33 @@ static void test_print(void **state)
     espi_json_close(&json);
 }
 
+/* Long lists are put many at once: as one by one, whatever is among them, in lines or indented. */
+static void test_floats(void **state)
+{
+    (void)state;
+    enum { COUNT = 300 };
+    float values[2 * COUNT];
+    for (size_t i = 0; i < 2 * COUNT; i++)
+        values[i] = i % 97 == 64 ? (float)NAN : ldexpf((float)i - 77.3f, (int)(i % 150) - 75);
+    for (size_t stride = 1; stride <= 2; stride++)
+        for (int indent = 0; indent < 2; indent++) {
+            struct espi_json_writer many = {.indent = indent}, one = {.indent = indent};
+            espi_put_floats(&many, NULL, values, COUNT, stride);
+            espi_put_array(&one, NULL);
+            for (size_t i = 0; i < COUNT; i++)
+                espi_put_float(&one, NULL, values[i * stride]);
+            espi_put_array_end(&one);
+            test_ok(ctx, espi_json_writer_end(ctx, &many));
+            test_ok(ctx, espi_json_writer_end(ctx, &one));
+            assert_string_equal(many.data, one.data);
+            free(many.data);
+            free(one.data);
+        }
+    struct espi_json_writer exact = {.exact = true};
+    espi_put_floats(&exact, NULL, values, COUNT, 1);
+    test_fails(ctx, espi_json_writer_end(ctx, &exact), ESP_ERR_FORMAT);
+}
+
 /* What is written and read back, and what has been read and is changed. */
 static void test_changes(void **state)
 {
@@ -364,7 +391,7 @@ int main(void)
         cmocka_unit_test(test_syntax),           cmocka_unit_test(test_strings),     cmocka_unit_test(test_grammar),
         cmocka_unit_test(test_sizes_of_numbers), cmocka_unit_test(test_member_text), cmocka_unit_test(test_writer),
         cmocka_unit_test(test_getters),          cmocka_unit_test(test_paths),       cmocka_unit_test(test_print),
-        cmocka_unit_test(test_changes),
+        cmocka_unit_test(test_changes),          cmocka_unit_test(test_floats),
     };
     ctx = esp_context_new();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
