@@ -268,9 +268,10 @@ int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_
 {
     dnnl_stream_t stream = matmuls->products->streams[thread];
     // oneDNN's handles are not const; it only reads this one
-    if (espi_dnnl.memory_set_data_handle_v2(shape->source[thread], (void *)(uintptr_t)source, stream) ||
-        espi_dnnl.memory_set_data_handle_v2(shape->target[thread], target, stream))
-        return ESP_ERR_INTERNAL;
+    dnnl_status_t result =
+        espi_dnnl.memory_set_data_handle_v2(shape->source[thread], (void *)(uintptr_t)source, stream);
+    if (!result)
+        result = espi_dnnl.memory_set_data_handle_v2(shape->target[thread], target, stream);
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, shape->source[thread]},
         {DNNL_ARG_WEIGHTS, right},
@@ -278,7 +279,9 @@ int espi_matmul_multiply_packed(struct espi_matmuls *matmuls, const struct espi_
         {DNNL_ARG_SCRATCHPAD, shape->scratch[thread]},
     };
     int count = (int)ESPI_COUNT(args) - (shape->scratch[thread] ? 0 : 1);
-    return espi_dnnl.primitive_execute(shape->primitive, stream, count, args) ? ESP_ERR_INTERNAL : ESP_OK;
+    if (!result)
+        result = espi_dnnl.primitive_execute(shape->primitive, stream, count, args);
+    return espi_dnnl_status(result);
 }
 
 int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_shape *shape, const void *source,
@@ -288,10 +291,10 @@ int espi_matmul_multiply(struct espi_matmuls *matmuls, const struct espi_matmul_
         espi_matmul_strips(matmuls, shape->rows, shape->columns, shape->inner, source, right, shape->add, target);
         return ESP_OK;
     }
-    if (espi_dnnl.memory_set_data_handle_v2(shape->weight[thread], (void *)(uintptr_t)right,
-                                            matmuls->products->streams[thread]))
-        return ESP_ERR_INTERNAL;
-    return espi_matmul_multiply_packed(matmuls, shape, source, shape->weight[thread], target, thread);
+    dnnl_status_t result = espi_dnnl.memory_set_data_handle_v2(shape->weight[thread], (void *)(uintptr_t)right,
+                                                               matmuls->products->streams[thread]);
+    return result ? espi_dnnl_status(result)
+                  : espi_matmul_multiply_packed(matmuls, shape, source, shape->weight[thread], target, thread);
 }
 
 /* ---- operands ------------------------------------------------------------------------------------------------------- */

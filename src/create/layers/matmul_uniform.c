@@ -312,18 +312,19 @@ const struct espi_narrow *espi_uniform_narrow(const struct espi_uniform *uniform
 int espi_narrow_pack(struct espi_matmuls *matmuls, const struct espi_narrow *narrow, const float *source)
 {
     dnnl_stream_t stream = matmuls->products->streams[0];
-    if (espi_dnnl.memory_set_data_handle_v2(narrow->rows_plain, (void *)(uintptr_t)source, stream))
-        return ESP_ERR_INTERNAL;
+    dnnl_status_t result = espi_dnnl.memory_set_data_handle_v2(narrow->rows_plain, (void *)(uintptr_t)source, stream);
     dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, narrow->rows_plain}, {DNNL_ARG_TO, narrow->rows_packed}};
-    return espi_dnnl.primitive_execute(narrow->pack, stream, (int)ESPI_COUNT(args), args) ? ESP_ERR_INTERNAL : ESP_OK;
+    if (!result)
+        result = espi_dnnl.primitive_execute(narrow->pack, stream, (int)ESPI_COUNT(args), args);
+    return espi_dnnl_status(result);
 }
 
 int espi_narrow_multiply(struct espi_matmuls *matmuls, const struct espi_uniform *uniform,
                          const struct espi_narrow *narrow, const float *weight, float *target, size_t thread)
 {
     dnnl_stream_t stream = matmuls->products->streams[thread];
-    if (espi_dnnl.memory_set_data_handle_v2(narrow->weight[thread], (void *)(uintptr_t)weight, stream))
-        return ESP_ERR_INTERNAL;
+    dnnl_status_t result =
+        espi_dnnl.memory_set_data_handle_v2(narrow->weight[thread], (void *)(uintptr_t)weight, stream);
     dnnl_exec_arg_t args[] = {
         {DNNL_ARG_SRC, narrow->weight[thread]},
         {DNNL_ARG_WEIGHTS, narrow->rows_packed},
@@ -331,8 +332,10 @@ int espi_narrow_multiply(struct espi_matmuls *matmuls, const struct espi_uniform
         {DNNL_ARG_SCRATCHPAD, narrow->scratch[thread]},
     };
     int count = (int)ESPI_COUNT(args) - (narrow->scratch[thread] ? 0 : 1);
-    if (espi_dnnl.primitive_execute(narrow->multiply, stream, count, args))
-        return ESP_ERR_INTERNAL;
+    if (!result)
+        result = espi_dnnl.primitive_execute(narrow->multiply, stream, count, args);
+    if (result)
+        return espi_dnnl_status(result);
     size_t columns = espi_round_up(uniform->columns, TURNED);
     espi_transpose(ESPI_COMPUTE_F32, columns, narrow->rows, narrow->targets + thread * columns * narrow->rows,
                    narrow->rows, target, uniform->tiles[0]->columns);

@@ -7,12 +7,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A run-time error on a CPU is that of making code: memory for it was not to be had, or may not be executed. */
+int espi_dnnl_status(dnnl_status_t result)
+{
+    switch (result) {
+    case dnnl_success:
+        return ESP_OK;
+    case dnnl_out_of_memory:
+    case dnnl_runtime_error:
+        return ESP_ERR_MEMORY;
+    case dnnl_unimplemented:
+        return ESP_ERR_UNSUPPORTED;
+    default:
+        return ESP_ERR_INTERNAL;
+    }
+}
+
 int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what)
 {
-    esp_status status = result == dnnl_out_of_memory   ? ESP_ERR_MEMORY
-                        : result == dnnl_unimplemented ? ESP_ERR_UNSUPPORTED
-                                                       : ESP_ERR_INTERNAL;
-    return espi_fail(ctx, status, "oneDNN: %s failed with status %d", what, (int)result);
+    int status = espi_dnnl_status(result);
+    return espi_fail(ctx, (esp_status)status, "oneDNN: %s failed with status %d%s", what, (int)result,
+                     status == ESP_ERR_MEMORY ? ": out of memory, or of memory that may hold code" : "");
 }
 
 int espi_one_thread_begin(void)
@@ -51,7 +66,8 @@ int espi_products_run(esp_context *ctx, struct espi_products *products, size_t c
     struct run run = {.function = function, .argument = argument};
     espi_team_run(products->team, count, run_one, &run);
     int status = atomic_load_explicit(&run.status, memory_order_relaxed);
-    return status ? espi_fail(ctx, (esp_status)status, "oneDNN: a matrix product failed") : ESP_OK;
+    return status ? espi_fail(ctx, (esp_status)status, "oneDNN: a matrix product failed: %s", esp_status_text(status))
+                  : ESP_OK;
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------- */
@@ -175,5 +191,5 @@ int espi_multiply(size_t rows, size_t columns, size_t inner, float scale, const 
     dnnl_status_t result = espi_dnnl.sgemm(
         a->transposed ? 'T' : 'N', b->transposed ? 'T' : 'N', (dnnl_dim_t)rows, (dnnl_dim_t)columns, (dnnl_dim_t)inner,
         scale, a->data, (dnnl_dim_t)a->stride, b->data, (dnnl_dim_t)b->stride, 0.0f, c, (dnnl_dim_t)c_stride);
-    return result ? ESP_ERR_INTERNAL : ESP_OK;
+    return espi_dnnl_status(result);
 }

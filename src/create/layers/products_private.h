@@ -12,6 +12,7 @@ struct espi_products {
     dnnl_stream_t *streams; // (threads)
 };
 
+int espi_dnnl_status(dnnl_status_t result);
 int espi_fail_dnnl(esp_context *ctx, dnnl_status_t result, const char *what);
 
 /* oneDNN lays the number of threads down when a primitive is made: one from here to espi_one_thread_end. */
@@ -20,7 +21,7 @@ void espi_one_thread_end(int before);
 
 dnnl_status_t espi_matrix_desc(dnnl_memory_desc_t *desc, size_t rows, size_t cols, size_t row_stride,
                                size_t col_stride);
-/* A product whose scratch the caller gives: oneDNN's own belongs to the thread that made the primitive. add: onto what
+/* A product whose scratch the caller gives: oneDNN's own is one for all threads that execute the primitive. add: onto what
  * the target holds. */
 dnnl_status_t espi_matmul_desc(struct espi_products *products, const dnnl_memory_desc_t *source,
                                const dnnl_memory_desc_t *weight, const dnnl_memory_desc_t *target, bool add,
