@@ -135,7 +135,8 @@ static int metric_add(esp_context *ctx, struct espi_metric *metric, const struct
 {
     struct classify_metric *m = (struct classify_metric *)metric;
     if (!example->labelled)
-        return espi_example_fail(ctx, example, "expected a label to score against, found none");
+        return espi_example_fail(ctx, example,
+                                 "expected a label to score against, found none (--label-column names their column)");
     if (!metric->job || metric->job->config->problem == ESPI_SINGLE_LABEL)
         return add_single(ctx, m, example, prediction);
     return metric->job->config->problem == ESPI_REGRESSION ? add_number(ctx, m, example, prediction)

@@ -37,8 +37,9 @@ static const struct {
     {"question", NULL},
 };
 
-static const char *const label_names[] = {"label",   "labels",   "gold_label", "score",     "is_duplicate",
-                                          "quality", "category", "class",      "sentiment", "similarity"};
+static const char *const label_names[] = {"label",        "labels",     "gold_label",       "score",
+                                          "is_duplicate", "quality",    "category",         "class",
+                                          "sentiment",    "similarity", "similarity_score", "relatedness_score"};
 
 static size_t find(const struct espi_text *fields, size_t count, const char *name)
 {
@@ -278,5 +279,10 @@ int espi_columns_find_members(esp_context *ctx, const struct espi_task_options *
     }
     for (size_t i = 0; !options->label_column && !*label && i < ESPI_COUNT(label_names); i++)
         *label = member(object, label_names[i]);
-    return *text ? ESP_OK : espi_json_fail(ctx, object, "expected a member such as \"text\" or \"sentence\"");
+    char names[128];
+    return *text ? ESP_OK
+                 : espi_json_fail(ctx, object,
+                                  "expected a member such as \"text\" or \"sentence\" (--text-column names another), "
+                                  "found %s",
+                                  espi_json_member_names(object, names, sizeof names));
 }

@@ -66,6 +66,9 @@ static int add_json(esp_context *ctx, struct espi_example *example, size_t capac
 int espi_label_read_json(esp_context *ctx, struct espi_label_reader *reader, struct espi_example *example,
                          const struct espi_json *label)
 {
+    if (json_is_string(label->value)) // a list may have become text
+        return espi_label_read_text(ctx, reader, example, json_string_value(label->value),
+                                    json_string_length(label->value));
     if (!json_is_array(label->value))
         return add_json(ctx, example, 1, label, false);
     size_t count = espi_json_length(label), strings = 0;

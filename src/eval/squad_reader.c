@@ -237,7 +237,11 @@ static int read_id(esp_context *ctx, const struct squad *squad, const struct esp
         if (status)
             return status;
     } else {
-        return espi_json_fail(ctx, &id, "expected a string or an integer of 64 bits");
+        char *found = espi_json_text(ctx, id.value);
+        int status = found ? espi_json_fail(ctx, &id, "expected a string or an integer of 64 bits, found %.40s", found)
+                           : ESP_ERR_MEMORY;
+        free(found);
+        return status;
     }
     example->source = espi_arena_format(ctx, &example->arena, "%s: question \"%s\"", squad->file.path,
                                         json_string_value(example->id));

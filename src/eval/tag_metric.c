@@ -228,6 +228,11 @@ static int metric_finish(esp_context *ctx, struct espi_metric *metric, struct es
 {
     struct tag_metric *m = (struct tag_metric *)metric;
     m->base.main = m->chunks ? "f1" : "accuracy";
+    if (m->foreign_words && m->foreign_words == m->words)
+        return espi_fail(
+            ctx, ESP_ERR_FORMAT,
+            "none of the %zu words has a tag that the model knows, such as \"%.40s\"; the first has \"%.80s\"",
+            m->words, m->base.job->config->label_names[0], m->foreign_tag);
     if (m->foreign_words)
         espi_log(ctx, ESP_LOG_WARNING, "%zu of %zu words have a tag that the model does not know, the first \"%.80s\"",
                  m->foreign_words, m->words, m->foreign_tag);

@@ -64,8 +64,9 @@ static int encode(esp_context *ctx, const struct espi_job *job, const struct esp
 int espi_example_number(esp_context *ctx, const struct espi_example *example, double *out)
 {
     if (example->label_count != 1)
-        return espi_example_fail(ctx, example, "expected one number as the label, found %zu labels",
-                                 example->label_count);
+        return espi_example_fail(
+            ctx, example, "expected one number as the label, found %zu labels (--label-column names their column)",
+            example->label_count);
     char *end;
     *out = strtod(example->labels[0], &end);
     if (end == example->labels[0] || *end || !isfinite(*out))
