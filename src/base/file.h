@@ -5,6 +5,8 @@
 
 #include "base/status.h"
 
+#include <dirent.h>
+
 #include <stdio.h>
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
@@ -126,6 +128,8 @@ void espi_output_dir_abort(struct espi_output_dir *dir);
 int espi_sync_path(esp_context *ctx, const char *path) ESPI_NODISCARD;
 int espi_sync_parent(esp_context *ctx, const char *path) ESPI_NODISCARD;
 
+/* The name of the next entry of an open directory, "." and ".." left out: 1; 0 behind the last. `path` is for messages. */
+int espi_directory_next(esp_context *ctx, DIR *directory, const char *path, const char **name) ESPI_NODISCARD;
 /* Removes a file, or a directory with everything in it; never follows links. Nothing there is no error. */
 int espi_remove_tree(esp_context *ctx, const char *path) ESPI_NODISCARD;
 

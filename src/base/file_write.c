@@ -8,19 +8,26 @@
 #include <string.h>
 #include <unistd.h>
 
+static int sync_file(int fd)
+{
+    int status;
+    while ((status = fsync(fd)) != 0 && errno == EINTR)
+        continue;
+    return status;
+}
+
 int espi_sync_path(esp_context *ctx, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd, failed = 0;
+    while ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0 && errno == EINTR)
+        continue;
     if (fd < 0 && errno == EACCES) // a directory that may be written to, not read: the system syncs it in its own time
         return ESP_OK;
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) { // EINVAL: nothing that could be synced
-        int status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot sync", path);
-        if (fd >= 0)
-            close(fd);
-        return status;
-    }
-    close(fd);
-    return ESP_OK;
+    if (fd < 0 || (sync_file(fd) != 0 && errno != EINVAL)) // EINVAL: nothing that could be synced
+        failed = errno;
+    if (fd >= 0)
+        close(fd);
+    return failed ? espi_fail_errno(ctx, ESP_ERR_IO, failed, "%s: cannot sync", path) : ESP_OK;
 }
 
 int espi_sync_parent(esp_context *ctx, const char *path)
@@ -28,7 +35,8 @@ int espi_sync_parent(esp_context *ctx, const char *path)
     char directory[ESPI_PATH_BYTES];
     const char *name;
     espi_path_split(path, directory, &name);
-    return espi_sync_path(ctx, directory);
+    int status = espi_sync_path(ctx, directory);
+    return status ? espi_fail_prefix(ctx, status, "%s: its directory", path) : ESP_OK;
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
@@ -95,7 +103,7 @@ static bool flush_all(const struct espi_output *output)
 {
     FILE *stream = output->stream;
     if (!ferror(stream))
-        return fflush(stream) == 0 && (!output->temporary[0] || fsync(fileno(stream)) == 0);
+        return fflush(stream) == 0 && (!output->temporary[0] || sync_file(fileno(stream)) == 0);
     clearerr(stream);
     errno = 0;
     if (fputc(0, stream) != EOF)

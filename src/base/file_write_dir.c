@@ -13,19 +13,33 @@
 /* Calls `see` with the path of every entry, "." and ".." left out, until one returns what is not 0. */
 typedef int entry_fn(void *cookie, esp_context *ctx, const char *path, const char *name);
 
+int espi_directory_next(esp_context *ctx, DIR *directory, const char *path, const char **name)
+{
+    struct dirent *entry;
+    do {
+        errno = 0;
+        entry = readdir(directory);
+    } while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+    if (!entry && errno)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot read", path);
+    *name = entry ? entry->d_name : NULL;
+    return entry != NULL;
+}
+
 static int for_each_entry(esp_context *ctx, const char *path, entry_fn *see, void *cookie)
 {
     char child[ESPI_PATH_BYTES];
     DIR *directory = opendir(path);
-    int status = ESP_OK;
+    const char *name;
+    int status;
     if (!directory)
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot read", path);
-    for (struct dirent *entry; !status && (entry = readdir(directory));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        status = espi_path_join(ctx, child, path, entry->d_name);
+    while ((status = espi_directory_next(ctx, directory, path, &name)) > 0) {
+        status = espi_path_join(ctx, child, path, name);
         if (!status)
-            status = see(cookie, ctx, child, entry->d_name);
+            status = see(cookie, ctx, child, name);
+        if (status)
+            break;
     }
     closedir(directory);
     return status;
@@ -163,6 +177,8 @@ int espi_remove_tree(esp_context *ctx, const char *path)
     if (lstat(path, &info) != 0)
         return errno == ENOENT ? ESP_OK : espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s", path);
     if (S_ISDIR(info.st_mode)) {
+        if (rmdir(path) == 0) // empty: what looking into it takes may not be to be had
+            return ESP_OK;
         int status = for_each_entry(ctx, path, remove_entry, NULL);
         if (status)
             return status;

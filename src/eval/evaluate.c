@@ -18,6 +18,8 @@ struct evaluating {
 static int deliver(void *cookie, esp_context *ctx, const struct espi_answer *answer)
 {
     struct evaluating *e = cookie;
+    if (answer->status == ESP_ERR_MEMORY) // that says nothing about the model
+        return espi_fail(ctx, ESP_ERR_MEMORY, "%s", answer->error);
     if (answer->status) {
         espi_log(ctx, ESP_LOG_WARNING, "%s", answer->error);
         e->failed++;

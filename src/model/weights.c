@@ -45,8 +45,10 @@ static int expect_shard(esp_context *ctx, const char *directory, const struct es
 {
     char path[ESPI_PATH_BYTES];
     int status = espi_path_join(ctx, path, directory, name);
-    if (status || espi_path_exists(path))
-        return status;
+    if (!status)
+        status = espi_path_find(ctx, path);
+    if (status)
+        return status > 0 ? ESP_OK : status;
     espi_json_fail(ctx, at, "the file %s it names is not there: copy all files of the model into %s", name, directory);
     return ESP_ERR_NOT_FOUND;
 }

@@ -123,9 +123,9 @@ static void slot_fail(struct espi_pipeline *pipeline, struct slot *slot, int sta
     for (size_t window = slot->done; window < slot->windows; window++)
         pipeline->queued_tokens -= espi_features_window(&slot->features, window).tokens;
     slot->windows = slot->done = 0;
-    slot->status = status;
     free(slot->error);
     slot->error = strdup(error);
+    slot->status = slot->error ? status : ESP_ERR_MEMORY; // whose text needs no memory
 }
 
 /* What hits every example, not just this one. Memory that a long text asks for in vain may suffice for the next. */

@@ -289,6 +289,8 @@ int espi_tokenizer_write_directory(esp_context *ctx, const esp_tokenizer *tokeni
             status = espi_output_create(ctx, &output, path);
         if (!status)
             status = files[i].write(ctx, tokenizer, output.stream);
+        if (status && output.stream)
+            espi_fail_prefix(ctx, status, "%s", path);
         if (!status)
             status = espi_output_commit(ctx, &output);
         espi_output_abort(&output);

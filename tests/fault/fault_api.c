@@ -261,7 +261,7 @@ static void undo(void)
 static const struct api_case cases[] = {
     {"esp_context_new", call_context, describe_context, "qa.esp", 0, COLD},
     {"esp_tokenizer_open json", call_tokenizer, describe_tokenizer, "qa", 0, COLD},
-    {"esp_tokenizer_open txt", call_tokenizer, describe_tokenizer, "vocab.txt", 0, COLD},
+    {"esp_tokenizer_open txt", call_tokenizer, describe_tokenizer, "words", 0, COLD},
     {"esp_encode", call_encode, describe_encode, "qa.esp", 0, COLD},
     {"esp_encode windows", call_encode, describe_encode, "qa.esp", 1, COLD},
     {"esp_model_load", call_load, describe_load, "sequence.esp", 0, COLD},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct fault_command commands[] = {
     {"tokenize checkpoint", "tokenize ../models/qa", "text.jsonl", true, true, false},
@@ -140,6 +141,10 @@ void fault_fixture(void)
         }
     }
     make("vocab text.txt --size 90 --min-frequency 1 -q -o vocab");
+    if (mkdir("words", 0777) || link("vocab/vocab.txt", "words/vocab.txt")) { // a vocab.txt alone
+        perror("words");
+        exit(1);
+    }
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char arguments[300];
         snprintf(arguments, sizeof arguments, "init config.json --head %s --vocab vocab --seed 7%s -o %s", models[i][0],

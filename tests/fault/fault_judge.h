@@ -18,6 +18,9 @@ enum fault_verdict fault_judge_api(const struct fault_result *base, const struct
 enum fault_verdict fault_judge_command(const struct fault_command *command, const struct fault_result *base,
                                        const struct fault_result *result, char *why, size_t bytes);
 
+/* From a little before where b begins to differ from a. */
+const char *fault_first_difference(const struct fault_text *a, const struct fault_text *b);
+
 /* Overwrites what differs from run to run: times and rates. */
 void fault_blank_times(struct fault_result *result);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Fails memory and files at every point of the API's calls and of the commands, and looks what comes of it.
  *
- *   fault [--all] [--only TEXT] [--kind NAME] [--point N] [--jobs N] [--verbose]
+ *   fault [--all] [--part calls|commands] [--only TEXT] [--kind NAME] [--point N] [--jobs N] [--verbose]
  *
- * Prints a row for each call and command and exits with 1 when something was wrong. */
+ * --all: every point, where otherwise so many spread evenly are tried of what takes long. Prints a row for each call and command and exits with 1 when something was wrong. */
 #include "fault_api.h"
 #include "fault_judge.h"
 
@@ -17,11 +17,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SPREAD = 300, MOST_SHOWN = 12, SECONDS = 60, JOBS = 16 };
+/* Points of each kind that are tried of what takes long. */
+static const size_t spread[FAULT_KIND_COUNT] = {
+    [FAULT_MEMORY] = 300, [FAULT_FOREIGN] = 60,   [FAULT_MEMORY_ON] = 60, [FAULT_IO] = 100,
+    [FAULT_FULL] = 60,    [FAULT_INTERRUPT] = 30, [FAULT_SHORT] = 1};
+
+enum { MOST_SHOWN = 12, SECONDS = 60, JOBS = 16 };
 
 static struct {
     bool all, verbose;
-    const char *only, *kind;
+    const char *part, *only, *kind;
     size_t point, jobs;
     char models[128];
 } options;
@@ -58,15 +63,14 @@ static enum fault_verdict resume(const struct fault_result *base, const struct f
     struct fault_result result;
     if (!failed->files.bytes)
         return FAULT_REFUSED;
-    snprintf(arguments, sizeof arguments, "%s%s", target->command->arguments,
-             access("out.partial", F_OK) == 0 ? " --resume" : "");
+    snprintf(arguments, sizeof arguments, "%s --resume", target->command->arguments);
     fault_try(fault_command_child, arguments, FAULT_MEMORY, 0, NULL, true, SECONDS, &result);
     fault_blank_times(&result);
     bool same = result.code == 0 && result.files.bytes == base->files.bytes &&
                 memcmp(result.files.text, base->files.text, base->files.bytes) == 0;
     if (!same)
-        snprintf(why, bytes, "left %.80s, and resumed ends with %d: %.200s", failed->files.text, result.code,
-                 result.error.text);
+        snprintf(why, bytes, "resumed ends with %d: %.200s, with other files from %.200s on", result.code,
+                 result.error.text, fault_first_difference(&base->files, &result.files));
     fault_result_clear(&result);
     return same ? FAULT_REFUSED : FAULT_WRONG;
 }
@@ -112,8 +116,8 @@ static size_t wanted(enum fault_kind kind)
     if (options.point)
         return 1;
     size_t points = kind == FAULT_SHORT && target->points[kind] ? 1 : target->points[kind]; // the first stands for all
-    every &= kind != FAULT_FOREIGN || options.all;
-    return every || points < SPREAD ? points : SPREAD;
+    every &= (kind != FAULT_FOREIGN && kind != FAULT_MEMORY_ON) || options.all;
+    return every || points < spread[kind] ? points : spread[kind];
 }
 
 static size_t point(enum fault_kind kind, size_t i)
@@ -160,7 +164,8 @@ static void work(size_t job)
 /* Tries a target; whether all was right. */
 static bool try_target(const char *name, const struct fault_command *command, size_t number)
 {
-    if (options.only && !strstr(name, options.only))
+    if ((options.only && !strstr(name, options.only)) ||
+        (options.part && strcmp(options.part, command ? "commands" : "calls") != 0))
         return true;
     *target = (struct target){.name = name, .command = command, .number = number};
     bool right = true;
@@ -195,6 +200,8 @@ static bool parse(int argc, char **argv)
             options.all = true;
         else if (strcmp(argv[i], "--verbose") == 0)
             options.verbose = true;
+        else if (strcmp(argv[i], "--part") == 0 && ++i)
+            options.part = value;
         else if (strcmp(argv[i], "--only") == 0 && ++i)
             options.only = value;
         else if (strcmp(argv[i], "--kind") == 0 && ++i)
@@ -228,7 +235,8 @@ int main(int argc, char **argv)
     void *frames[2];
     bool right = true;
     if (!parse(argc, argv)) {
-        fprintf(stderr, "usage: fault [--all] [--only TEXT] [--kind NAME] [--point N] [--jobs N] [--verbose]\n");
+        fprintf(stderr, "usage: fault [--all] [--part calls|commands] [--only TEXT] [--kind NAME] [--point N] [--jobs "
+                        "N] [--verbose]\n");
         return 2;
     }
     backtrace(frames, 2); // loads what it needs before memory fails

@@ -31,19 +31,20 @@ static int take_entries(esp_context *ctx, const char *path, const char *folder, 
 {
     char child[ESPI_PATH_BYTES], name[ESPI_PATH_BYTES];
     DIR *directory = opendir(path);
-    int status = ESP_OK;
+    const char *entry;
+    int status;
     if (!directory)
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot read", path);
-    for (struct dirent *entry; !status && (entry = readdir(directory));) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        status = espi_path_join(ctx, child, path, entry->d_name);
+    while ((status = espi_directory_next(ctx, directory, path, &entry)) > 0) {
+        status = espi_path_join(ctx, child, path, entry);
         bool is_folder = !status && espi_path_is_directory(child);
-        int length = snprintf(name, sizeof name, "%s%s%s", folder, entry->d_name, is_folder ? "/" : "");
+        int length = snprintf(name, sizeof name, "%s%s%s", folder, entry, is_folder ? "/" : "");
         if (!status && (length < 0 || (size_t)length >= sizeof name))
             status = espi_fail(ctx, ESP_ERR_LIMIT, "%s: the path is too long", child);
         if (!status)
             status = is_folder ? take_entries(ctx, child, name, out) : take_file(ctx, child, name, out);
+        if (status)
+            break;
     }
     closedir(directory);
     return status;

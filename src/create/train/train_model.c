@@ -3,8 +3,8 @@
 
 #include "create/prune/structure.h"
 #include "create/train/distill.h"
-#include "model/vocabulary.h"
 #include "eval/dataset.h"
+#include "model/vocabulary.h"
 
 #include <string.h>
 

@@ -45,11 +45,13 @@ typedef int see_fn(esp_context *ctx, struct espi_train_record *record, const cha
 static int for_each(esp_context *ctx, struct espi_train_record *record, see_fn *see, uint64_t step)
 {
     DIR *directory = opendir(record->partial);
-    int status = ESP_OK;
+    const char *name;
+    int status;
     if (!directory)
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot read %s", record->partial);
-    for (struct dirent *entry; !status && (entry = readdir(directory)) != NULL;)
-        status = see(ctx, record, entry->d_name, step);
+    while ((status = espi_directory_next(ctx, directory, record->partial, &name)) > 0)
+        if ((status = see(ctx, record, name, step)))
+            break;
     closedir(directory);
     return status;
 }
@@ -79,7 +81,9 @@ static int see_checkpoint(esp_context *ctx, struct espi_train_record *record, co
     if (!number_of(file, "checkpoint", &step) || (record->saved && step <= record->step))
         return ESP_OK;
     int status = numbered(ctx, record, "state", step, state);
-    return status || !espi_path_exists(state) ? status : note_checkpoint(ctx, record, step);
+    if (!status)
+        status = espi_path_find(ctx, state);
+    return status > 0 ? note_checkpoint(ctx, record, step) : status;
 }
 
 /* Removes what is later than the checkpoint, and what was being written. */
@@ -138,7 +142,7 @@ static int trim_log(esp_context *ctx, const struct espi_train_record *record, co
     struct espi_lines lines;
     int status = espi_lines_open(NULL, path, &lines); // no input of the context: it is to be replaced
     if (status)
-        return status == ESP_ERR_NOT_FOUND ? ESP_OK : espi_fail(ctx, status, "%s: cannot read", path);
+        return status == ESP_ERR_NOT_FOUND ? ESP_OK : espi_fail_errno(ctx, status, errno, "%s: cannot read", path);
     status = espi_output_create(ctx, &output, path);
     if (status) {
         espi_lines_close(&lines);
@@ -205,9 +209,12 @@ static int lock(esp_context *ctx, struct espi_train_record *record)
 /* No run has stopped here, and the result can take the place of what is there. */
 static int check_new(esp_context *ctx, const struct espi_train_record *record)
 {
-    if (espi_path_exists(record->partial))
-        return espi_fail(ctx, ESP_ERR_ARGUMENT,
-                         "%s: a run stopped here: --resume goes on with it, or remove the directory", record->partial);
+    int found = espi_path_find(ctx, record->partial);
+    if (found)
+        return found < 0 ? found
+                         : espi_fail(ctx, ESP_ERR_ARGUMENT,
+                                     "%s: a run stopped here: --resume goes on with it, or remove the directory",
+                                     record->partial);
     if (espi_path_is_mount_point(record->directory))
         return espi_fail(ctx, ESP_ERR_ARGUMENT,
                          "%s: is a mount point, which the result cannot take the place of: name a directory in it",
@@ -218,7 +225,7 @@ static int check_new(esp_context *ctx, const struct espi_train_record *record)
 static int begin(esp_context *ctx, struct espi_train_record *record, const json_t *options)
 {
     struct stat before;
-    int status = espi_path_exists(record->partial) ? lock(ctx, record) : ESP_OK;
+    int found = espi_path_find(ctx, record->partial), status = found > 0 ? lock(ctx, record) : found;
     if (!status)
         status = check_new(ctx, record);
     if (status)
@@ -250,8 +257,9 @@ static int go_on(esp_context *ctx, struct espi_train_record *record, const json_
         status = compare_options(ctx, record->directory, options);
         return status ? status : espi_remove_tree(ctx, record->partial); // killed between the last two moves
     }
-    if (!espi_path_exists(record->partial))
-        return begin(ctx, record, options);
+    int found = espi_path_find(ctx, record->partial);
+    if (found <= 0)
+        return found < 0 ? found : begin(ctx, record, options);
     status = lock(ctx, record);
     if (!status)
         status = for_each(ctx, record, see_checkpoint, 0);
@@ -320,7 +328,9 @@ int espi_train_record_log(esp_context *ctx, struct espi_train_record *record, st
 {
     line->stream = record->log;
     int status = espi_json_writer_end(ctx, line);
-    if (!status && fflush(record->log) != 0)
+    if (status)
+        return espi_fail_prefix(ctx, status, "%s/%s", record->partial, log_name);
+    if (fflush(record->log) != 0)
         status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot write %s/%s", record->partial, log_name);
     return status;
 }
@@ -372,8 +382,10 @@ int espi_train_record_save(esp_context *ctx, struct espi_train_record *record, u
 {
     char path[ESPI_PATH_BYTES], state_path[ESPI_PATH_BYTES];
     int status = numbered(ctx, record, "checkpoint", step, path);
-    if (status || espi_path_exists(path))
-        return status;
+    if (!status)
+        status = espi_path_find(ctx, path);
+    if (status) // it is there already
+        return status > 0 ? ESP_OK : status;
     status = numbered(ctx, record, "state", step, state_path);
     if (!status)
         status = write_model(ctx, output, path, &record->files.checkpoint, state, state_path);

@@ -209,8 +209,10 @@ static int place_tokenizer(esp_context *ctx, struct espi_trainer *t)
         return ESP_OK;
     int status = espi_path_join(ctx, t->tokenizer_directory, t->record.partial, "tokenizer");
     t->model.tokenizer_from = t->tokenizer_directory;
-    if (status || !espi_trainer_leads(t) || espi_path_exists(t->tokenizer_directory))
-        return status;
+    if (!status && espi_trainer_leads(t))
+        status = espi_path_find(ctx, t->tokenizer_directory);
+    if (status || !espi_trainer_leads(t))
+        return status > 0 ? ESP_OK : status;
     status = espi_path_is_directory(from) ? espi_checkpoint_copy_tokenizer(ctx, from, t->tokenizer_directory)
                                           : write_tokenizer(ctx, t->model.tokenizer, t->tokenizer_directory);
     return status ? status : espi_train_record_tokenizer(ctx, &t->record, t->tokenizer_directory);
@@ -343,6 +345,8 @@ static int keep_best(esp_context *ctx, struct espi_trainer *t, double figure)
     struct espi_train_output output = output_of(t);
     if (!is_candidate(t))
         return ESP_OK;
+    if (t->counters.best_step == t->counters.step) // what came behind it failed
+        return ESP_OK;
     t->counters.evaluations++;
     if (t->counters.best_step != UINT64_MAX && !(figure > t->counters.best) && !isnan(t->counters.best))
         return ESP_OK;
@@ -391,11 +395,14 @@ static int evaluate_alone(esp_context *ctx, struct espi_trainer *t)
         double figure = espi_report_main(report);
         snprintf(t->counters.metric, sizeof t->counters.metric, "%s", name ? name : "metric");
         espi_log(ctx, ESP_LOG_INFO, "step %" PRIu64 ": %s %.6g", t->counters.step, t->counters.metric, figure);
-        status = log_evaluation(ctx, t, report);
-        if (!status)
-            status = keep_best(ctx, t, figure);
+        uint64_t evaluations = t->counters.evaluations;
+        status = keep_best(ctx, t, figure);
+        if (!status) // last: a run that is resumed evaluates again, but no line comes twice
+            status = log_evaluation(ctx, t, report);
         if (!status)
             t->counters.evaluated = t->counters.step;
+        else if (t->counters.best_step != t->counters.step)
+            t->counters.evaluations = evaluations;
     }
     json_decref(report);
     int back = swap_average(ctx, t);
