@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "cli.h"
-#include "model.h"
 #include "eval/evaluate.h"
+#include "model.h"
 
 #include <stdlib.h>
 #include <string.h>

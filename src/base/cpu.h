@@ -13,7 +13,7 @@ enum espi_cpu_feature {
     ESPI_CPU_AVX512_VNNI = 1u << 3,
     ESPI_CPU_AVX512_VBMI = 1u << 4,
     ESPI_CPU_AVX512_BF16 = 1u << 5,
-    ESPI_CPU_CRC32C = 1u << 6, // an instruction for this checksum (x86: SSE 4.2)
+    ESPI_CPU_CRC32C = 1u << 6,  // an instruction for this checksum (x86: SSE 4.2)
     ESPI_CPU_DOTPROD = 1u << 7, // ARM: sdot, udot
     ESPI_CPU_I8MM = 1u << 8,    // ARM: usdot
 };
