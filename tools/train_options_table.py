@@ -11,7 +11,7 @@ import sys
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 TRAIN = os.path.join(ROOT, "src", "create", "train")
-WORDS = [os.path.join(TRAIN, "train_options.c"), os.path.join(ROOT, "src", "tasks", "mlm.c")]
+WORDS = [os.path.join(TRAIN, "train_options.c"), os.path.join(ROOT, "src", "eval", "plain_reader.c")]
 DOCS = os.path.join(ROOT, "docs", "training.md")
 BEGIN, END = "<!-- train_options.inc: begin -->\n", "<!-- train_options.inc: end -->\n"
 
