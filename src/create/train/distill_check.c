@@ -75,7 +75,7 @@ static int compare_tokens(esp_context *ctx, const esp_tokenizer *student, const 
 
 static bool has_tokenizer(const char *directory)
 {
-    static const char *const names[] = {"tokenizer.json", "vocab.txt"};
+    static const char *const names[] = {"tokenizer.json", "vocab.txt", "vocab.json"};
     char path[ESPI_PATH_BYTES];
     for (size_t i = 0; i < ESPI_COUNT(names); i++)
         if (!espi_path_join(NULL, path, directory, names[i]) && espi_path_exists(path))
