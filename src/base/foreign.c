@@ -38,6 +38,7 @@ static const struct {
     {MAGIC("<html"), "an HTML page", fetch},
     {MAGIC("<?xml"), "an XML page", fetch},
     {MAGIC("Entry not found"), "the message of a failed download", fetch},
+    {MAGIC("Repository not found"), "the message of a failed download", fetch},
     {MAGIC("Invalid username or password"), "the message of a failed download", fetch},
     {MAGIC("\xff\xfe"), "UTF-16 text", convert},
     {MAGIC("\xfe\xff"), "UTF-16 text", convert},

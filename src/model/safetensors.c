@@ -207,6 +207,12 @@ int espi_safetensors_parse(esp_context *ctx, const char *source, const unsigned 
     int status = read_length(ctx, source, data, bytes, &length);
     if (status) {
         int foreign = espi_foreign_check(ctx, source, "a safetensors file", advice, data, bytes);
+        if (!foreign && bytes >= 8 && data[0] == '{' && data[7]) // no length is that great; a hub may answer so
+            foreign =
+                espi_fail(ctx, ESP_ERR_FORMAT,
+                          "%s: expected a safetensors file, found JSON text, such as the message of a failed download: "
+                          "fetch the file itself",
+                          source);
         return foreign ? foreign : status;
     }
     size_t start = 8 + (size_t)length, available = bytes - start;

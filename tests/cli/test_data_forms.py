@@ -48,6 +48,7 @@ class DataForms(support.Scratch):
             "numbers.jsonl": records(*({"text": t, "labels": [i for i in range(3) if r[i]]}
                                        for t, r in list(zip(texts, rows))[::-1])),
             "text.csv": "text,labels\n" + "".join(f'{t},"{r}"\n' for t, r in zip(texts, rows)),
+            "strings.jsonl": records(*({"text": t, "labels": str(r)} for t, r in zip(texts, rows))),
             "numpy.tsv": "text\tlabels\n" + "".join(f"{t}\t{str(r).replace(',', '')}\n" for t, r in zip(texts, rows)),
             "columns.csv": f"id,text,{','.join(labels)}\n" + "".join(f"7,{t},{r[0]},{r[1]},{r[2]}\n" for t, r in zip(texts, rows)),
             "members.jsonl": records(*({"text": t, **dict(zip(labels, r))} for t, r in zip(texts, rows))),
@@ -112,6 +113,8 @@ class DataForms(support.Scratch):
         self.assertEqual(self.figures(model, self.write("a.conll", columns)), want)
         listed = self.write("a.json", json.dumps([{"words": record["tokens"], "tags": names}], indent=1))
         self.assertEqual(self.figures(model, listed), want)
+        turned = self.write("turned.conll", "".join(f"{t} {w}\n" for w, t in zip(record["tokens"], names)))
+        self.refused("words has a tag that the model knows", "eval", model, "--data", turned, "-q")
         saved = self.path("saved")
         self.ok("eval", model, "--data", listed, "--save", saved, "-q")
         self.assertEqual(self.report(model, listed, "--predictions", saved)["accuracy"], want["accuracy"])
@@ -143,6 +146,9 @@ class DataForms(support.Scratch):
                 self.ok("eval", model, "--data", data, "--save", saved, "-q")
                 again = self.report(model, data, "--predictions", saved)
                 self.assertEqual((again["f1"], again["missing"]), (want["f1"], 0))
+
+        self.refused("b.json: line 1: id: expected a string or an integer of 64 bits, found 1.5", "eval", model, "--data",
+                     self.write("b.json", json.dumps({**flat, "id": 1.5})), "-q")
 
     # ---- every command that reads data --------------------------------------------------------------------------------
 

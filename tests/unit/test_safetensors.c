@@ -172,6 +172,8 @@ static void test_lfs_pointer(void **state)
     (void)state;
     struct buffer file = {.bytes = "version https://git-lfs.github.com/spec/v1\n", .length = 43};
     refuse_buffer(&file, ESP_ERR_FORMAT, "Git LFS pointer");
+    file = (struct buffer){.bytes = "{\"error\":\"Repository not found\"}", .length = 32};
+    refuse_buffer(&file, ESP_ERR_FORMAT, "found JSON text");
 }
 
 static void test_long_name(void **state)
