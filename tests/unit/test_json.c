@@ -365,7 +365,7 @@ static void test_changes(void **state)
     json_t *copy;
     test_ok(ctx, espi_json_copy(ctx, json.value, &copy));
     espi_put_array(&part, NULL);
-    espi_put_number(&part, NULL, NAN);
+    espi_put_number(&part, NULL, (double)NAN);
     espi_put_array_end(&part);
     espi_put_object(&w, NULL);
     espi_put_written(&w, "b", &part);
