@@ -1,6 +1,6 @@
 #!/bin/bash
-# Everything that is tested, at length: hours of two cores. .ci/run is the short form. The table of its last run is
-# docs/nightly.md, which this writes.
+# Everything that is tested, at length: hours of two cores. .ci/run is the short form. It writes a table of the run to
+# docs/nightly.md.
 #   tools/nightly.sh [SECONDS]    SECONDS each fuzzer runs (default 120)
 set -u
 cd "$(dirname "$0")/.."
