@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What a new user runs. Everything else is CMake: see CMakePresets.json.
 #   make demo    install what is missing, build the program, run the whole pipeline on data made on the spot (minutes)
 #   make test    install what is missing, build, run all tests

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What .ci/run and tools/nightly.sh share: counted steps, and builds with their tests. Sourced by bash in the top directory.
 
 passed=0 failed=0

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Time from the start of a process to its first answer, and the memory a second process of the kind takes for itself.
 
     bench/open.py [--runs 20] INPUT COMMAND...

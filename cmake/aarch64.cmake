@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Toolchain: 64-bit ARM with Debian's cross compiler and multiarch libraries (tools/install-deps.sh aarch64). On a machine of
 # that architecture the ordinary presets build the same.
 set(CMAKE_SYSTEM_NAME Linux)

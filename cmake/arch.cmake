@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The architecture that is built for. Its folders in the layers, src/LAYER/ARCH, are built and those of the others are not; a
 # layer whose seam to the architecture has none for this one takes src/LAYER/plain, which is C and knows no instructions.
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")

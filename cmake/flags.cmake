@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Compiler flags of every target.
 add_library(espi_flags INTERFACE)
 target_compile_features(espi_flags INTERFACE c_std_17)

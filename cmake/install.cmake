@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # install: the library, shared and static, header, CMake package, pkg-config file, command, manual page, completion, recipes.
 include(CMakePackageConfigHelpers)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # From the rows of src/kernels/isa.inc and kernels.inc: the tables the code includes, without the rows of other architectures
 # (kernels/isa_rows.inc and kernels/kernel_rows.inc); the compiler flags of each version's file; a check that rows and files
 # agree. A new version needs one file and one row, no edit here.

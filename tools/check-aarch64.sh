@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Cross-builds for 64-bit ARM (the preset aarch64) and checks under qemu-user what runs compiled models there: the kernels on a
 # CPU with i8mm and on one without, the suites of text, kernels, files and sessions, and that compiled reference models give
 # the bytes they give here. Prints how many versions and tests there were; none fails.

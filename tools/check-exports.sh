@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The shared library exports esp_ names only; the static one, whose inner names are seen by a program's, esp_ and espi_.
 #   tools/check-exports.sh LIBRARY…
 set -eu

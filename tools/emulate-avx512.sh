@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs programs of a build on an emulated CPU with AVX-512 VNNI and VBMI, for machines whose own CPU has none. A Debian
 # kernel boots under Bochs from a CD image that holds the programs and the libraries they need; what they print goes to
 # stdout. Exit 0 when every command ended with 0.

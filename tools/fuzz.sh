@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Runs every fuzzer from its corpus for some seconds, under the address and undefined-behaviour sanitizers. What one finds
 # stays in build/fuzz/found; what is new in coverage is not kept.
 #   tools/fuzz.sh SECONDS [NAME]...    NAME: fuzz_esp ...; without any: all

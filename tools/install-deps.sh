@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that building and testing need, when they are missing. README and .ci/run call it.
 #   tools/install-deps.sh [build|check|bench|emulate|aarch64|ci]
 #     build    what it takes to build and run the tests (default)

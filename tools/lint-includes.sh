@@ -1,7 +1,8 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # The layers of docs/architecture.md: a folder includes only itself and folders before it in the list; run and create
-# never include each other; only the command line sees both. JSON is written in one place, no tag is defined twice. Prints every
-# line that breaks this.
+# never include each other; only the command line sees both. JSON is written in one place, no tag is defined twice, and each
+# source file names its licence. Prints every line that breaks this.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -43,6 +44,12 @@ fi
 repeated=$(grep -rhoE '^(struct|enum|union) espi?_[a-z0-9_]+ \{' src cli include --include='*.[ch]' | sort | uniq -d)
 if [ -n "$repeated" ]; then
     echo "defined twice, so that nobody knows which one a line means: $repeated" >&2
+    bad=1
+fi
+unlicensed=$(git grep -L 'SPDX-License-Identifier: Apache-2.0' -- .ci '*Makefile' '*CMakeLists.txt' '*.cmake' '*.in' \
+    '*.[ch]' '*.inc' '*.sh' '*.bash' '*.py' '*.mjs' '*.supp' '*.1' || true)
+if [ -n "$unlicensed" ]; then
+    echo "the first lines of a source file hold \"SPDX-License-Identifier: Apache-2.0\"; not so in: $unlicensed" >&2
     bad=1
 fi
 exit $bad

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Everything that is tested, at length: hours of two cores. .ci/run is the short form. It writes a table of the run to
 # docs/nightly.md.
 #   tools/nightly.sh [SECONDS]    SECONDS each fuzzer runs (default 120)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # bash completion for espalier: commands, then the options that `espalier COMMAND --help` lists.
 _espalier()
 {

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # espalier.h alone, as C from C99 on and as C++ from C++11 on, without a warning; an includer's macros stay its own.
 #   tests/install/header.sh INCLUDE_DIR C_COMPILER [C++_COMPILER]
 set -eu

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Builds the consumer and the examples against an installed tree with find_package and with pkg-config, shared and static,
 # as C and as C++, and runs them on small models made on the spot.
 #   tests/install/run.sh PREFIX
