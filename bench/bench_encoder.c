@@ -10,7 +10,7 @@
 #include "base/random.h"
 #include "create/layers/layer_attention.h"
 #include "create/layers/layers.h"
-#include "create/train/network.h"
+#include "create/network/network.h"
 #include "matmul_peak.h"
 #include "model/checkpoint.h"
 

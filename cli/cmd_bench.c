@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier bench MODEL: how fast a model is on this machine. */
-#include "bench_kernels.h"
-#include "bench_model.h"
-#include "bench_ops.h"
-#include "bench_stop.h"
+#include "bench/bench_kernels.h"
+#include "bench/bench_model.h"
+#include "bench/bench_ops.h"
+#include "bench/bench_stop.h"
 #include "cli.h"
 #include "describe.h"
 

@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "compile_report.h"
-#include "create/smooth.h"
-#include "create/train/fake_quant.h"
+#include "create/compile/smooth.h"
+#include "create/quantize/fake_quant.h"
 #include "model/vocabulary.h"
 #include "precision.h"
 #include "task_options.h"

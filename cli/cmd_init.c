@@ -5,9 +5,9 @@
 #include "base/file.h"
 #include "base/file_temporary.h"
 #include "base/memory.h"
-#include "create/initial.h"
-#include "create/random_vocab.h"
+#include "create/init/initial.h"
 #include "create/train/train_options.h"
+#include "create/vocab/random_vocab.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>

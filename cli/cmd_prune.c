@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/size.h"
-#include "create/prune/one_shot.h"
+#include "create/train/one_shot.h"
 #include "describe.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #include "cli.h"
 
 #include "base/file.h"
-#include "create/vocab_trainer.h"
+#include "create/vocab/vocab_trainer.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
 #ifndef ESPI_CLI_COMPILE_REPORT_H
 #define ESPI_CLI_COMPILE_REPORT_H
 
-#include "create/compile.h"
-#include "create/precision_search.h"
+#include "create/compile/compile.h"
+#include "create/compile/precision_search.h"
 
 /* Owner: the caller, zero-initialise; clear releases. */
 struct cli_compile_report {

@@ -7,13 +7,13 @@
 
 #include "base/json.h"
 #include "base/size.h"
-#include "create/compile.h"
+#include "create/compile/compile.h"
 #include "create/demo/demo_baseline.h"
 #include "create/demo/demo_corpus.h"
-#include "create/examples.h"
-#include "create/initial.h"
+#include "create/feed/examples.h"
+#include "create/init/initial.h"
 #include "create/train/trainer.h"
-#include "create/vocab_trainer.h"
+#include "create/vocab/vocab_trainer.h"
 
 #include <stdlib.h>
 

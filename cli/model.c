@@ -2,7 +2,7 @@
 #include "model.h"
 
 #include "base/file.h"
-#include "create/train/network.h"
+#include "create/network/network.h"
 #include "model/vocabulary.h"
 
 static int open_checkpoint(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,

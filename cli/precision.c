@@ -4,7 +4,7 @@
 #include "cli.h"
 
 #include "base/clock.h"
-#include "create/train/network.h"
+#include "create/network/network.h"
 #include "run/session.h"
 
 #include <float.h>

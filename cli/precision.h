@@ -3,9 +3,9 @@
 #ifndef ESPI_CLI_PRECISION_H
 #define ESPI_CLI_PRECISION_H
 
-#include "create/compile.h"
-#include "create/examples.h"
-#include "create/precision_search.h"
+#include "create/compile/compile.h"
+#include "create/compile/precision_search.h"
+#include "create/feed/examples.h"
 #include "eval/evaluate.h"
 
 struct cli_precision_options {

@@ -6,7 +6,7 @@
 #include "support.h"
 
 #include "base/size.h"
-#include "create/train/network.h"
+#include "create/network/network.h"
 #include "model/checkpoint.h"
 
 #include <math.h>

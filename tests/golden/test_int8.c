@@ -2,8 +2,8 @@
  * The reference checkpoints compiled to int8: close to fp32, the same bits whatever the batch, threads and ISA. */
 #include "base/random.h"
 #include "base/size.h"
-#include "create/compile.h"
-#include "create/train/network.h"
+#include "create/compile/compile.h"
+#include "create/network/network.h"
 #include "model/arch.h"
 #include "run/session.h"
 #include "text/tokenizer.h"

@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-#include "create/train/network.h"
+#include "create/network/network.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #include "base/random.h"
 #include "base/size.h"
 #include "create/layers/dropout.h"
-#include "create/train/network_private.h"
+#include "create/network/network_private.h"
 #include "model/arch.h"
 
 #include <math.h>

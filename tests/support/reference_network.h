@@ -4,7 +4,7 @@
 #ifndef ESPI_TEST_REFERENCE_NETWORK_H
 #define ESPI_TEST_REFERENCE_NETWORK_H
 
-#include "create/train/network.h"
+#include "create/network/network.h"
 
 /* Changes an activation in place; NULL: none. */
 typedef void reference_filter(size_t layer, enum espi_tap tap, size_t count, double *x);

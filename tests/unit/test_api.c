@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The public C API from a compiled file to answers: facts, raw ids, every task, wrong use, threads, memory. */
-#include "create/compile.h"
+#include "create/compile/compile.h"
 #include "run/session.h"
 #include "text/tokenizer.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Libraries that are loaded when they are needed. */
-#include "create/dynlib.h"
 #include "create/layers/dnnl_calls.h"
+#include "create/layers/dynlib.h"
 
 #include "support.h"
 

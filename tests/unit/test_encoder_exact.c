@@ -4,7 +4,7 @@
 #include "support.h"
 
 #include "base/random.h"
-#include "create/train/network.h"
+#include "create/network/network.h"
 
 #include <stdio.h>
 #include <stdlib.h>

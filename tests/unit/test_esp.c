@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Compiled files: what is written is read back; every kind of damage is refused with its reason. */
 #include "base/crc32c.h"
-#include "create/compile.h"
+#include "create/compile/compile.h"
 #include "run/plan.h"
 #include "text/tokenizer.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Quantization-aware training against the compiled runtime, and its gradients, ranges and file. */
 #include "base/simd.h"
-#include "create/compile.h"
-#include "create/quantize.h"
-#include "create/train/fake_quant.h"
+#include "create/compile/compile.h"
+#include "create/quantize/fake_quant.h"
+#include "create/quantize/quantize.h"
 #include "run/session.h"
 
 #include "random_model.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Steps and micro-batches: everything once an epoch, the same step however it is dealt. Task losses on them. */
-#include "create/examples.h"
-#include "create/train/feed.h"
-#include "create/train/task_loss.h"
+#include "create/feed/examples.h"
+#include "create/feed/feed.h"
+#include "create/feed/task_loss.h"
 
 #include "task_fixture.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Ranges for 8 bits from histograms of made-up activations. */
-#include "create/histogram.h"
+#include "create/quantize/histogram.h"
 
 #include "base/random.h"
 #include "base/size.h"

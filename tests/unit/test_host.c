@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The process around the library, as espalier.h states it: fork, signals, the floating-point environment, NULL. */
-#include "create/compile.h"
+#include "create/compile/compile.h"
 #include "text/tokenizer.h"
 
 #include "random_model.h"

@@ -2,7 +2,7 @@
  * Random weights whose heads look for equal words and for neighbours. */
 #include "support.h"
 
-#include "create/mimetic.h"
+#include "create/init/mimetic.h"
 
 #include <math.h>
 #include <stdio.h>

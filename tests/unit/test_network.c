@@ -4,7 +4,7 @@
 #include "random_model.h"
 #include "reference_network.h"
 
-#include "create/train/network.h"
+#include "create/network/network.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The search for precisions on models made of numbers: what each layer costs is known, and so is the best answer. */
-#include "create/precision_search.h"
+#include "create/compile/precision_search.h"
 
 #include "support.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sessions on random models: the same bits whatever the neighbours, threads, capacity and ISA; memory as stated. */
-#include "create/compile.h"
-#include "create/smooth.h"
-#include "create/train/network.h"
+#include "create/compile/compile.h"
+#include "create/compile/smooth.h"
+#include "create/network/network.h"
 #include "run/session.h"
 
 #include "random_model.h"

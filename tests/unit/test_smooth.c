@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Migration of scales: the same function in fp32, less error in int8 on models with outlying channels. */
-#include "create/compile.h"
-#include "create/smooth.h"
-#include "create/train/network.h"
+#include "create/compile/compile.h"
+#include "create/compile/smooth.h"
+#include "create/network/network.h"
 #include "run/session.h"
 
 #include "random_model.h"

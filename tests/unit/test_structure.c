@@ -2,8 +2,8 @@
  * Heads and neurons removed: the smaller model is the old one with them at zero, forward and backward. */
 #include "create/prune/structure.h"
 
-#include "create/train/distill.h"
-#include "create/train/network.h"
+#include "create/distill/distill.h"
+#include "create/network/network.h"
 #include "hidden_states.h"
 #include "random_model.h"
 

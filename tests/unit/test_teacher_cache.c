@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The file of a teacher's outputs: filled, stopped, gone on with, damaged, of another teacher. */
-#include "create/train/teacher_cache.h"
+#include "create/distill/teacher_cache.h"
 
 #include "task_fixture.h"
 

@@ -5,7 +5,7 @@
 
 #include "base/json.h"
 #include "create/layers/loss.h"
-#include "create/train/network.h"
+#include "create/network/network.h"
 #include "create/train/optimizer.h"
 #include "model/safetensors.h"
 

@@ -3,8 +3,8 @@
 #include "support.h"
 
 #include "base/size.h"
-#include "create/vocab_merges.h"
-#include "create/vocab_trainer.h"
+#include "create/vocab/vocab_merges.h"
+#include "create/vocab/vocab_trainer.h"
 #include "text/tokenizer.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * nothing, bit for bit. */
 #include "support.h"
 
-#include "create/compile.h"
+#include "create/compile/compile.h"
 #include "random_model.h"
 #include "run/session.h"
 

@@ -2,7 +2,7 @@
 #include "create/layers/dnnl_calls.h"
 
 #include "base/size.h"
-#include "create/dynlib.h"
+#include "create/layers/dynlib.h"
 
 #include <pthread.h>
 

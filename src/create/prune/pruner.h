@@ -9,7 +9,7 @@
 #define ESPI_CREATE_PRUNER_H
 
 #include "base/team.h"
-#include "create/train/state.h"
+#include "create/state/state.h"
 #include "model/params.h"
 
 enum espi_pattern {

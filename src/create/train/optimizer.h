@@ -5,7 +5,7 @@
 #define ESPI_CREATE_OPTIMIZER_H
 
 #include "base/team.h"
-#include "create/train/state.h"
+#include "create/state/state.h"
 #include "model/params.h"
 
 struct espi_optimizer_options {

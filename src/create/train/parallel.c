@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "base/size.h"
-#include "create/dynlib.h"
+#include "create/layers/dynlib.h"
 
 #include <stdlib.h>
 

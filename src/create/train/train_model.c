@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/train/train_model.h"
 
+#include "create/distill/distill.h"
 #include "create/prune/structure.h"
-#include "create/train/distill.h"
 #include "eval/dataset.h"
 #include "model/vocabulary.h"
 

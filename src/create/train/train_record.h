@@ -16,8 +16,8 @@
 
 #include "base/file.h"
 #include "base/json_writer.h"
-#include "create/train/fake_quant.h"
-#include "create/train/file_sums.h"
+#include "create/quantize/fake_quant.h"
+#include "create/state/file_sums.h"
 
 /* Part of the state: what the files beside it were when it was written. Resuming goes on from no others. */
 struct espi_train_files {

@@ -3,12 +3,12 @@
 #ifndef ESPI_CREATE_TRAINER_PRIVATE_H
 #define ESPI_CREATE_TRAINER_PRIVATE_H
 
+#include "create/distill/distill.h"
+#include "create/feed/task_loss.h"
+#include "create/network/network.h"
 #include "create/prune/pruner.h"
-#include "create/train/distill.h"
-#include "create/train/network.h"
 #include "create/train/optimizer.h"
 #include "create/train/schedule.h"
-#include "create/train/task_loss.h"
 #include "create/train/train_model.h"
 #include "create/train/train_record.h"
 #include "create/train/trainer.h"
