@@ -3,20 +3,31 @@
 
 passed=0 failed=0
 
-# step NAME COMMAND...: runs it and counts; what it took stands in $report, a line of Markdown a step
-report=
+# step NAME COMMAND...: runs it and counts; what it took stands in $report, a line of Markdown a step, and the end of what
+# a failed one printed in $failures, to be said again at the end, where a log that was cut still has it
+report= failures=
 step() {
     local name=$1 start=$SECONDS result=passed
     shift
+    mkdir -p build
     echo "== $name"
-    if "$@"; then
+    "$@" 2>&1 | tee build/step.log
+    if [ "${PIPESTATUS[0]}" = 0 ]; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
         result=FAILED
+        failures+="== $name: the end of its output"$'\n'"$(tail -60 build/step.log)"$'\n'
     fi
     echo "== $name: $result, $((SECONDS - start)) s"
     report+="| $name | $result | $((SECONDS - start)) s |"$'\n'
+}
+
+# the last words of a run; its exit code
+summary() {
+    printf '%s' "$failures"
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
 }
 
 # preset NAME [LABELS]: builds with a preset and runs the tests with these labels; a label none of whose tests ran fails

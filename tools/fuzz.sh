@@ -19,16 +19,16 @@ cmake --build --preset fuzz --target "$@" >build/fuzz.log 2>&1 || {
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 mkdir -p build/fuzz/found
-failed=0
+failed=
 for name; do
     mkdir "$scratch/$name"
     if build/fuzz/tests/"$name" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -artifact_prefix=build/fuzz/found/ \
         "$scratch/$name" tests/fuzz/corpus/"${name#fuzz_}" >"$scratch/log" 2>&1; then
         echo "$name: $(sed -n 's/^Done \([0-9]* runs in [0-9]* second\).*/\1/p' "$scratch/log")s, nothing found"
     else
-        tail -40 "$scratch/log"
+        grep -vE '^#[0-9]+' "$scratch/log" | tail -40
         echo "$name: FAILED"
-        failed=1
+        failed="$failed $name"
     fi
 done
-exit $failed
+[ -z "$failed" ] || { echo "failed:$failed"; exit 1; }

@@ -31,5 +31,4 @@ cat >docs/nightly.md <<END
 $report
 $passed passed, $failed failed.
 END
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+summary

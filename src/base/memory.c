@@ -79,7 +79,7 @@ void espi_pages_close(struct espi_pages *pages)
 
 int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size)
 {
-    if (needed <= *capacity)
+    if (*capacity && needed <= *capacity)
         return ESP_OK;
     void *old;
     memcpy(&old, array, sizeof old);

@@ -30,7 +30,8 @@ void espi_pages_drop(struct espi_pages *pages);
 void espi_pages_close(struct espi_pages *pages);
 
 /* Makes room for at least `needed` elements in the array at *array (a pointer to a pointer), at least doubling.
- * *capacity is in elements. On failure the old array stays as it was. */
+ * *capacity is in elements. The array is there afterwards even where nothing is needed, so that a place in it can be
+ * named. On failure the old array stays as it was. */
 int espi_grow(esp_context *ctx, void *array, size_t *capacity, size_t needed, size_t size) ESPI_NODISCARD;
 
 /* A growing text. Zero-initialise; free(data). */

@@ -93,6 +93,8 @@ static void test_memory(void **state)
 
     int *array = NULL;
     size_t capacity = 0;
+    test_ok(ctx, espi_grow(ctx, &array, &capacity, 0, sizeof *array));
+    assert_non_null(array);
     for (int i = 0; i < 1000; i++) {
         test_ok(ctx, espi_grow(ctx, &array, &capacity, (size_t)i + 1, sizeof *array));
         array[i] = i;
