@@ -39,20 +39,6 @@ int cli_exit_code(const esp_context *ctx, const char *command, int status)
     return status == ESP_ERR_ARGUMENT ? CLI_USAGE : CLI_FAILED;
 }
 
-void cli_parse(const struct argp *argp, const char *command, int argc, char **argv, void *input)
-{
-    char name[64];
-    snprintf(name, sizeof name, "espalier %s", command);
-    argp_err_exit_status = CLI_USAGE;
-    argv[0] = name;
-    error_t error = argp_parse(argp, argc, argv, 0, NULL, input);
-    argv[0] = (char *)(uintptr_t)command;
-    if (error) {
-        fprintf(stderr, "%s: %s\n", name, strerror(error));
-        exit(CLI_FAILED);
-    }
-}
-
 void cli_take_argument(struct argp_state *state, const char *what, const char *argument, const char **kept)
 {
     if (*kept)
@@ -79,16 +65,35 @@ double cli_parse_number(struct argp_state *state, const char *option, const char
     return value;
 }
 
-size_t cli_parse_word(struct argp_state *state, const char *option, const char *text, const char *const *words)
+/* The row's argument, "a|b|c"; NULL when there is no such row. */
+static const char *find_argument(const struct argp *argp, const char *option)
 {
+    const char *argument = NULL;
+    for (const struct argp_option *row = argp->options; row && (row->name || row->doc); row++)
+        if (row->name && strcmp(row->name, option) == 0)
+            return row->arg;
+    for (const struct argp_child *child = argp->children; child && child->argp && !argument; child++)
+        argument = find_argument(child->argp, option);
+    return argument;
+}
+
+size_t cli_parse_word(struct argp_state *state, const char *option, const char *text)
+{
+    const char *word = find_argument(state->root_argp, option);
     char list[256] = "";
-    for (size_t i = 0; words[i]; i++) {
-        if (strcmp(words[i], text) == 0)
+    for (size_t i = 0, used = 0; word; i++) {
+        size_t length = strcspn(word, "|");
+        bool last = !word[length];
+        if (length == strlen(text) && memcmp(word, text, length) == 0)
             return i;
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", words[i]);
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%.*s",
+                                 i == 0 ? ""
+                                 : last ? " or "
+                                        : ", ",
+                                 (int)length, word);
+        word = last || used >= sizeof list ? NULL : word + length + 1;
     }
-    argp_error(state, "--%s: expected one of %s, found \"%s\"", option, list, text);
+    argp_error(state, "--%s: expected %s, found \"%s\"", option, list, text);
     return 0;
 }
 

@@ -24,7 +24,11 @@ esp_context *cli_context_new(const char *command);
 int cli_exit_code(const esp_context *ctx, const char *command, int status);
 
 /* Parses arguments with argp: --help and --usage go to stdout, a bad option ends the program with CLI_USAGE. `input` is
- * handed to the parser. Command names itself "espalier NAME". */
+ * handed to the parser. Command names itself "espalier NAME".
+ *
+ * The same tables make the manual pages and the completions of shells (tools/pages). What may be typed for an option they take
+ * from the name of its argument: "a|b|c" one of these words, DIR a directory, FILE, DATA, CKPT, MODEL, PATH or CONFIG a file,
+ * any other name something that cannot be listed. */
 void cli_parse(const struct argp *argp, const char *command, int argc, char **argv, void *input);
 
 /* Keeps the one argument a command takes besides options; a second one is a usage error that names it. */
@@ -33,8 +37,8 @@ void cli_take_argument(struct argp_state *state, const char *what, const char *a
 /* A number in [low, high] from an option's argument, else a usage error that names the option. */
 size_t cli_parse_size(struct argp_state *state, const char *option, const char *text, size_t low, size_t high);
 double cli_parse_number(struct argp_state *state, const char *option, const char *text, double low, double high);
-/* Index of the text in a NULL-terminated list of words, else a usage error that lists them. */
-size_t cli_parse_word(struct argp_state *state, const char *option, const char *text, const char *const *words);
+/* Index of the text in the words "a|b|c" that are the option's argument in its table, else a usage error that lists them. */
+size_t cli_parse_word(struct argp_state *state, const char *option, const char *text);
 
 /* The directory a command is to make, else a usage error that names --output: it is renamed into place, so that its last part
  * must be a name, not "." or "..". */

@@ -59,27 +59,26 @@ static const struct argp_option option_table[] = {
     {"calibrate", 'c', "DATA", 0, "data of the task to find the activations' ranges on (default: a range per token)",
      0},
     {"samples", OPTION_SAMPLES, "N", 0, "examples (mlm: windows) of the data to use (default 256)", 0},
-    {"method", OPTION_METHOD, "M", 0, "of the ranges: minmax (default), percentile, entropy or mse", 0},
+    {"method", OPTION_METHOD, "minmax|percentile|entropy|mse", 0, "of the ranges (default minmax)", 0},
     {"percentile", OPTION_PERCENTILE, "P", 0, "leave out values beyond this percentile (default 99.99)", 0},
-    {"activations", OPTION_ACTIVATIONS, "WHEN", 0,
-     "their ranges: static (default with --calibrate and after train --qat) or per-token, found while running (default "
-     "without)",
+    {"activations", OPTION_ACTIVATIONS, "static|per-token", 0,
+     "their ranges: fixed (default with --calibrate and after train --qat) or found while running (default without)",
      0},
     {"smooth", OPTION_SMOOTH, "ALPHA", 0,
      "migrate uneven channels from activations to weights before they are rounded (SmoothQuant), from 0 to 1, for "
      "example 0.5; needs --calibrate",
      0},
-    {"precision", OPTION_PRECISION, "P", 0,
-     "of the linear layers: int8 (default), bf16 or fp32; attention and embeddings stay as they are", 0},
-    {"sparse", OPTION_SPARSE, "WHEN", 0,
-     "leave 4x1 blocks of zeros out: auto (default: of layers that keep at most half of them), always or never", 0},
+    {"precision", OPTION_PRECISION, "int8|bf16|fp32", 0,
+     "of the linear layers (default int8); attention and embeddings stay as they are", 0},
+    {"sparse", OPTION_SPARSE, "auto|always|never", 0,
+     "leave 4x1 blocks of zeros out (default auto: of layers that keep at most half of them)", 0},
     {"max-drop", OPTION_MAX_DROP, "D", 0,
      "keep as few linear layers as possible in higher precision so that the metric on --eval loses at most this much "
      "of fp32's, for example 1% or 0.01",
      1},
     {"eval", OPTION_EVAL, "DATA", 0, "data set of the metric for --max-drop", 1},
     {"eval-limit", OPTION_EVAL_LIMIT, "N", 0, "use only its first N examples (mlm: documents)", 1},
-    {"fallback", OPTION_FALLBACK, "P", 0, "the higher precision: fp32 (default) or bf16", 1},
+    {"fallback", OPTION_FALLBACK, "fp32|bf16", 0, "the higher precision (default fp32)", 1},
     {"time-limit", OPTION_TIME_LIMIT, "S", 0, "stop searching after this many seconds and take the best found", 1},
     {"json", 'j', NULL, 0, "print one JSON object", 0},
     {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
@@ -122,7 +121,6 @@ static void check_options(struct argp_state *state, const struct options *option
 
 static error_t parse_search_option(int key, char *argument, struct argp_state *state)
 {
-    static const char *const fallbacks[] = {"fp32", "bf16", NULL};
     struct options *options = state->input;
     struct cli_precision_options *find = &options->find;
     switch (key) {
@@ -137,7 +135,7 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
         find->limit = cli_parse_size(state, "eval-limit", argument, 1, SIZE_MAX);
         break;
     case OPTION_FALLBACK:
-        find->search.fallback = cli_parse_word(state, "fallback", argument, fallbacks) ? ESPI_BF16 : ESPI_FP32;
+        find->search.fallback = cli_parse_word(state, "fallback", argument) ? ESPI_BF16 : ESPI_FP32;
         options->fallback_given = true;
         break;
     case OPTION_TIME_LIMIT:
@@ -151,10 +149,6 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
-    static const char *const methods[] = {"minmax", "percentile", "entropy", "mse", NULL}; // by enum espi_calibration
-    static const char *const activations[] = {"static", "per-token", NULL}; // by enum activations, less 1
-    static const char *const precisions[] = {"int8", "bf16", "fp32", NULL}; // by enum espi_precision
-    static const char *const choices[] = {"auto", "always", "never", NULL}; // by enum espi_sparse_choice
     struct options *options = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
@@ -170,23 +164,23 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->samples = cli_parse_size(state, "samples", argument, 1, 1 << 20);
         break;
     case OPTION_METHOD:
-        options->method = (enum espi_calibration)cli_parse_word(state, "method", argument, methods);
+        options->method = (enum espi_calibration)cli_parse_word(state, "method", argument);
         break;
     case OPTION_PERCENTILE:
         options->method = ESPI_CALIBRATE_PERCENTILE;
         options->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
         break;
     case OPTION_ACTIVATIONS:
-        options->activations = (enum activations)(1 + cli_parse_word(state, "activations", argument, activations));
+        options->activations = (enum activations)(1 + cli_parse_word(state, "activations", argument));
         break;
     case OPTION_SMOOTH:
         options->smooth = cli_parse_number(state, "smooth", argument, 0, 1);
         break;
     case OPTION_PRECISION:
-        options->precision = (enum espi_precision)cli_parse_word(state, "precision", argument, precisions);
+        options->precision = (enum espi_precision)cli_parse_word(state, "precision", argument);
         break;
     case OPTION_SPARSE:
-        options->sparse = (enum espi_sparse_choice)cli_parse_word(state, "sparse", argument, choices);
+        options->sparse = (enum espi_sparse_choice)cli_parse_word(state, "sparse", argument);
         break;
     case 'j':
         options->json = true;

@@ -26,9 +26,10 @@ struct options {
 enum { OPTION_RANDOM_VOCAB = 1000, OPTION_LABELS, OPTION_PROBLEM, OPTION_MIMETIC };
 
 static const struct argp_option option_table[] = {
-    {"head", 'H', "HEAD", 0, "none, qa, sequence, token or mlm (default: what the config says; none for a name)", 0},
+    {"head", 'H', "none|qa|sequence|token|mlm", 0, "the kind (default: what the config says; none for a name)", 0},
     {"labels", OPTION_LABELS, "LIST", 0, "label names with commas between them, or their number (sequence, token)", 0},
-    {"problem", OPTION_PROBLEM, "TYPE", 0, "single-label (default), multi-label or regression (sequence)", 0},
+    {"problem", OPTION_PROBLEM, "single-label|multi-label|regression", 0, "of --head sequence (default single-label)",
+     0},
     {"vocab", 'v', "PATH", 0, "the tokenizer: a directory with tokenizer.json or vocab.txt, or such a file", 0},
     {"random-vocab", OPTION_RANDOM_VOCAB, NULL, 0, "make up a vocabulary of the config's size", 0},
     {"mimetic", OPTION_MIMETIC, NULL, 0,
@@ -58,18 +59,17 @@ static void check_options(struct argp_state *state, const struct options *option
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
-    static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm", NULL};
     struct options *options = state->input;
     switch (key) {
     case 'H':
-        options->head.head = (enum espi_head)cli_parse_word(state, "head", argument, heads);
+        options->head.head = (enum espi_head)cli_parse_word(state, "head", argument);
         options->head_given = true;
         break;
     case OPTION_LABELS:
         options->labels = argument;
         break;
     case OPTION_PROBLEM:
-        options->head.problem = (enum espi_problem)cli_parse_word(state, "problem", argument, espi_problem_words);
+        options->head.problem = (enum espi_problem)cli_parse_word(state, "problem", argument);
         options->problem_given = true;
         break;
     case 'v':

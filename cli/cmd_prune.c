@@ -8,6 +8,7 @@
 #include "base/size.h"
 #include "create/train/one_shot.h"
 #include "describe.h"
+#include "task_options.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,16 +29,16 @@ static const struct shared {
     int group;
 } shared[] = {
     {"sparsity", "sparsity", NULL, NULL, 1},
-    {"pattern", "pattern", NULL, "4x1 (default: what the runtime's kernels skip), 1x4, 2:4 or unstructured", 1},
+    {"pattern", "pattern", NULL, "what becomes zero together (default 4x1: what the runtime's kernels skip)", 1},
     {"score", "score", NULL,
-     "magnitude (default), or with --calibrate snip-momentum, obert, or movement, which is made for training", 1},
-    {"scope", "prune-scope", NULL, "global (default): matrices compete; uniform: each alike", 1},
+     "what a weight is worth (default magnitude); the others need --calibrate, and movement is made for training", 1},
+    {"scope", "prune-scope", NULL, "where (default global: matrices compete; uniform: each alike)", 1},
     {"layer-max", "layer-max", NULL, NULL, 1},
     {"remove-heads", "remove-heads", NULL, "attention heads to remove: below 1 a share, else so many a layer", 1},
     {"remove-neurons", "remove-neurons", NULL, "feed-forward neurons to remove, likewise; of each layer as many", 1},
     {"calibrate", "train", "DATA", "labelled data of the task, whose gradients the scores are made of; may be repeated",
      2},
-    {"task", "task", "TASK", "qa, classify, tag, embed or mlm (default: what the model's head is for)", 2},
+    {"task", "task", NULL, "of --calibrate (default: what the model's head is for)", 2},
     {"samples", "max-examples", "N", "examples (mlm: windows) of each file to use (default 512); 0: all", 2},
     {"batch-size", "batch-size", "N", "windows or examples of one gradient (default 8)", 2},
     {"batch-tokens", "batch-tokens", NULL, NULL, 2},
@@ -107,11 +108,12 @@ static void make_table(struct argp_option table[])
         table[at++] = own_options[i];
     for (size_t i = 0; i < ESPI_COUNT(shared); i++) {
         const struct espi_train_option *option = espi_train_option_find(shared[i].option);
-        table[at++] = (struct argp_option){.name = shared[i].flag,
-                                           .key = OPTION_FIRST + (int)i,
-                                           .arg = shared[i].argument ? shared[i].argument : option->argument,
-                                           .doc = shared[i].help ? shared[i].help : option->help,
-                                           .group = shared[i].group};
+        table[at++] =
+            (struct argp_option){.name = shared[i].flag,
+                                 .key = OPTION_FIRST + (int)i,
+                                 .arg = shared[i].argument ? shared[i].argument : cli_training_argument(option),
+                                 .doc = shared[i].help ? shared[i].help : option->help,
+                                 .group = shared[i].group};
     }
     table[at] = (struct argp_option){0};
 }

@@ -19,7 +19,8 @@ static const struct argp_option option_table[] = {
     {"input", 'i', "FILE", 0, "read JSON Lines from FILE instead of standard input", 0},
     {"max-length", 'l', "N", 0, "tokens of a window, special tokens included (default: no limit)", 0},
     {"stride", 's', "N", 0, "tokens that consecutive windows share (default 0)", 0},
-    {"truncation", 't', "STRATEGY", 0, "longest_first (default with --max-length), only_first or only_second", 0},
+    {"truncation", 't', "longest_first|only_first|only_second", 0,
+     "what is cut of two texts (default with --max-length longest_first)", 0},
     {"whole-text", 'w', NULL, 0,
      "windows to the end of the text (as run and eval do); without it a text longer than --max-length is cut first, as "
      "Hugging Face tokenizers 0.23 does",
@@ -33,7 +34,6 @@ static const struct argp_option option_table[] = {
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
-    static const char *const strategies[] = {"longest_first", "only_first", "only_second", NULL};
     struct options *options = state->input;
     switch (key) {
     case 'i':
@@ -47,7 +47,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case 't':
         options->encode.truncation =
-            (esp_truncation)(ESP_TRUNCATE_LONGEST_FIRST + cli_parse_word(state, "truncation", argument, strategies));
+            (esp_truncation)(ESP_TRUNCATE_LONGEST_FIRST + cli_parse_word(state, "truncation", argument));
         options->truncation_given = true;
         break;
     case 'w':

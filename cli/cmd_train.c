@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "create/train/recipe.h"
+#include "task_options.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -99,7 +100,7 @@ static void make_table(struct argp_option table[MOST_OPTIONS])
         else if (strcmp(option->name, "model") != 0)
             table[at++] = (struct argp_option){.name = option->name,
                                                .key = OPTION_FIRST + (int)i,
-                                               .arg = option->argument,
+                                               .arg = cli_training_argument(option),
                                                .doc = option->help,
                                                .group = group};
     }

@@ -6,6 +6,7 @@
 #include "base/size.h"
 #include "eval/dataset.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -33,11 +34,16 @@ enum {
     OPTION_SEED,
 };
 
+static const char bar_and_tasks[] = ""
+#define TASK(name) "|" #name
+#include "tasks/tasks.inc"
+#undef TASK
+    ;
+#define TASK_WORDS (bar_and_tasks + 1)
+
 static const struct argp_option task_table[] = {
-    {"task", 't', "TASK", 0,
-     "qa, classify, tag, embed or mlm (default: what the model's head is for; it says the head where config.json does "
-     "not)",
-     1},
+    {"task", 't', TASK_WORDS, 0,
+     "what is asked of the model (default: what its head is for; it says the head where config.json does not)", 1},
     {"threads", OPTION_THREADS, "N", 0, "threads (default: ESPALIER_THREADS, else all cores this process may use)", 1},
     {"batch-tokens", OPTION_BATCH_TOKENS, "N", 0, "most tokens of a batch (default 4096)", 1},
     {"max-length", OPTION_MAX_LENGTH, "N", 0, "tokens of a window (default: qa 384, else what the model takes)", 1},
@@ -50,8 +56,9 @@ static const struct argp_option task_table[] = {
     {"null-threshold", OPTION_NULL_THRESHOLD, "X", 0, "\"\" must score higher by more than this (default 0)", 2},
     {"no-align-words", OPTION_NO_ALIGN, NULL, 0, "answers may begin or end inside a word", 2},
     {0, 0, NULL, 0, "Classification and tagging:", 3},
-    {"function", OPTION_FUNCTION, "NAME", 0, "softmax, sigmoid or none (default: what the model's files say)", 3},
-    {"aggregation", OPTION_AGGREGATION, "NAME", 0, "none (default), simple, first, average or max", 3},
+    {"function", OPTION_FUNCTION, "softmax|sigmoid|none", 0,
+     "from outputs to scores (default: what the model's files say)", 3},
+    {"aggregation", OPTION_AGGREGATION, "none|simple|first|average|max", 0, "of tags to entities (default none)", 3},
     {"ignore-label", OPTION_IGNORE_LABEL, "LABEL", 0, "tag left out of answers (default O); may be repeated", 3},
     {0},
 };
@@ -60,26 +67,18 @@ static const struct argp_option task_table[] = {
 static const struct argp_option data_table[] = {
     {"n-best", OPTION_N_BEST, "N", 0, "spans considered of a window when evaluating (default 20)", 2},
     {0, 0, NULL, 0, "Data files (a column is a name, or a number from 1):", 4},
-    {"format", OPTION_FORMAT, "NAME", 0, "auto (default), tsv, csv or jsonl", 4},
+    {"format", OPTION_FORMAT, "auto|tsv|csv|jsonl", 0, "of the file (default auto: by its content)", 4},
     {"text-column", OPTION_TEXT, "COLUMN", 0, "the text (default: by well-known names)", 4},
     {"pair-column", OPTION_PAIR, "COLUMN", 0, "the second text", 4},
     {"label-column", OPTION_LABEL, "COLUMN", 0, "the label or tag", 4},
     {"word-column", OPTION_WORD, "COLUMN", 0, "the word (tag)", 4},
     {0, 0, NULL, 0, "Masked language model:", 5},
-    {"pack", OPTION_PACK, "UNIT", 0,
-     "what a window of text does not reach beyond: document (default; blank lines part them), file or line", 5},
+    {"pack", OPTION_PACK, "document|file|line", 0,
+     "what a window of text does not reach beyond (default document; blank lines part documents)", 5},
     {"mask-probability", OPTION_MASK_PROBABILITY, "P", 0, "share of tokens masked (default 0.15)", 5},
     {"seed", OPTION_SEED, "N", 0, "of the masking (default 0)", 5},
     {0},
 };
-
-static const struct espi_task *parse_task(struct argp_state *state, const char *text)
-{
-    const struct espi_task *task = espi_task_find(text);
-    if (!task)
-        argp_error(state, "--task: expected qa, classify, tag, embed or mlm, found \"%s\"", text);
-    return task;
-}
 
 /* --ignore-label may be repeated; the list lives as long as the program's arguments do. */
 static void add_ignored_label(struct argp_state *state, struct espi_task_options *options, const char *label)
@@ -117,15 +116,12 @@ static bool parse_qa(struct espi_task_options *o, int key, char *argument, struc
 
 static bool parse_labels(struct espi_task_options *o, int key, char *argument, struct argp_state *state)
 {
-    static const char *const functions[] = {"softmax", "sigmoid", "none", NULL};
-    static const char *const aggregations[] = {"none", "simple", "first", "average", "max", NULL};
     switch (key) {
     case OPTION_FUNCTION:
-        o->function =
-            (enum espi_function)(ESPI_FUNCTION_SOFTMAX + cli_parse_word(state, "function", argument, functions));
+        o->function = (enum espi_function)(ESPI_FUNCTION_SOFTMAX + cli_parse_word(state, "function", argument));
         return true;
     case OPTION_AGGREGATION:
-        o->aggregation = (enum espi_aggregation)cli_parse_word(state, "aggregation", argument, aggregations);
+        o->aggregation = (enum espi_aggregation)cli_parse_word(state, "aggregation", argument);
         return true;
     case OPTION_IGNORE_LABEL:
         add_ignored_label(state, o, argument);
@@ -141,7 +137,8 @@ static error_t parse_task_option(int key, char *argument, struct argp_state *sta
     struct espi_task_options *o = &options->task_options;
     switch (key) {
     case 't':
-        options->task = parse_task(state, argument);
+        cli_parse_word(state, "task", argument);
+        options->task = espi_task_find(argument);
         return 0;
     case OPTION_THREADS:
         options->threads = cli_parse_size(state, "threads", argument, 1, 1024);
@@ -167,7 +164,6 @@ static error_t parse_task_option(int key, char *argument, struct argp_state *sta
 
 static error_t parse_data_option(int key, char *argument, struct argp_state *state)
 {
-    static const char *const formats[] = {"auto", "tsv", "csv", "jsonl", NULL};
     struct cli_task_options *options = state->input;
     struct espi_task_options *o = &options->task_options;
     switch (key) {
@@ -175,7 +171,7 @@ static error_t parse_data_option(int key, char *argument, struct argp_state *sta
         o->n_best = cli_parse_size(state, "n-best", argument, 1, 1000);
         return 0;
     case OPTION_FORMAT:
-        o->format = (enum espi_format)cli_parse_word(state, "format", argument, formats);
+        o->format = (enum espi_format)cli_parse_word(state, "format", argument);
         return 0;
     case OPTION_TEXT:
         o->text_column = argument;
@@ -190,7 +186,7 @@ static error_t parse_data_option(int key, char *argument, struct argp_state *sta
         o->word_column = argument;
         return 0;
     case OPTION_PACK:
-        o->pack = (enum espi_pack)cli_parse_word(state, "pack", argument, espi_pack_words);
+        o->pack = (enum espi_pack)cli_parse_word(state, "pack", argument);
         return 0;
     case OPTION_MASK_PROBABILITY:
         o->mask_probability = cli_parse_number(state, "mask-probability", argument, 0.001, 1);
@@ -205,3 +201,18 @@ static error_t parse_data_option(int key, char *argument, struct argp_state *sta
 
 const struct argp cli_task_argp = {task_table, parse_task_option, NULL, NULL, NULL, NULL, NULL};
 const struct argp cli_data_argp = {data_table, parse_data_option, NULL, NULL, NULL, NULL, NULL};
+
+const char *cli_training_argument(const struct espi_train_option *option)
+{
+    char *text = NULL;
+    size_t bytes;
+    if (strcmp(option->name, "task") == 0)
+        return TASK_WORDS;
+    FILE *stream = option->words ? open_memstream(&text, &bytes) : NULL;
+    if (!stream)
+        return option->argument;
+    for (size_t i = 0; option->words[i]; i++)
+        fprintf(stream, "%s%s", i ? "|" : "", option->words[i]);
+    fclose(stream);
+    return text ? text : option->argument;
+}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The options of tasks, shared by run, eval and compile as argp children. */
+ * The options of tasks, shared by run, eval and compile as argp children; those of training, by train and prune. */
 #ifndef ESPI_CLI_TASK_OPTIONS_H
 #define ESPI_CLI_TASK_OPTIONS_H
 
+#include "create/train/train_options.h"
 #include "tasks/task.h"
 
 #include <argp.h>
@@ -17,5 +18,8 @@ struct cli_task_options {
 /* Of a model's task, and of the data sets it is evaluated on. The input of both parsers is a struct cli_task_options (set
  * state->child_inputs in ARGP_KEY_INIT). */
 extern const struct argp cli_task_argp, cli_data_argp;
+
+/* The argument of a training option as tables have it, the words it may be where there are some. Made once a row, and kept. */
+const char *cli_training_argument(const struct espi_train_option *option);
 
 #endif

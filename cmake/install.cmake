@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# install: the library, shared and static, header, CMake package, pkg-config file, command, manual page, completion, recipes.
+# install: the library, shared and static, header, CMake package, pkg-config file, command, recipes.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS espalier espalier_static EXPORT espalier-targets
@@ -18,7 +18,4 @@ install(FILES ${CMAKE_BINARY_DIR}/espalier-config.cmake ${CMAKE_BINARY_DIR}/espa
 file(RELATIVE_PATH espalier_PREFIX_FROM_PC /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 configure_file(cmake/espalier.pc.in ${CMAKE_BINARY_DIR}/espalier.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/espalier.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-install(FILES docs/espalier.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES cli/completion/espalier.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
-  RENAME espalier)
 install(DIRECTORY recipes/ DESTINATION ${CMAKE_INSTALL_DATADIR}/espalier/recipes FILES_MATCHING PATTERN *.json)

@@ -271,7 +271,7 @@ COMMAND_ROWS = [
      "the model's 64 positions, found 512"),
     ("prune longer than the model", ["prune", "{m}", "-o", "{d}/o", "--sparsity", "0.5", "--score", "obert", "--calibrate",
                                      "{d}/x", "--max-length", "512"], 2, "the model's 64 positions, found 512"),
-    ("aggregation unknown", ["run", "{m}", "--aggregation", "mode"], 2, "expected one of none, simple"),
+    ("aggregation unknown", ["run", "{m}", "--aggregation", "mode"], 2, "expected none, simple, first, average or max, found"),
     ("input not there", ["run", "{m}", "--input", "{d}/none.jsonl"], 1, "none.jsonl"),
     ("input a directory", ["run", "{m}", "--input", "{d}/empty"], 1, "found a directory"),
     ("predictions over the data", ["eval", "{m}", "--data", "{d}/empty.json", "--save", "{d}/../{b}/empty.json"], 2,

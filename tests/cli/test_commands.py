@@ -41,29 +41,6 @@ class General(support.Scratch):
         self.assertEqual(failed.returncode, 1)
         self.assertIn("espalier run: oneDNN: cannot load ", failed.stderr)
 
-    def test_documents_name_every_option(self):
-        """In the manual page, or in the document it sends its reader to."""
-        docs = os.path.join(os.path.dirname(__file__), "..", "..", "docs")
-
-        def words(name):
-            with open(os.path.join(docs, name), encoding="utf-8") as stream:
-                text = re.sub(r"\\f[BIR]", "", stream.read()).replace("\\-", "-")
-            return set(re.findall(r"--[a-z][a-z0-9-]*", re.sub(r"^\| `([a-z0-9-]+)`", r"--\1", text, flags=re.M)))
-
-        more = {"train": ["training.md"], "prune": ["pruning.md", "training.md"], "compile": ["compile.md"]}
-        named = words("espalier.1") | {"--help", "--usage", "--output", "--json", "--quiet", "--strict", "--input"}
-        for command in re.findall(r"^  ([a-z]+)  ", self.ok("--help").stdout, re.M):
-            options = set(re.findall(r"--[a-z][a-z0-9-]*", self.ok(command, "--usage").stdout))
-            self.assertEqual(options - named.union(*map(words, more.get(command, []))), set(), command)
-
-    def test_completion_lists_the_commands(self):
-        script = os.path.join(os.path.dirname(__file__), "..", "..", "cli", "completion", "espalier.bash")
-        done = subprocess.run(
-            ["bash", "-c", f"source {script}; COMP_WORDS=({support.PROGRAM} to); COMP_CWORD=1; _espalier; "
-             f"echo \"${{COMPREPLY[@]}}\"; COMP_WORDS=({support.PROGRAM} run --agg); COMP_CWORD=2; _espalier; "
-             "echo \"${COMPREPLY[@]}\""], capture_output=True, text=True)
-        self.assertEqual(done.stdout.split(), ["tokenize", "--aggregation"], done.stderr)
-
 
 class Run(support.Scratch):
     def answers(self, model, items, *arguments, **options):

@@ -95,7 +95,10 @@ check "$work/made_static"
 
 # ---- the rest of the package -----------------------------------------------------------------------------------------
 
-test -f "$prefix/share/man/man1/espalier.1"
+for page in man/man1/espalier.1 man/man1/espalier-run.1 bash-completion/completions/espalier zsh/site-functions/_espalier \
+    fish/vendor_completions.d/espalier.fish; do
+    test -f "$prefix/share/$page"
+done
 test -f "$prefix/share/espalier/recipes/distilbert-squad-80.json"
 test -x "$prefix/bin/espalier"
 "$prefix/bin/espalier" --version
