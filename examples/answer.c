@@ -15,7 +15,7 @@ int main(int argc, char **argv)
     esp_model *model = NULL;
     esp_session *session = NULL;
     const esp_answer *answer = NULL;
-    const esp_input input = {esp_text_of(argv[2]), esp_text_of(argv[3])};
+    const esp_input input = {.text = esp_text_of(argv[2]), .pair = esp_text_of(argv[3])};
 
     int status = esp_model_load(context, argv[1], NULL, &model);
     if (!status)

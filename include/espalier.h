@@ -8,8 +8,13 @@
  *   - A context may be NULL: the status is still returned, the text and the log are dropped.
  *   - "Owner" and "thread rule" of each type stand above it. Sizes are in elements unless a name says bytes.
  *   - Strings are UTF-8 and zero-terminated unless a length stands beside them.
- *   - Every _free function takes NULL. Structs of options are zero-initialised by the caller, so that members a later version
- *     adds have their default; it then has another SOVERSION.
+ *   - Every _free function takes NULL.
+ *   - Structs that the caller fills are zero-initialised as a whole ({0}, or members by name), so that members of later
+ *     versions have their default. Later versions put them where `reserved` is now: sizes and places stay as they are for
+ *     programs that were built before. What is reserved and not zero is ESP_ERR_ARGUMENT: a member this version does not
+ *     have yet. Structs that the library fills have zeros there. Enumerations may get further values.
+ *   - The SOVERSION is major.minor before 1.0, the major version from then on. Within one, a later library runs every program
+ *     that was built with an earlier header (docs/releasing.md says how this is kept).
  *   - NULL where an object, a batch or a place for the result is needed is ESP_ERR_ARGUMENT; functions that return no status
  *     then return NULL, 0 (esp_tokenizer_id: -1) or do nothing.
  *
@@ -29,7 +34,7 @@
  *     esp_context *context = esp_context_new();                one a thread
  *     esp_model_load(context, "model.esp", NULL, &model);      one a process
  *     esp_session_new(context, model, NULL, &session);         one a thread
- *     esp_input input = {esp_text_of(question), esp_text_of(passage)};
+ *     esp_input input = {.text = esp_text_of(question), .pair = esp_text_of(passage)};
  *     esp_session_answer(context, session, &input, 1, NULL, &answers);
  *     answers[0].items[0].text …
  */
@@ -51,9 +56,13 @@ extern "C" {
 #define ESP_API __attribute__((visibility("default")))
 #endif
 
+/* The one place where the version stands: the build reads it here. */
 #define ESP_VERSION_MAJOR 0
-#define ESP_VERSION_MINOR 1
+#define ESP_VERSION_MINOR 2
 #define ESP_VERSION_PATCH 0
+
+/* To be compared: 0.2.0 is 200, 1.4.12 is 10412. */
+#define ESP_VERSION_NUMBER (ESP_VERSION_MAJOR * 10000 + ESP_VERSION_MINOR * 100 + ESP_VERSION_PATCH)
 
 /* ---- status codes ------------------------------------------------------------------------------------------------ */
 
@@ -78,6 +87,8 @@ typedef enum esp_status {
 
 /* The library's version, "major.minor.patch". Static storage. */
 ESP_API const char *esp_version(void);
+/* The same as a number: ESP_VERSION_NUMBER is the header's, this the library's that is loaded. */
+ESP_API unsigned esp_version_number(void);
 
 /* A fixed English text for a status, for example "malformed input". Static storage; never NULL. */
 ESP_API const char *esp_status_text(int status);
@@ -129,12 +140,14 @@ typedef struct esp_encode_options {
     size_t max_length;         /* tokens of one window, special tokens included; unused with ESP_TRUNCATE_NONE */
     size_t stride;             /* tokens that consecutive windows share */
     esp_truncation truncation; /* ESP_TRUNCATE_NONE: one window, however long */
-    bool overflow;             /* false: only the first window is kept */
-    bool no_special_tokens;    /* true: neither [CLS] nor [SEP] is added */
-    bool stop_at_max_length;   /* with overflow: true stops in each text behind the word that reaches max_length tokens,
+    esp_truncation_side truncation_side;
+    bool overflow;           /* false: only the first window is kept */
+    bool no_special_tokens;  /* true: neither [CLS] nor [SEP] is added */
+    bool stop_at_max_length; /* with overflow: true stops in each text behind the word that reaches max_length tokens,
                                   as Hugging Face tokenizers 0.23 does, so that the windows lose what follows; false: the
                                   windows cover the whole text, as its earlier versions do; of the right side only */
-    esp_truncation_side truncation_side;
+    bool reserved_flags[5];
+    uint64_t reserved[4];
 } esp_encode_options;
 
 #define ESP_NO_WORD     UINT32_MAX /* words[i] of a special token added by the template */
@@ -158,6 +171,7 @@ typedef struct esp_encoding {
     uint32_t *char_begin; /* (tokens) the same in Unicode code points */
     uint32_t *char_end;   /* (tokens) */
     void *workspace;      /* private to the tokenizer */
+    uint64_t reserved[4];
 } esp_encoding;
 
 /* Opens the tokenizer of a directory (tokenizer.json, else vocab.txt, with tokenizer_config.json and the other files beside
@@ -206,6 +220,8 @@ typedef struct esp_model esp_model;
 typedef struct esp_model_options {
     bool skip_checksums;
     bool copy;
+    bool reserved_flags[6];
+    uint64_t reserved[4];
 } esp_model_options;
 
 /* Loads the compiled file `path` with its tokenizer, and chooses the kernels for this CPU (ESPALIER_ISA caps them).
@@ -213,6 +229,14 @@ typedef struct esp_model_options {
  * Errors: ESP_ERR_NOT_FOUND, ESP_ERR_IO; ESP_ERR_FORMAT: damaged, cut short, or no compiled file; ESP_ERR_UNSUPPORTED:
  * of another version; ESP_ERR_LIMIT: a shape the kernels cannot run; ESP_ERR_MEMORY. */
 ESP_API int esp_model_load(esp_context *context, const char *path, const esp_model_options *options, esp_model **out);
+/* The same from memory: the `bytes` bytes of a compiled file at `data`, which the program has in itself, has unpacked or was
+ * sent. Owner of `data`: the caller; it is neither written to nor freed. It stays where it is, and is not written to, until
+ * the model is freed; a copy (options.copy) needs it for the duration of the call only. Checked as a file is, whoever it is from.
+ * Without a copy `data` lies at a multiple of ESP_MODEL_ALIGN (aligned_alloc, mmap, alignas; malloc's does not), else
+ * ESP_ERR_ARGUMENT. Other errors as above; messages call it "memory". */
+#define ESP_MODEL_ALIGN 64
+ESP_API int esp_model_load_memory(esp_context *context, const void *data, size_t bytes,
+                                  const esp_model_options *options, esp_model **out);
 ESP_API void esp_model_free(esp_model *model);
 
 typedef enum esp_task {
@@ -228,7 +252,11 @@ typedef enum esp_task {
 ESP_API const char *esp_task_name(esp_task task);
 
 typedef struct esp_model_facts {
-    esp_task task;                              /* what its head is for: ESP_TASK_EMBED when it has none */
+    esp_task task;      /* what its head is for: ESP_TASK_EMBED when it has none */
+    bool has_pooler;    /* ESP_OUTPUT_POOLED is there */
+    bool normalized;    /* embeddings have the length 1, before they are cut to fewer numbers */
+    bool has_tokenizer; /* false: raw ids only */
+    bool reserved_flags[1];
     size_t layers, hidden, heads, intermediate; /* heads: before any were removed */
     size_t vocabulary;                          /* ids lie below this */
     size_t token_types;                         /* type ids lie below this; 0: the model has none and ignores them */
@@ -236,10 +264,8 @@ typedef struct esp_model_facts {
     size_t labels;                  /* outputs of the head: 2 (start, end) of QA; 0 of MLM and of bare encoders */
     const char *const *label_names; /* (labels), or NULL */
     size_t embedding;               /* numbers of an EMBED answer: hidden, or fewer where the files say truncate_dim */
-    bool has_pooler;                /* ESP_OUTPUT_POOLED is there */
-    bool normalized;                /* embeddings have the length 1, before they are cut to fewer numbers */
-    bool has_tokenizer;             /* false: raw ids only */
     size_t file_bytes;
+    uint64_t reserved[8];
 } esp_model_facts;
 
 /* Valid as long as the model. */
@@ -260,6 +286,7 @@ typedef struct esp_session_options {
                         ESPALIER_THREADS, else all this process may use (affinity mask, cgroup quota) */
     size_t capacity; /* tokens that go through the model at once; larger batches go through in parts of whole sequences.
                         0: 1024. At least the model's max_length is taken */
+    uint64_t reserved[4];
 } esp_session_options;
 
 /* Allocates the whole workspace (esp_session_workspace), which takes memory only where it is touched. `options` may be
@@ -300,6 +327,7 @@ typedef struct esp_batch {
     const uint8_t *type_ids;   /* (tokens), or NULL: all 0 */
     const uint32_t *positions; /* (position_count) VOCAB_LOGITS: numbers of the tokens that are wanted; else unused */
     size_t position_count;
+    uint64_t reserved[4];
 } esp_batch;
 
 /* Floats that esp_session_run writes for a batch. */
@@ -315,7 +343,7 @@ ESP_API int esp_session_run(esp_context *context, esp_session *session, const es
 /* ---- answering texts --------------------------------------------------------------------------------------------- */
 
 /* UTF-8 of a given length; {NULL, 0}: absent; bytes == 0 with any other pointer: an empty text, which is answered as other
- * texts are (QA asks for a question and a context that are not empty). */
+ * texts are (QA asks for a question and a context that are not empty). A pair of values for ever, with nothing reserved. */
 typedef struct esp_text {
     const char *data;
     size_t bytes;
@@ -333,6 +361,7 @@ static inline esp_text esp_text_of(const char *string)
 typedef struct esp_input {
     esp_text text; /* the text; QA: the question */
     esp_text pair; /* CLASSIFY: the second text, if any; QA: the context; else absent */
+    uint64_t reserved[4];
 } esp_input;
 
 /* How scores are made of the outputs of a CLASSIFY model; by default as its files say (docs/files.md). */
@@ -351,43 +380,54 @@ typedef enum esp_merge {
 
 /* Zero everywhere is the default. */
 typedef struct esp_answer_options {
-    esp_task task;
     size_t max_length; /* tokens of a window, at most the model's; default: what the model takes, QA at most 384 */
     size_t stride;     /* tokens that the windows of a long text share; default: QA 128, TAG a quarter of a window */
     size_t top_k;      /* items wanted: QA, CLASSIFY default 1, MLM 5 for each mask; ESP_ALL: every label */
     size_t max_question_length; /* QA: tokens; default 64 */
     size_t max_answer_length;   /* QA: tokens; default 15 */
-    bool may_be_empty;          /* QA: "" is a possible answer (the question has none) */
-    bool split_words;           /* QA: answers may begin or end inside a word */
-    esp_scores scores;          /* CLASSIFY; default: softmax, sigmoid of multi-label models, raw of regression */
-    esp_merge merge;            /* TAG */
-    bool json;                  /* esp_answer.json is wanted too */
     size_t max_text_bytes;      /* of one text; a longer one is ESP_ERR_LIMIT. Default 16 MiB, as 2^31 - 1 at most */
+    esp_task task;
+    esp_scores scores; /* CLASSIFY; default: softmax, sigmoid of multi-label models, raw of regression */
+    esp_merge merge;   /* TAG */
+    bool may_be_empty; /* QA: "" is a possible answer (the question has none) */
+    bool split_words;  /* QA: answers may begin or end inside a word */
+    bool json;         /* esp_answer.json is wanted too */
+    bool reserved_flags[1];
+    uint64_t reserved[8];
 } esp_answer_options;
 
 /* One thing found. Texts end with a zero, and their lengths say where when they hold one themselves; those that a task does
  * not give are NULL, numbers 0. */
 typedef struct esp_item {
-    double score;                /* of 1 at most, unless scores are raw */
-    const char *text;            /* QA: the answer ("": none); TAG: its tokens as text; MLM: the token */
-    const char *label;           /* CLASSIFY, TAG */
-    const char *sequence;        /* MLM: the text with the token in the mask's place */
-    int32_t token;               /* MLM: its id */
+    double score;         /* of 1 at most, unless scores are raw */
+    const char *text;     /* QA: the answer ("": none); TAG: its tokens as text; MLM: the token */
+    const char *label;    /* CLASSIFY, TAG */
+    const char *sequence; /* MLM: the text with the token in the mask's place */
+    int32_t token;        /* MLM: its id */
+    uint32_t reserved_word;
     size_t mask;                 /* MLM: number of the mask in the text, from 0 */
     size_t char_begin, char_end; /* QA: place in the context, TAG: in the text, [begin, end) in Unicode code points */
     size_t byte_begin, byte_end; /* the same in bytes */
     size_t text_bytes, sequence_bytes;
     size_t index; /* TAG, ESP_MERGE_NONE: number of the token in its window */
+    uint64_t reserved[4];
 } esp_item;
+
+/* What the numbers of a vector are. Another type than float is only ever given to who asks for it by an option, and in a
+ * member of its own. */
+typedef enum esp_numbers { ESP_NUMBERS_NONE, ESP_NUMBERS_FLOAT32 } esp_numbers;
 
 /* The answer to one input. */
 typedef struct esp_answer {
     int status; /* ESP_OK, or why this input has no answer: absent, too long, not UTF-8, no mask, no memory, … */
-    const char *error;     /* the text of that; "" with ESP_OK */
+    esp_numbers embedding_numbers; /* EMBED: ESP_NUMBERS_FLOAT32; else ESP_NUMBERS_NONE */
+    const char *error;             /* the text of the status; "" with ESP_OK */
     const esp_item *items; /* (count) QA, CLASSIFY, MLM: best first, mask by mask; TAG: in the order of the text */
     size_t count;
-    const float *embedding; /* (facts.embedding) EMBED; else NULL */
+    const float *embedding; /* (embedding_size) EMBED; else NULL */
+    size_t embedding_size;  /* numbers: facts.embedding; 0 without an embedding */
     const char *json;       /* what `espalier run` prints for this input, when it was asked for; else NULL */
+    uint64_t reserved[6];
 } esp_answer;
 
 /* Answers `count` texts, however long up to max_text_bytes, batched together: memory grows with the longest of them

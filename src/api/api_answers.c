@@ -33,6 +33,8 @@ static int keep_embedding(esp_context *ctx, struct espi_arena *arena, const stru
     if (embedding)
         memcpy(embedding, found->vector, found->width * sizeof *embedding);
     to->embedding = embedding;
+    to->embedding_size = found->width;
+    to->embedding_numbers = ESP_NUMBERS_FLOAT32;
     return embedding ? ESP_OK : ESP_ERR_MEMORY;
 }
 

@@ -41,6 +41,8 @@ const struct espi_task *espi_api_task(const struct esp_model *model, esp_task ta
     return espi_task_find(esp_task_name(task == ESP_TASK_DEFAULT ? model->facts.task : task));
 }
 
+_Static_assert((int)ESP_MODEL_ALIGN == (int)ESPI_ESP_ALIGN, "what espalier.h asks for is what the sections need");
+
 /* ---- models ---------------------------------------------------------------------------------------------------------- */
 
 static struct esp_model_facts facts_of(const struct esp_model *model)
@@ -60,15 +62,24 @@ static struct esp_model_facts facts_of(const struct esp_model *model)
                                     .embedding = config->embedding,
                                     .normalized = config->normalize,
                                     .has_tokenizer = model->tokenizer != NULL,
-                                    .file_bytes = model->file.file.map.bytes};
+                                    .file_bytes = model->file.file.bytes};
 }
 
-static int load(esp_context *ctx, const esp_model_options *options, struct esp_model *model)
+/* Where a compiled file is. */
+struct place {
+    const char *path; // for messages, too
+    const void *data; // (bytes), or NULL: a file
+    size_t bytes;
+};
+
+static int load(esp_context *ctx, const struct place *place, const esp_model_options *options, struct esp_model *model)
 {
-    struct espi_esp_opening how = {0};
-    if (options)
-        how = (struct espi_esp_opening){.skip_checksums = options->skip_checksums, .copy = options->copy};
-    int status = espi_esp_model_open_as(ctx, model->path, &how, &model->file);
+    const struct espi_esp_opening how = {.skip_checksums = options->skip_checksums, .copy = options->copy};
+    model->path = strdup(place->path);
+    if (!model->path)
+        return espi_fail_memory(ctx, strlen(place->path) + 1);
+    int status = place->data ? espi_esp_model_load(ctx, model->path, place->data, place->bytes, &how, &model->file)
+                             : espi_esp_model_open_as(ctx, model->path, &how, &model->file);
     if (!status && model->file.tokenizer)
         status = espi_esp_model_tokenizer(ctx, &model->file, &model->tokenizer);
     if (!status && model->tokenizer)
@@ -80,6 +91,31 @@ static int load(esp_context *ctx, const esp_model_options *options, struct esp_m
     return status;
 }
 
+static int new_model(esp_context *ctx, const struct place *place, const esp_model_options *options, esp_model **out)
+{
+    static const esp_model_options defaults = {0};
+    options = options ? options : &defaults;
+    int status = ESPI_RESERVED_CHECK(ctx, "esp_model_options", options, reserved_flags);
+    if (status)
+        return status;
+    if (place->data && !options->copy && (uintptr_t)place->data % ESP_MODEL_ALIGN)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT,
+                         "%s: expected the address of data to be a multiple of %d, or options.copy, found %p",
+                         place->path, ESP_MODEL_ALIGN, place->data);
+    struct esp_model *model = espi_calloc(ctx, 1, sizeof *model);
+    if (!model)
+        return ESP_ERR_MEMORY;
+    fenv_t caller;
+    espi_floats_enter(&caller);
+    status = load(ctx, place, options, model);
+    espi_floats_leave(&caller);
+    if (status)
+        esp_model_free(model);
+    else
+        *out = model;
+    return status;
+}
+
 int esp_model_load(esp_context *ctx, const char *path, const esp_model_options *options, esp_model **out)
 {
     if (!out)
@@ -87,19 +123,18 @@ int esp_model_load(esp_context *ctx, const char *path, const esp_model_options *
     *out = NULL;
     if (!path)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_model_load: the path is NULL");
-    struct esp_model *model = espi_calloc(ctx, 1, sizeof *model);
-    if (!model)
-        return ESP_ERR_MEMORY;
-    fenv_t caller;
-    espi_floats_enter(&caller);
-    model->path = strdup(path);
-    int status = model->path ? load(ctx, options, model) : espi_fail_memory(ctx, strlen(path) + 1);
-    espi_floats_leave(&caller);
-    if (status)
-        esp_model_free(model);
-    else
-        *out = model;
-    return status;
+    return new_model(ctx, &(struct place){.path = path}, options, out);
+}
+
+int esp_model_load_memory(esp_context *ctx, const void *data, size_t bytes, const esp_model_options *options,
+                          esp_model **out)
+{
+    if (!out)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_model_load_memory: out is NULL");
+    *out = NULL;
+    if (!data)
+        return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_model_load_memory: the data is NULL");
+    return new_model(ctx, &(struct place){.path = "memory", .data = data, .bytes = bytes}, options, out);
 }
 
 void esp_model_free(esp_model *model)

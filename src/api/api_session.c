@@ -45,11 +45,15 @@ int esp_session_new(esp_context *ctx, const esp_model *model, const esp_session_
     *out = NULL;
     if (!model)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_session_new: the model is NULL");
+    options = options ? options : &defaults;
+    int status = ESPI_RESERVED_CHECK(ctx, "esp_session_options", options, reserved);
+    if (status)
+        return status;
     struct esp_session *session = espi_calloc(ctx, 1, sizeof *session);
     if (!session)
         return ESP_ERR_MEMORY;
     session->model = model;
-    int status = open_session(ctx, options ? options : &defaults, session);
+    status = open_session(ctx, options, session);
     if (status)
         esp_session_free(session);
     else
@@ -125,6 +129,9 @@ int esp_session_run(esp_context *ctx, esp_session *session, const esp_batch *fro
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_session_run: the session, the batch or an array of it is NULL");
     if (output > ESP_OUTPUT_VOCAB_LOGITS)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_session_run: unknown output %d", (int)output);
+    int status = ESPI_RESERVED_CHECK(ctx, "esp_batch", from, reserved);
+    if (status)
+        return status;
     size_t size = esp_output_size(session->model, from, output);
     if (size > out_size || (size && !out))
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_session_run: out: expected room for %zu floats, found %zu", size,
@@ -133,7 +140,7 @@ int esp_session_run(esp_context *ctx, esp_session *session, const esp_batch *fro
     struct espi_wanted wanted = wanted_of(from, output, out);
     fenv_t caller;
     espi_floats_enter(&caller);
-    int status = session->engine->run(session->engine, ctx, &batch, &wanted);
+    status = session->engine->run(session->engine, ctx, &batch, &wanted);
     espi_floats_leave(&caller);
     return status;
 }
@@ -223,7 +230,10 @@ static int check_call(esp_context *ctx, const esp_session *session, const esp_in
     if (options->task > ESP_TASK_MLM || options->scores > ESP_SCORES_RAW || options->merge > ESP_MERGE_MAX)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_session_answer: unknown task %d, scores %d or merge %d",
                          (int)options->task, (int)options->scores, (int)options->merge);
-    return ESP_OK;
+    int status = ESPI_RESERVED_CHECK(ctx, "esp_answer_options", options, reserved_flags);
+    for (size_t i = 0; i < count && !status; i++)
+        status = ESPI_RESERVED_CHECK(ctx, "esp_input", &inputs[i], reserved);
+    return status;
 }
 
 /* What a call needs beside its inputs. */

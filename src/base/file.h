@@ -21,6 +21,9 @@ struct espi_map {
 int espi_map_open(esp_context *ctx, const char *path, struct espi_map *map) ESPI_NODISCARD;
 /* The same as pages of this process's own, read once: what becomes of the file later is not seen. */
 int espi_map_copy(esp_context *ctx, const char *path, struct espi_map *map) ESPI_NODISCARD;
+/* The same of bytes in memory; `name` is for messages. */
+int espi_map_copy_memory(esp_context *ctx, const char *name, const void *data, size_t bytes,
+                         struct espi_map *map) ESPI_NODISCARD;
 void espi_map_close(struct espi_map *map);
 
 /* What stands under a path, links followed. Nothing is there only where that is known; whatever else hinders looking is

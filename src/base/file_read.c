@@ -52,6 +52,22 @@ static int read_all(esp_context *ctx, const char *path, int fd, unsigned char *t
     return ESP_OK;
 }
 
+/* Maps `fd`, or with -1 pages of this process's own. `bytes` may be 0. */
+static int map_pages(esp_context *ctx, const char *name, int fd, size_t bytes, struct espi_map *map)
+{
+    if (!bytes)
+        return ESP_OK;
+    void *data = fd < 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                        : mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (data == MAP_FAILED)
+        return espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot map %zu bytes", name, bytes);
+    /* What has to come from the disk goes into the page cache by large pages, which all who map it then take at once: 95 MB
+     * are a few hundred page faults instead of 1,500, which take 4 ms. Where the kernel cannot, nothing is lost. */
+    madvise(data, bytes, MADV_HUGEPAGE);
+    *map = (struct espi_map){.data = data, .bytes = bytes};
+    return ESP_OK;
+}
+
 static int open_pages(esp_context *ctx, const char *path, bool copy, struct espi_map *map)
 {
     int fd = -1;
@@ -60,20 +76,9 @@ static int open_pages(esp_context *ctx, const char *path, bool copy, struct espi
     int status = open_regular(ctx, path, &fd, &bytes);
     if (status)
         return status;
-    if (bytes) {
-        void *data = copy ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-                          : mmap(NULL, bytes, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (data == MAP_FAILED) {
-            status = espi_fail_errno(ctx, ESP_ERR_IO, errno, "%s: cannot map %zu bytes", path, bytes);
-        } else {
-            /* What has to come from the disk goes into the page cache by large pages, which all who map it then take at
-             * once: 95 MB are a few hundred page faults instead of 1,500, which take 4 ms. Where the kernel cannot, nothing
-             * is lost. */
-            madvise(data, bytes, MADV_HUGEPAGE);
-            *map = (struct espi_map){.data = data, .bytes = bytes};
-            status = copy ? read_all(ctx, path, fd, data, bytes) : ESP_OK;
-        }
-    }
+    status = map_pages(ctx, path, copy ? -1 : fd, bytes, map);
+    if (!status && copy)
+        status = read_all(ctx, path, fd, (unsigned char *)(uintptr_t)map->data, bytes);
     close(fd);
     if (status)
         espi_map_close(map);
@@ -88,6 +93,15 @@ int espi_map_open(esp_context *ctx, const char *path, struct espi_map *map)
 int espi_map_copy(esp_context *ctx, const char *path, struct espi_map *map)
 {
     return open_pages(ctx, path, true, map);
+}
+
+int espi_map_copy_memory(esp_context *ctx, const char *name, const void *data, size_t bytes, struct espi_map *map)
+{
+    *map = (struct espi_map){.data = (const unsigned char *)""};
+    int status = map_pages(ctx, name, -1, bytes, map);
+    if (!status && bytes)
+        memcpy((void *)(uintptr_t)map->data, data, bytes);
+    return status;
 }
 
 void espi_map_close(struct espi_map *map)

@@ -18,6 +18,11 @@ const char *esp_version(void)
     return STRING(ESP_VERSION_MAJOR) "." STRING(ESP_VERSION_MINOR) "." STRING(ESP_VERSION_PATCH);
 }
 
+unsigned esp_version_number(void)
+{
+    return ESP_VERSION_NUMBER;
+}
+
 const char *esp_status_text(int status)
 {
     switch (status) {
@@ -127,6 +132,18 @@ int espi_fail_prefix(esp_context *ctx, int status, const char *format, ...)
 int espi_fail_memory(esp_context *ctx, size_t bytes)
 {
     return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory: %zu bytes were not to be had", bytes);
+}
+
+int espi_reserved_check(esp_context *ctx, const char *name, const void *room, size_t bytes)
+{
+    for (const unsigned char *byte = room; bytes--; byte++)
+        if (*byte)
+            return espi_fail(
+                ctx, ESP_ERR_ARGUMENT,
+                "%s: expected zeros in its reserved members, found others: it was not zero-initialised, or "
+                "is of a later version than the library's, %s",
+                name, esp_version());
+    return ESP_OK;
 }
 
 void espi_log(esp_context *ctx, esp_log_level level, const char *format, ...)

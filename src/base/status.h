@@ -36,6 +36,12 @@ int espi_fail_prefix(esp_context *ctx, int status, const char *format, ...) ESPI
 
 int espi_fail_memory(esp_context *ctx, size_t bytes);
 
+/* ESP_ERR_ARGUMENT unless what a struct of espalier.h has reserved, from its member `from` to its end, is zero. */
+#define ESPI_RESERVED_CHECK(ctx, name, object, from)                                                                   \
+    espi_reserved_check(ctx, name, &(object)->from,                                                                    \
+                        sizeof *(object) - ((const char *)&(object)->from - (const char *)(object)))
+int espi_reserved_check(esp_context *ctx, const char *name, const void *room, size_t bytes) ESPI_NODISCARD;
+
 void espi_log(esp_context *ctx, esp_log_level level, const char *format, ...) ESPI_PRINTF(3, 4);
 
 #endif

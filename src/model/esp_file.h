@@ -10,11 +10,12 @@
 
 /* Owner: the caller; zero-initialise, espi_esp_file_close releases. Thread rule: immutable after opening. */
 struct espi_esp_file {
-    const char *source;                      // for messages; outlives the file
-    const unsigned char *data;               // the whole file
+    const char *source;        // for messages; outlives the file
+    const unsigned char *data; // (bytes) the whole file
+    size_t bytes;
     const struct espi_esp_section *sections; // (count), within data
     size_t count;
-    struct espi_map map; // opened files only
+    struct espi_map map; // opened files and copies only
 };
 
 /* Checks header, table, the place, size and (where `checksums` says so) checksum of every section and the zeros between
@@ -26,12 +27,15 @@ int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned cha
 /* How a file is opened; zero everywhere is the usual way. */
 struct espi_esp_opening {
     bool skip_checksums; // of the sections
-    bool copy;           // read into memory instead of mapped
+    bool copy;           // into memory of this process's own, instead of mapped or used where it stands
 };
 
 /* The same from a file; `path` outlives the result. What is checked is what is used: the checks see the copy. */
 int espi_esp_file_open(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
                        struct espi_esp_file *out) ESPI_NODISCARD;
+/* The same from memory: `data` outlives the file, and is 64-byte aligned, unless it is copied. */
+int espi_esp_file_load(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                       const struct espi_esp_opening *how, struct espi_esp_file *out) ESPI_NODISCARD;
 void espi_esp_file_close(struct espi_esp_file *file);
 
 /* Whether the file starts with the magic bytes; the errors of espi_map_open where that cannot be told. */

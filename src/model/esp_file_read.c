@@ -181,8 +181,21 @@ int espi_esp_file_parse(esp_context *ctx, const char *source, const unsigned cha
     if (end != bytes)
         return espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected the last section to end at %zu, found %zu", source, bytes,
                          end);
-    *out = (struct espi_esp_file){.source = source, .data = data, .sections = sections, .count = header->section_count};
+    *out = (struct espi_esp_file){
+        .source = source, .data = data, .bytes = bytes, .sections = sections, .count = header->section_count};
     return ESP_OK;
+}
+
+/* The result owns `map`, which is closed when it fails. */
+static int parse_map(esp_context *ctx, const char *source, struct espi_map *map, const struct espi_esp_opening *how,
+                     struct espi_esp_file *out)
+{
+    int status = espi_esp_file_parse(ctx, source, map->data, map->bytes, !how->skip_checksums, out);
+    if (status)
+        espi_map_close(map);
+    else
+        out->map = *map;
+    return status;
 }
 
 int espi_esp_file_open(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
@@ -195,14 +208,18 @@ int espi_esp_file_open(esp_context *ctx, const char *path, const struct espi_esp
             ctx, ESP_ERR_FORMAT,
             "%s: expected a compiled file, found a directory; `espalier compile` makes a file of a checkpoint", path);
     int status = how->copy ? espi_map_copy(ctx, path, &map) : espi_map_open(ctx, path, &map);
-    if (status)
-        return status;
-    status = espi_esp_file_parse(ctx, path, map.data, map.bytes, !how->skip_checksums, out);
-    if (status)
-        espi_map_close(&map);
-    else
-        out->map = map;
-    return status;
+    return status ? status : parse_map(ctx, path, &map, how, out);
+}
+
+int espi_esp_file_load(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                       const struct espi_esp_opening *how, struct espi_esp_file *out)
+{
+    struct espi_map map;
+    *out = (struct espi_esp_file){0};
+    if (!how->copy)
+        return espi_esp_file_parse(ctx, source, data, bytes, !how->skip_checksums, out);
+    int status = espi_map_copy_memory(ctx, source, data, bytes, &map);
+    return status ? status : parse_map(ctx, source, &map, how, out);
 }
 
 void espi_esp_file_close(struct espi_esp_file *file)

@@ -275,8 +275,14 @@ static int read_model(esp_context *ctx, struct espi_esp_model *model)
 int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
                          struct espi_esp_model *out)
 {
+    return espi_esp_model_load(ctx, source, data, bytes, &(struct espi_esp_opening){0}, out);
+}
+
+int espi_esp_model_load(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                        const struct espi_esp_opening *how, struct espi_esp_model *out)
+{
     *out = (struct espi_esp_model){0};
-    int status = espi_esp_file_parse(ctx, source, data, bytes, true, &out->file);
+    int status = espi_esp_file_load(ctx, source, data, bytes, how, &out->file);
     return status ? status : read_model(ctx, out);
 }
 

@@ -117,9 +117,11 @@ int espi_esp_model_open(esp_context *ctx, const char *path, struct espi_esp_mode
  * open while the file is written to. */
 int espi_esp_model_open_as(esp_context *ctx, const char *path, const struct espi_esp_opening *how,
                            struct espi_esp_model *out) ESPI_NODISCARD;
-/* The same from memory, 64-byte aligned, which outlives the model. */
+/* The same from memory, 64-byte aligned, which outlives the model; a copy needs neither. */
 int espi_esp_model_parse(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
                          struct espi_esp_model *out) ESPI_NODISCARD;
+int espi_esp_model_load(esp_context *ctx, const char *source, const unsigned char *data, size_t bytes,
+                        const struct espi_esp_opening *how, struct espi_esp_model *out) ESPI_NODISCARD;
 void espi_esp_model_close(struct espi_esp_model *model);
 
 /* The tokenizer inside, which the model outlives; ESP_ERR_NOT_FOUND when the file has none. */

@@ -379,7 +379,9 @@ int esp_encode(esp_context *ctx, const esp_tokenizer *tokenizer, const char *tex
     if (options->truncation_side > ESP_TRUNCATE_LEFT)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "esp_encode: unknown truncation_side %d",
                          (int)options->truncation_side);
-    int status = espi_encoding_prepare(ctx, out);
+    int status = ESPI_RESERVED_CHECK(ctx, "esp_encode_options", options, reserved_flags);
+    if (!status)
+        status = espi_encoding_prepare(ctx, out);
     if (status)
         return status;
     struct espi_encode_workspace *workspace = out->workspace;

@@ -18,6 +18,8 @@ static struct {
     esp_context *ctx;
     esp_model *model;
     esp_session *session;
+    void *file; // (file_bytes) of what is loaded from memory
+    size_t file_bytes;
     /* what the call gives */
     esp_context *new_context;
     esp_tokenizer *tokenizer;
@@ -109,6 +111,12 @@ static int call_load(const struct api_case *the)
     return esp_model_load(api.ctx, api.path, &options, &api.new_model);
 }
 
+static int call_load_memory(const struct api_case *the)
+{
+    const esp_model_options options = {.copy = the->variant};
+    return esp_model_load_memory(api.ctx, api.file, api.file_bytes, &options, &api.new_model);
+}
+
 static void describe_embedding(FILE *to, const esp_model *model, esp_session *session)
 {
     static const uint32_t starts[] = {0, 5, 9};
@@ -184,9 +192,9 @@ static int answer(esp_session *session, const struct api_case *the)
     const esp_task task = esp_model_get_facts(api.model)->task;
     const char *first = task == ESP_TASK_MLM ? masked : task == ESP_TASK_QA ? "Who wrote it?" : passage;
     const char *second = task == ESP_TASK_QA ? passage : NULL;
-    const esp_input inputs[INPUTS] = {{esp_text_of(first), esp_text_of(second)},
-                                      {esp_text_of("\xff\xfe"), esp_text_of(NULL)},
-                                      {esp_text_of(first), esp_text_of(second)}};
+    const esp_input inputs[INPUTS] = {{.text = esp_text_of(first), .pair = esp_text_of(second)},
+                                      {.text = esp_text_of("\xff\xfe"), .pair = esp_text_of(NULL)},
+                                      {.text = esp_text_of(first), .pair = esp_text_of(second)}};
     const esp_answer_options options = {.json = the->variant & 1,
                                         .top_k = 3,
                                         .max_length = 24,
@@ -266,6 +274,8 @@ static const struct api_case cases[] = {
     {"esp_encode windows", call_encode, describe_encode, "qa.esp", 1, COLD},
     {"esp_model_load", call_load, describe_load, "sequence.esp", 0, COLD},
     {"esp_model_load unchecked", call_load, describe_load, "token.esp", 1, COLD},
+    {"esp_model_load_memory", call_load_memory, describe_load, "sequence.esp", 0, COLD},
+    {"esp_model_load_memory copied", call_load_memory, describe_load, "sequence.esp", 1, COLD},
     {"esp_session_new", call_session, describe_session, "qa.esp", 1, COLD},
     {"esp_session_new threads", call_session, describe_session, "qa.esp", 2, COLD},
     {"esp_session_run hidden", call_run, describe_run, "none.esp", ESP_OUTPUT_HIDDEN, COLD},
@@ -295,6 +305,16 @@ static void need(int status)
     exit(1);
 }
 
+static void read_file(void)
+{
+    enum { MOST = 1 << 20 };
+    FILE *stream = fopen(api.path, "rb");
+    api.file = aligned_alloc(ESP_MODEL_ALIGN, MOST);
+    api.file_bytes = stream && api.file ? fread(api.file, 1, MOST, stream) : 0;
+    need(api.file_bytes && api.file_bytes < MOST ? ESP_OK : ESP_ERR_IO);
+    fclose(stream);
+}
+
 void fault_api_prepare(size_t i, const char *models)
 {
     current = &cases[i];
@@ -303,7 +323,9 @@ void fault_api_prepare(size_t i, const char *models)
     snprintf(api.path, sizeof api.path, "%s/%s", models, current->file);
     api.ctx = esp_context_new();
     need(api.ctx ? ESP_OK : ESP_ERR_MEMORY);
-    if (compiled && current->call != call_load) {
+    if (current->call == call_load_memory) {
+        read_file();
+    } else if (compiled && current->call != call_load) {
         need(esp_model_load(api.ctx, api.path, NULL, &api.model));
         need(esp_session_new(api.ctx, api.model, &(esp_session_options){.threads = 1}, &api.session));
     }
@@ -319,6 +341,8 @@ static void release(void)
     esp_session_free(api.session);
     esp_model_free(api.model);
     esp_context_free(api.ctx);
+    free(api.file);
+    api.file = NULL;
     api.session = NULL;
     api.model = NULL;
     api.ctx = NULL;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# espalier.h alone, as C from C99 on and as C++ from C++11 on, without a warning; an includer's macros stay its own.
+# espalier.h alone, as C from C99 on and as C++ from C++11 on, without a warning; an includer's macros stay its own. Its structs
+# have no padding, where a member of a later version would find whatever an earlier program has left there.
 #   tests/install/header.sh INCLUDE_DIR C_COMPILER [C++_COMPILER]
 set -eu
 include=$1 cc=$2 cxx=${3:-}
@@ -27,7 +28,7 @@ typedef char right[ESP_ERR_IO == -3 && ESP_ERR_MEMORY == -2 ? 1 : -1];
 END
 cp "$work/header.c" "$work/header.cc"
 
-strict="-Wall -Wextra -Wshadow -Wundef -pedantic -pedantic-errors -Werror -fsyntax-only -I$include"
+strict="-Wall -Wextra -Wshadow -Wundef -Wpadded -pedantic -pedantic-errors -Werror -fsyntax-only -I$include"
 for standard in c99 gnu99 c11 gnu11 c17 gnu17 c2x; do
     # shellcheck disable=SC2086
     "$cc" -std=$standard $strict -Wstrict-prototypes "$work/header.c"

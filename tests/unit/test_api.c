@@ -150,7 +150,7 @@ static int tear_down(void **state)
 static const esp_answer *answer(int model, const char *text, const char *pair, const esp_answer_options *options)
 {
     const esp_answer *answers;
-    esp_input input = {esp_text_of(text), esp_text_of(pair)};
+    esp_input input = {.text = esp_text_of(text), .pair = esp_text_of(pair)};
     test_ok(t.ctx, esp_session_answer(t.ctx, t.sessions[model], &input, 1, options, &answers));
     assert_string_equal(answers->error, "");
     assert_int_equal(answers->status, ESP_OK);
@@ -330,7 +330,7 @@ static void test_question(void **state)
     assert_memory_equal(behind, first, strlen(first));
     found = answer(QA, question, context, NULL);
     assert_int_equal(found->count, 1);
-    assert_true(!found->json && !found->embedding);
+    assert_true(!found->json && !found->embedding && !found->embedding_size && !found->embedding_numbers);
     assert_place(&found->items[0], context);
 }
 
@@ -394,6 +394,8 @@ static void test_embedding(void **state)
     test_ok(t.ctx, esp_session_run(t.ctx, t.sessions[EMBED], &one, ESP_OUTPUT_EMBEDDING, expected, 16));
     const esp_answer *found = answer(EMBED, text, NULL, NULL);
     assert_memory_equal(found->embedding, expected, sizeof expected);
+    assert_int_equal(found->embedding_size, ESPI_COUNT(expected));
+    assert_int_equal(found->embedding_numbers, ESP_NUMBERS_FLOAT32);
     assert_true(found->count == 0 && !found->json);
     found = answer(EMBED, text, NULL, &(esp_answer_options){.json = true});
     assert_memory_equal(found->embedding, expected, sizeof expected);
@@ -439,7 +441,7 @@ static void test_prompt(void **state)
     esp_session *session = changed_model(configs[EMBED], 20 + EMBED, set_prompt, &model);
     const esp_answer_options json = {.json = true};
     const esp_answer *found;
-    const esp_input input = {esp_text_of("ada"), {0}};
+    const esp_input input = {.text = esp_text_of("ada")};
     assert_int_equal(esp_model_get_facts(model)->embedding, 5);
     assert_int_equal(esp_model_get_facts(t.models[EMBED])->embedding, 16);
     test_ok(t.ctx, esp_session_answer(t.ctx, session, &input, 1, &json, &found));
@@ -468,7 +470,7 @@ static void test_one_label(void **state)
     (void)state;
     static const char config[] = BERT("BertForSequenceClassification", ",\"num_labels\":1");
     const esp_answer_options raw = {.scores = ESP_SCORES_RAW};
-    const esp_input input = {esp_text_of("ada"), {0}};
+    const esp_input input = {.text = esp_text_of("ada")};
     for (int regression = 0; regression < 2; regression++) {
         const esp_answer *found;
         esp_model *model;
@@ -509,7 +511,8 @@ static void test_batches_of_texts(void **state)
     char texts[INPUTS][32];
     const esp_answer *found;
     for (size_t i = 0; i < INPUTS; i++) {
-        inputs[i] = (esp_input){esp_text_of(question), {context + i % 3, sizeof context - 1 - i % 3 - i % 5 * 6}};
+        inputs[i] = (esp_input){.text = esp_text_of(question),
+                                .pair = {context + i % 3, sizeof context - 1 - i % 3 - i % 5 * 6}};
         test_ok(t.ctx, esp_session_answer(t.ctx, t.sessions[QA], &inputs[i], 1, NULL, &found));
         scores[i] = found->items[0].score;
         snprintf(texts[i], sizeof texts[i], "%.31s", found->items[0].text);
@@ -542,7 +545,7 @@ static void test_inputs_that_do_not_fit(void **state)
 {
     (void)state;
     const esp_answer *found;
-    esp_input input = {esp_text_of("the day"), esp_text_of("was cold")};
+    esp_input input = {.text = esp_text_of("the day"), .pair = esp_text_of("was cold")};
     test_ok(t.ctx, esp_session_answer(NULL, t.sessions[TAG], &input, 1, NULL, &found));
     assert_string_equal(found->error, "input 0: pair: expected none for the task tag, which takes one text");
     input.pair.data = NULL;
@@ -558,7 +561,7 @@ static void test_wrong_calls(void **state)
     const esp_answer *found;
     esp_model *model;
     esp_session *session;
-    esp_input input = {esp_text_of(question), esp_text_of(context)};
+    esp_input input = {.text = esp_text_of(question), .pair = esp_text_of(context)};
     test_fails(t.ctx, esp_model_load(t.ctx, NULL, NULL, &model), ESP_ERR_ARGUMENT);
     test_fails(t.ctx, esp_model_load(t.ctx, t.paths[0], NULL, NULL), ESP_ERR_ARGUMENT);
     test_fails(t.ctx, esp_model_load(t.ctx, "/nowhere.esp", NULL, &model), ESP_ERR_NOT_FOUND);
@@ -595,6 +598,127 @@ static void test_wrong_calls(void **state)
     esp_model_free(model);
     esp_session_free(NULL);
     esp_model_free(NULL);
+}
+
+/* Every byte that is reserved in a struct of the caller's is seen when it is not zero, none of those in front of them. */
+#define RESERVED_CASES(X)                                                                                              \
+    X(esp_encode_options, reserved_flags,                                                                              \
+      esp_encode(t.ctx, esp_model_get_tokenizer(t.models[QA]), "ada", 3, NULL, 0, &object, &encoding))                 \
+    X(esp_model_options, reserved_flags, esp_model_load(t.ctx, t.paths[QA], &object, &model))                          \
+    X(esp_session_options, reserved, esp_session_new(t.ctx, t.models[QA], &object, &session))                          \
+    X(esp_batch, reserved, esp_session_run(t.ctx, t.sessions[QA], &object, ESP_OUTPUT_HIDDEN, NULL, 0))                \
+    X(esp_input, reserved, esp_session_answer(t.ctx, t.sessions[QA], &object, 1, NULL, &found))                        \
+    X(esp_answer_options, reserved_flags, esp_session_answer(t.ctx, t.sessions[QA], NULL, 0, &object, &found))
+
+static void test_reserved_members(void **state)
+{
+    (void)state;
+    esp_encoding encoding = {0};
+    esp_model *model = NULL;
+    esp_session *session = NULL;
+    const esp_answer *found;
+#define X(type, from, call)                                                                                            \
+    for (size_t i = offsetof(type, from); i < sizeof(type); i++) {                                                     \
+        type object;                                                                                                   \
+        memset(&object, 0, sizeof object);                                                                             \
+        ((char *)&object)[i] = 1;                                                                                      \
+        test_fails(t.ctx, call, ESP_ERR_ARGUMENT);                                                                     \
+        test_error_has(t.ctx, #type ": expected zeros in its reserved members");                                       \
+    }                                                                                                                  \
+    assert_true(offsetof(type, from) + 32 <= sizeof(type));
+    RESERVED_CASES(X)
+#undef X
+    assert_true(!model && !session && !found);
+    esp_encoding_clear(&encoding);
+}
+
+/* ---- models in memory ---------------------------------------------------------------------------------------------------- */
+
+/* A file's bytes `shift` behind a multiple of 64, with nothing behind them that may be read. */
+static unsigned char *file_in_memory(const char *path, size_t shift, unsigned char **block, size_t *bytes)
+{
+    struct espi_map map;
+    test_ok(t.ctx, espi_map_open(t.ctx, path, &map));
+    *bytes = map.bytes;
+    *block = aligned_alloc(ESP_MODEL_ALIGN, map.bytes + ESP_MODEL_ALIGN);
+    assert_non_null(*block);
+    memcpy(*block + shift, map.data, map.bytes);
+    espi_map_close(&map);
+    return *block + shift;
+}
+
+static void answers_as_from_file(const esp_model *model)
+{
+    esp_session *session;
+    const esp_answer *found;
+    const esp_answer_options options = {.json = true, .top_k = 5};
+    const esp_input input = {.text = esp_text_of(question), .pair = esp_text_of(context)};
+    test_ok(t.ctx, esp_session_new(t.ctx, model, &(esp_session_options){.threads = 1}, &session));
+    test_ok(t.ctx, esp_session_answer(t.ctx, session, &input, 1, &options, &found));
+    assert_string_equal(found->json, answer(QA, question, context, &options)->json);
+    assert_int_equal(esp_model_get_facts(model)->file_bytes, esp_model_get_facts(t.models[QA])->file_bytes);
+    esp_session_free(session);
+}
+
+static void test_memory_in_its_place(void **state)
+{
+    (void)state;
+    unsigned char *block;
+    size_t bytes;
+    esp_model *model;
+    unsigned char *data = file_in_memory(t.paths[QA], 0, &block, &bytes);
+    test_ok(t.ctx, esp_model_load_memory(t.ctx, data, bytes, NULL, &model));
+    answers_as_from_file(model);
+    esp_model_free(model); // leaves the data to its owner
+    assert_memory_equal(data, ESPI_ESP_MAGIC, sizeof ESPI_ESP_MAGIC - 1);
+    free(block);
+}
+
+static void test_memory_copied(void **state)
+{
+    (void)state;
+    const esp_model_options copy = {.copy = true};
+    unsigned char *block;
+    size_t bytes;
+    esp_model *model;
+    unsigned char *data = file_in_memory(t.paths[QA], 1, &block, &bytes);
+    test_fails(t.ctx, esp_model_load_memory(t.ctx, data, bytes, NULL, &model), ESP_ERR_ARGUMENT);
+    test_error_has(t.ctx, "memory: expected the address of data to be a multiple of 64, or options.copy, found 0x");
+    assert_null(model);
+    test_ok(t.ctx, esp_model_load_memory(t.ctx, data, bytes, &copy, &model));
+    memset(data, 0xff, bytes);
+    free(block);
+    answers_as_from_file(model);
+    esp_model_free(model);
+}
+
+/* Cut anywhere, or with a wrong byte anywhere, it is refused or, where the checksums are not asked for, can be loaded. */
+static void test_memory_damaged(void **state)
+{
+    (void)state;
+    const esp_model_options plain = {0}, copy = {.copy = true}, skip = {.skip_checksums = true};
+    unsigned char *block;
+    size_t bytes;
+    esp_model *model;
+    unsigned char *data = file_in_memory(t.paths[TAG], 0, &block, &bytes);
+    for (size_t cut = 0; cut < bytes; cut += cut < 256 ? 1 : 61) {
+        unsigned char *part = aligned_alloc(ESP_MODEL_ALIGN, espi_round_up(cut + 1, ESP_MODEL_ALIGN));
+        assert_non_null(part);
+        memcpy(part, data, cut);
+        test_fails(t.ctx, esp_model_load_memory(t.ctx, part, cut, cut % 2 ? &copy : &plain, &model), ESP_ERR_FORMAT);
+        free(part);
+    }
+    for (size_t i = 0; i < bytes; i += i < 4096 ? 1 : 61) {
+        data[i] ^= 0x41;
+        assert_int_not_equal(esp_model_load_memory(t.ctx, data, bytes, i % 2 ? &copy : &plain, &model), ESP_OK);
+        assert_memory_equal(esp_last_error(t.ctx), "memory: ", 8);
+        if (esp_model_load_memory(t.ctx, data, bytes, &skip, &model) == ESP_OK)
+            esp_model_free(model);
+        data[i] ^= 0x41;
+    }
+    test_fails(t.ctx, esp_model_load_memory(t.ctx, NULL, bytes, NULL, &model), ESP_ERR_ARGUMENT);
+    test_fails(t.ctx, esp_model_load_memory(t.ctx, data, bytes, NULL, NULL), ESP_ERR_ARGUMENT);
+    free(block);
 }
 
 /* A damaged weight is noticed by its checksum, unless that is not asked for; a bad index is refused in both cases. */
@@ -646,7 +770,7 @@ static void *answer_in_thread(void *argument)
     esp_context *ctx = esp_context_new();
     esp_session *session;
     const esp_answer *found;
-    esp_input input = {esp_text_of(question), esp_text_of(context)};
+    esp_input input = {.text = esp_text_of(question), .pair = esp_text_of(context)};
     int status = esp_session_new(ctx, t.models[QA], &(esp_session_options){.threads = shared->threads}, &session);
     shared->same = !status;
     for (int i = 0; i < 20 && !status; i++) {
@@ -733,6 +857,10 @@ int main(void)
         cmocka_unit_test(test_batches_of_texts),
         cmocka_unit_test(test_inputs_that_do_not_fit),
         cmocka_unit_test(test_wrong_calls),
+        cmocka_unit_test(test_reserved_members),
+        cmocka_unit_test(test_memory_in_its_place),
+        cmocka_unit_test(test_memory_copied),
+        cmocka_unit_test(test_memory_damaged),
         cmocka_unit_test(test_checksums),
         cmocka_unit_test(test_threads_share_a_model),
         cmocka_unit_test(test_loading_allocates_little),

@@ -74,7 +74,7 @@ static esp_session *new_session(size_t threads)
 
 static int ask(esp_session *session, double *score)
 {
-    const esp_input input = {esp_text_of("who wrote it"), esp_text_of(context)};
+    const esp_input input = {.text = esp_text_of("who wrote it"), .pair = esp_text_of(context)};
     const esp_answer *found;
     int status = esp_session_answer(NULL, session, &input, 1, NULL, &found);
     *score = status || found->status ? -1 : found->items[0].score;
@@ -640,7 +640,7 @@ static void test_trim_gives_memory_back(void **state)
     esp_input *inputs = calloc(INPUTS, sizeof *inputs);
     assert_non_null(inputs);
     for (size_t i = 0; i < INPUTS; i++)
-        inputs[i] = (esp_input){esp_text_of("who wrote it"), esp_text_of(context + i % 50)};
+        inputs[i] = (esp_input){.text = esp_text_of("who wrote it"), .pair = esp_text_of(context + i % 50)};
     const esp_answer_options options = {.json = true, .top_k = 20};
     esp_session *session = new_session(1);
     for (int round = 0; round < 3; round++) {
