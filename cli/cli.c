@@ -157,6 +157,17 @@ bool cli_interrupted(void)
     return interrupted != 0;
 }
 
+static bool stop(void *cookie)
+{
+    (void)cookie;
+    return cli_interrupted();
+}
+
+struct espi_watch cli_watch(bool quiet)
+{
+    return (struct espi_watch){.show = quiet ? NULL : espi_progress_draw, .stop = stop, .cookie = stderr};
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
 
 /* Whether everything has arrived; else errno has the reason. Of an earlier failure stdio does not keep it: one byte more

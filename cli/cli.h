@@ -5,7 +5,7 @@
 #ifndef ESPI_CLI_H
 #define ESPI_CLI_H
 
-#include "base/status.h"
+#include "base/progress.h"
 
 #include <argp.h>
 #include <signal.h>
@@ -51,6 +51,8 @@ void cli_stop_signals(sigset_t *set);
 /* From here on they set a flag that long work asks for. */
 void cli_catch_signals(void);
 bool cli_interrupted(void);
+/* Progress on stderr, unless quiet, and the stop that this flag is. */
+struct espi_watch cli_watch(bool quiet);
 
 /* Flushes stdout; a failure (full disk) is reported and makes the exit code CLI_FAILED. When its reader has gone, nothing is
  * said: the program ends by SIGPIPE, or with CLI_FAILED where that was ignored at the start. */

@@ -8,7 +8,6 @@
 #include "describe.h"
 
 #include "base/json.h"
-#include "base/progress.h"
 #include "base/size.h"
 
 #include <errno.h>
@@ -248,7 +247,7 @@ static int measure(esp_context *ctx, const struct options *options, const struct
 static int measure_all(esp_context *ctx, const struct options *options, const struct cli_model *model,
                        struct cli_bench_document *document)
 {
-    struct espi_progress progress = {.stream = options->json && combinations(options) > 1 ? stderr : NULL,
+    struct espi_progress progress = {.watch = cli_watch(!options->json || combinations(options) <= 1),
                                      .label = "bench",
                                      .unit = "combinations",
                                      .total = combinations(options)};

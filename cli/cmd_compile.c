@@ -4,35 +4,15 @@
 
 #include "base/file.h"
 #include "compile_report.h"
-#include "create/compile/smooth.h"
-#include "create/quantize/fake_quant.h"
-#include "model/vocabulary.h"
-#include "precision.h"
 #include "task_options.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-/* Steps of the activations. */
-enum activations {
-    ACTIVATIONS_DEFAULT, // static where there are ranges: --calibrate, or quantization-aware training
-    ACTIVATIONS_STATIC,
-    ACTIVATIONS_PER_TOKEN,
-};
-
 struct options {
-    const char *checkpoint, *output, *calibrate;
-    size_t samples; // 0: DEFAULT_SAMPLES
-    enum espi_calibration method;
-    double percentile;
-    double smooth; // below 0: no
-    enum activations activations;
-    enum espi_precision precision;
-    bool search; // for the layers that stay in higher precision
-    bool fallback_given;
-    struct cli_precision_options find;
-    enum espi_sparse_choice sparse;
+    struct espi_compilation compilation;
+    bool search, search_given; // --max-drop; one of the options that need it
+    bool samples_given;
     bool json, quiet;
     struct cli_task_options task;
 };
@@ -50,8 +30,6 @@ enum {
     OPTION_EVAL_LIMIT,
     OPTION_FALLBACK,
     OPTION_TIME_LIMIT,
-    DEFAULT_SAMPLES = 256,
-    SENSITIVITY_SAMPLES = 64, // examples for the sensitivity of layers
 };
 
 static const struct argp_option option_table[] = {
@@ -85,8 +63,6 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-#define DEFAULT_PERCENTILE 99.99
-
 /* "1%" or "0.01" */
 static double parse_share(struct argp_state *state, const char *option, const char *text)
 {
@@ -102,85 +78,87 @@ static double parse_share(struct argp_state *state, const char *option, const ch
 
 static void check_options(struct argp_state *state, const struct options *options)
 {
-    const struct cli_precision_options *find = &options->find;
-    if (!options->checkpoint)
+    const struct espi_compilation *how = &options->compilation;
+    if (!how->checkpoint)
         argp_error(state, "expected a CKPT: a checkpoint directory");
-    if (!options->output)
+    if (!how->output)
         argp_error(state, "--output: expected a file to write");
-    if (options->search != (options->find.data != NULL))
+    if (options->search != (how->eval != NULL))
         argp_error(state, "--max-drop and --eval go together: how much may be lost, and on which data");
-    if (!options->search && (find->limit || find->search.seconds > 0 || options->fallback_given))
+    if (!options->search && options->search_given)
         argp_error(state, "--eval-limit, --fallback and --time-limit need --max-drop: the search they are of");
-    if (options->search && options->precision != ESPI_INT8)
+    if (options->search && how->precision != ESPI_INT8)
         argp_error(state, "--max-drop chooses the precisions: --precision does not go with it");
-    if (options->smooth >= 0 && !options->calibrate)
+    if (how->smooth >= 0 && !how->calibrate)
         argp_error(state, "--smooth needs --calibrate: the data to find uneven channels on");
-    if ((options->method != ESPI_CALIBRATE_MINMAX || options->samples) && !options->calibrate)
+    if ((how->method != ESPI_CALIBRATE_MINMAX || options->samples_given) && !how->calibrate)
         argp_error(state, "--method, --percentile and --samples need --calibrate: the data to find ranges on");
 }
 
 static error_t parse_search_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
-    struct cli_precision_options *find = &options->find;
+    struct espi_compilation *how = &options->compilation;
     switch (key) {
     case OPTION_MAX_DROP:
         options->search = true;
-        find->search.max_drop = parse_share(state, "max-drop", argument);
-        break;
+        how->search.max_drop = parse_share(state, "max-drop", argument);
+        return 0;
     case OPTION_EVAL:
-        find->data = argument;
-        break;
+        how->eval = argument;
+        return 0;
     case OPTION_EVAL_LIMIT:
-        find->limit = cli_parse_size(state, "eval-limit", argument, 1, SIZE_MAX);
+        how->eval_limit = cli_parse_size(state, "eval-limit", argument, 1, SIZE_MAX);
         break;
     case OPTION_FALLBACK:
-        find->search.fallback = cli_parse_word(state, "fallback", argument) ? ESPI_BF16 : ESPI_FP32;
-        options->fallback_given = true;
+        how->search.fallback = cli_parse_word(state, "fallback", argument) ? ESPI_BF16 : ESPI_FP32;
         break;
     case OPTION_TIME_LIMIT:
-        find->search.seconds = cli_parse_number(state, "time-limit", argument, 0.001, 1e9);
+        how->search.seconds = cli_parse_number(state, "time-limit", argument, 0.001, 1e9);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
     }
+    options->search_given = true;
     return 0;
 }
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
+    struct espi_compilation *how = &options->compilation;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = state->child_inputs[1] = &options->task;
         break;
     case 'o':
-        options->output = argument;
+        how->output = argument;
         break;
     case 'c':
-        options->calibrate = argument;
+        how->calibrate = argument;
         break;
     case OPTION_SAMPLES:
-        options->samples = cli_parse_size(state, "samples", argument, 1, 1 << 20);
+        how->samples = cli_parse_size(state, "samples", argument, 1, 1 << 20);
+        options->samples_given = true;
         break;
     case OPTION_METHOD:
-        options->method = (enum espi_calibration)cli_parse_word(state, "method", argument);
+        how->method = (enum espi_calibration)cli_parse_word(state, "method", argument);
         break;
     case OPTION_PERCENTILE:
-        options->method = ESPI_CALIBRATE_PERCENTILE;
-        options->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
+        how->method = ESPI_CALIBRATE_PERCENTILE;
+        how->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
         break;
     case OPTION_ACTIVATIONS:
-        options->activations = (enum activations)(1 + cli_parse_word(state, "activations", argument));
+        how->activations = (enum espi_activations)(1 + cli_parse_word(state, "activations", argument));
         break;
     case OPTION_SMOOTH:
-        options->smooth = cli_parse_number(state, "smooth", argument, 0, 1);
+        how->smooth = cli_parse_number(state, "smooth", argument, 0, 1);
         break;
     case OPTION_PRECISION:
-        options->precision = (enum espi_precision)cli_parse_word(state, "precision", argument);
+        how->precision = (enum espi_precision)cli_parse_word(state, "precision", argument);
         break;
     case OPTION_SPARSE:
-        options->sparse = (enum espi_sparse_choice)cli_parse_word(state, "sparse", argument);
+        how->sparse = (enum espi_sparse_choice)cli_parse_word(state, "sparse", argument);
         break;
     case 'j':
         options->json = true;
@@ -189,7 +167,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->quiet = true;
         break;
     case ARGP_KEY_ARG:
-        cli_take_argument(state, "CKPT", argument, &options->checkpoint);
+        cli_take_argument(state, "CKPT", argument, &how->checkpoint);
         break;
     case ARGP_KEY_END:
         check_options(state, options);
@@ -200,187 +178,19 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     return 0;
 }
 
-/* ---- all together ------------------------------------------------------------------------------------------------------- */
-
-/* What compiling works on. */
-struct work {
-    const struct options *options;
-    struct espi_checkpoint checkpoint;
-    esp_tokenizer *tokenizer; // NULL: for raw ids
-    struct espi_warnings warnings;
-    struct espi_team *team;
-    struct espi_job job; // when data is read
-    struct espi_scale (*points)[ESPI_POINT_COUNT];
-    float *factors; // of --smooth
-    enum espi_precision *precisions;
-    struct cli_compile_report report;
-};
-
-/* The ranges of quantization-aware training, when the checkpoint has them. */
-static int read_points(esp_context *ctx, struct work *work)
+static int compile(esp_context *ctx, struct options *options)
 {
-    const struct options *options = work->options;
-    int status = espi_quantization_read(ctx, options->checkpoint, &work->checkpoint.config, &work->points);
-    if (status == 0 && options->activations == ACTIVATIONS_STATIC)
-        return espi_fail(ctx, ESP_ERR_ARGUMENT,
-                         "%s has no ranges of quantization-aware training: --activations static needs --calibrate",
-                         options->checkpoint);
-    work->report.trained = status > 0;
-    return status > 0 ? ESP_OK : status;
-}
-
-static int calibrate(esp_context *ctx, struct work *work, const struct espi_examples *examples)
-{
-    const struct options *options = work->options;
-    struct espi_calibrate_options how = {
-        .method = options->method,
-        .percentile = options->percentile,
-        .pass = {.team = work->team, .progress = options->quiet ? NULL : stderr, .interrupted = cli_interrupted}};
-    int status = ESP_OK;
-    if (options->smooth >= 0)
-        status = espi_smooth(ctx, &work->checkpoint, examples->batches, examples->count, options->smooth, &how.pass,
-                             &work->factors);
-    if (status || options->activations == ACTIVATIONS_PER_TOKEN)
-        return status;
-    how.factors = work->factors;
-    work->points = espi_calloc(ctx, work->checkpoint.config.layers, sizeof *work->points);
-    return work->points ? espi_calibrate(ctx, &work->checkpoint, examples->batches, examples->count, &how, work->points)
-                        : ESP_ERR_MEMORY;
-}
-
-/* Steps of the activations, trained or found on the data; none: a scale per token. */
-static int find_points(esp_context *ctx, struct work *work)
-{
-    const struct options *options = work->options;
-    struct espi_examples examples;
-    if (!options->calibrate)
-        return options->activations == ACTIVATIONS_PER_TOKEN ? ESP_OK : read_points(ctx, work);
-    int status = espi_examples_read(ctx, &work->job, options->calibrate,
-                                    options->samples ? options->samples : DEFAULT_SAMPLES, &examples);
-    if (!status)
-        status = calibrate(ctx, work, &examples);
-    espi_examples_clear(&examples);
-    return status;
-}
-
-static int find_precisions(esp_context *ctx, struct work *work, const struct espi_compile_options *how)
-{
-    struct cli_precision_options find = work->options->find;
-    struct espi_examples examples;
-    int status = espi_examples_read(ctx, &work->job, find.data, SENSITIVITY_SAMPLES, &examples);
-    if (status)
-        return status;
-    find.examples = &examples;
-    find.batch_tokens = work->options->task.batch_tokens;
-    find.progress = work->options->quiet ? NULL : stderr;
-    find.may_per_token = work->options->activations == ACTIVATIONS_DEFAULT;
-    status = cli_precision_find(ctx, &work->checkpoint, how, &work->job, work->team, &find, work->precisions,
-                                &work->report.reference, &work->report.per_token, &work->report.search);
-    espi_examples_clear(&examples);
-    return status;
-}
-
-static int compile(esp_context *ctx, struct work *work)
-{
-    const struct options *options = work->options;
-    size_t linears = work->checkpoint.config.layers * ESPI_LINEAR_COUNT;
-    work->precisions = espi_calloc(ctx, linears, sizeof *work->precisions);
-    if (!work->precisions)
-        return ESP_ERR_MEMORY;
-    for (size_t i = 0; i < linears; i++)
-        work->precisions[i] = options->precision;
-    int status = find_points(ctx, work);
-    struct espi_compile_options how = {.sparse = options->sparse,
-                                       .precisions = work->precisions,
-                                       .points = (const struct espi_scale(*)[ESPI_POINT_COUNT])work->points,
-                                       .factors = work->factors,
-                                       .tokenizer = work->tokenizer,
-                                       .warnings = &work->warnings};
-    work->report.per_token = !work->points;
-    if (!status && options->search)
-        status = find_precisions(ctx, work, &how);
-    if (work->report.per_token)
-        how.points = NULL;
-    if (!status && cli_interrupted())
-        status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written");
-    return status ? status : espi_compile(ctx, &work->checkpoint, &how, options->output, &work->report.file);
-}
-
-/* Asked before the work, so that a bad name does not cost it, nor a slip of the hand the weights of a model. */
-static int check_output(esp_context *ctx, const char *path)
-{
-    struct espi_map there = {0};
-    if (!espi_map_open(NULL, path, &there) && there.bytes && !espi_esp_is_file(path)) {
-        espi_map_close(&there);
-        return espi_fail(ctx, ESP_ERR_ARGUMENT,
-                         "--output: %s: expected a new file, or a compiled one to replace, found another file", path);
-    }
-    espi_map_close(&there);
-    int status = espi_output_check(ctx, path);
-    return status ? espi_fail_prefix(ctx, status, "--output") : ESP_OK;
-}
-
-/* What the files say that is not applied goes into the compiled file, too. */
-static int read_files(esp_context *ctx, struct work *work, bool need_tokenizer)
-{
-    const char *directory = work->options->checkpoint;
-    const struct espi_task *task = work->options->task.task;
-    espi_warnings_keep(ctx, directory, &work->warnings);
-    int status = espi_checkpoint_read_for(ctx, directory, task ? task->head : ESPI_HEAD_NONE, &work->checkpoint);
-    if (!status) {
-        status = esp_tokenizer_open(ctx, directory, &work->tokenizer);
-        if (!status)
-            espi_vocabulary_check(ctx, directory, &work->checkpoint.config, work->tokenizer);
-        if (status == ESP_ERR_UNSUPPORTED && !need_tokenizer) {
-            espi_log(ctx, ESP_LOG_WARNING, "%s; compiled without it, for ids of your own (run --raw)",
-                     esp_last_error(ctx));
-            status = ESP_OK;
-        }
-        if (status == ESP_ERR_NOT_FOUND && !need_tokenizer) // for raw ids
-            status = ESP_OK;
-    }
-    int kept = espi_warnings_stop(ctx);
-    return status ? status : kept;
-}
-
-static int prepare(esp_context *ctx, struct work *work)
-{
-    const struct options *options = work->options;
-    const struct espi_config *config = &work->checkpoint.config;
-    bool reads = options->calibrate || options->search;
-    int status = espi_input_add(ctx, options->calibrate);
-    if (!status)
-        status = espi_input_add(ctx, options->find.data);
-    if (!status)
-        status = check_output(ctx, options->output);
-    if (!status)
-        status = read_files(ctx, work, reads);
-    if (!status && reads) {
-        struct espi_task_options task_options = options->task.task_options;
-        task_options.evaluate = true; // windows as eval makes them
-        const struct espi_task *task = options->task.task ? options->task.task : espi_task_for_head(config->head);
-        status = espi_job_init(ctx, &work->job, task, work->tokenizer, config, &task_options);
-    }
-    return status ? status : espi_team_new(ctx, options->task.threads, &work->team);
-}
-
-static int run(esp_context *ctx, const struct options *options)
-{
-    struct work work = {.options = options,
-                        .report = {.path = options->output, .smooth = options->smooth, .searched = options->search}};
-    int status = prepare(ctx, &work);
-    if (!status)
-        status = compile(ctx, &work);
-    if (!status && !espi_path_same(options->output, "/dev/stdout")) // the file itself has gone there
-        status = cli_compile_report_print(ctx, &work.report, options->json);
-    cli_compile_report_clear(&work.report);
-    free(work.precisions);
-    free(work.points);
-    free(work.factors);
-    espi_team_free(work.team);
-    esp_tokenizer_free(work.tokenizer);
-    espi_warnings_clear(&work.warnings);
-    espi_checkpoint_clear(&work.checkpoint);
+    struct espi_compilation *how = &options->compilation;
+    struct espi_compilation_report report;
+    how->task = options->task.task;
+    how->task_options = options->task.task_options;
+    how->threads = options->task.threads;
+    how->batch_tokens = options->task.batch_tokens;
+    how->watch = cli_watch(options->quiet);
+    int status = espi_compilation_run(ctx, how, &report);
+    if (!status && !espi_path_same(how->output, "/dev/stdout")) // the file itself has gone there
+        status = cli_compile_report_print(ctx, how, &report, options->json);
+    espi_compilation_report_clear(&report);
     return status;
 }
 
@@ -396,11 +206,12 @@ int cmd_compile(int argc, char **argv)
                                      children,
                                      NULL,
                                      NULL};
-    struct options options = {.percentile = DEFAULT_PERCENTILE, .smooth = -1, .find.search.fallback = ESPI_FP32};
+    struct options options = {.json = false};
+    espi_compilation_default(&options.compilation);
     cli_parse(&argp, "compile", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("compile");
-    int code = cli_exit_code(ctx, "compile", run(ctx, &options));
+    int code = cli_exit_code(ctx, "compile", compile(ctx, &options));
     esp_context_free(ctx);
     return code;
 }

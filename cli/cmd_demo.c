@@ -14,7 +14,7 @@
 enum { OPTION_SEED = 1000, OPTION_QUICK, OPTION_RESUME, OPTION_THREADS };
 
 struct options {
-    struct demo demo;
+    struct espi_demo demo;
     bool json;
 };
 
@@ -29,35 +29,10 @@ static const struct argp_option option_table[] = {
     {0},
 };
 
-static const struct demo_size full = {.train_passages = 8000,
-                                      .train_questions = 3,
-                                      .dev_passages = 100,
-                                      .hidden = 128,
-                                      .layers = 4,
-                                      .heads = 4,
-                                      .intermediate = 512,
-                                      .batch = 32,
-                                      .reader_steps = 400,
-                                      .teacher_steps = 800,
-                                      .student_steps = 400,
-                                      .timed = 100};
-static const struct demo_size tiny = {.train_passages = 60,
-                                      .train_questions = 2,
-                                      .dev_passages = 8,
-                                      .hidden = 32,
-                                      .layers = 2,
-                                      .heads = 2,
-                                      .intermediate = 64,
-                                      .batch = 8,
-                                      .reader_steps = 4,
-                                      .teacher_steps = 4,
-                                      .student_steps = 10,
-                                      .timed = 5};
-
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
-    struct demo *demo = &options->demo;
+    struct espi_demo *demo = &options->demo;
     switch (key) {
     case 'o':
         demo->directory = cli_parse_output_directory(state, argument);
@@ -66,8 +41,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         demo->seed = cli_parse_size(state, "seed", argument, 0, UINT32_MAX);
         break;
     case OPTION_QUICK:
-        demo->quick = true;
-        demo->size = &tiny;
+        demo->size = &espi_demo_quick;
         break;
     case OPTION_RESUME:
         demo->resume = true;
@@ -79,7 +53,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->json = true;
         break;
     case 'q':
-        demo->progress = NULL;
+        demo->watch.show = NULL;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "expected no argument, found \"%s\"", argument);
@@ -88,59 +62,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     }
     return 0;
-}
-
-/* ---- the run's record --------------------------------------------------------------------------------------------------- */
-
-#define RECORD "demo.json" // what a run was begun with
-
-static int write_record(esp_context *ctx, const struct demo *demo, const char *path)
-{
-    struct espi_json_writer w = {.indent = true};
-    espi_put_object(&w, NULL);
-    espi_put_size(&w, "seed", demo->seed);
-    espi_put_bool(&w, "quick", demo->quick);
-    espi_put_object_end(&w);
-    return espi_json_writer_file(ctx, &w, path);
-}
-
-/* What is there was begun with the same options. */
-static int check_record(esp_context *ctx, const struct demo *demo, const char *path)
-{
-    struct espi_json record;
-    int64_t seed;
-    bool quick;
-    int status = espi_json_open_file(ctx, path, &record);
-    if (status)
-        return status;
-    status = espi_json_get_integer(ctx, &record, "seed", 0, UINT32_MAX, &seed);
-    if (!status)
-        status = espi_json_get_bool(ctx, &record, "quick", &quick);
-    if (!status && ((uint64_t)seed != demo->seed || quick != demo->quick))
-        status = espi_fail(ctx, ESP_ERR_ARGUMENT, "--resume: %s was begun with --seed %lld%s", demo->directory,
-                           (long long)seed, quick ? " --quick" : "");
-    espi_json_close(&record);
-    return status;
-}
-
-/* A new or empty directory, or with --resume one that a demo has begun. */
-static int open_directory(esp_context *ctx, const struct demo *demo)
-{
-    char record[ESPI_PATH_BYTES];
-    int status = espi_path_join(ctx, record, demo->directory, RECORD);
-    if (status)
-        return status;
-    if (espi_path_exists(record))
-        return demo->resume
-                   ? check_record(ctx, demo, record)
-                   : espi_fail(ctx, ESP_ERR_ARGUMENT,
-                               "%s: a demo has been here; --resume goes on with it, -o takes another directory",
-                               demo->directory);
-    struct espi_output_dir dir; // an empty directory takes the place of a missing one
-    status = espi_output_dir_create(ctx, &dir, demo->directory);
-    if (!status)
-        status = espi_output_dir_commit(ctx, &dir);
-    return status ? status : write_record(ctx, demo, record);
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------------------ */
@@ -158,9 +79,9 @@ static void print_table(const struct demo_row rows[DEMO_ROWS])
     printf("\nA question alone on one thread (median); many at a time on all threads.\n");
 }
 
-static void print_answers(const struct demo *demo, const struct demo_answer answers[DEMO_ANSWERS])
+static void print_answers(const struct espi_demo *demo, const struct demo_answer answers[DEMO_ANSWERS])
 {
-    printf("\n%s/%s answers:\n", demo->directory, DEMO_SPARSE);
+    printf("\n%s/%s answers:\n", demo->directory, ESPI_DEMO_PATH_SPARSE);
     for (size_t i = 0; i < DEMO_ANSWERS; i++)
         printf("\n  %s\n  %s\n  -> %s (score %.3f, expected: %s)\n", answers[i].context, answers[i].question,
                answers[i].answer, answers[i].score, answers[i].expected);
@@ -192,14 +113,14 @@ static void put_answer(struct espi_json_writer *w, const struct demo_answer *ans
     espi_put_object_end(w);
 }
 
-static int print_json(esp_context *ctx, const struct demo *demo, const struct demo_row rows[DEMO_ROWS],
+static int print_json(esp_context *ctx, const struct espi_demo *demo, const struct demo_row rows[DEMO_ROWS],
                       const struct demo_answer answers[DEMO_ANSWERS], double seconds)
 {
     struct espi_json_writer w = {.stream = stdout};
     espi_put_object(&w, NULL);
     espi_put_string(&w, "directory", demo->directory);
     espi_put_size(&w, "seed", demo->seed);
-    espi_put_bool(&w, "quick", demo->quick);
+    espi_put_bool(&w, "quick", demo->size == &espi_demo_quick);
     espi_put_number(&w, "seconds", seconds);
     espi_put_array(&w, "stages");
     for (size_t i = 0; i < DEMO_ROWS; i++)
@@ -215,13 +136,11 @@ static int print_json(esp_context *ctx, const struct demo *demo, const struct de
 
 static int run(esp_context *ctx, const struct options *options)
 {
-    const struct demo *demo = &options->demo;
+    const struct espi_demo *demo = &options->demo;
     struct demo_row rows[DEMO_ROWS];
     struct demo_answer answers[DEMO_ANSWERS] = {0};
     double started = espi_clock();
-    int status = open_directory(ctx, demo);
-    if (!status)
-        status = demo_create(ctx, demo);
+    int status = espi_demo_create(ctx, demo);
     if (!status)
         status = demo_measure(ctx, demo, rows);
     if (!status)
@@ -249,7 +168,8 @@ int cmd_demo(int argc, char **argv)
                                      NULL,
                                      NULL,
                                      NULL};
-    struct options options = {.demo = {.directory = "espalier-demo", .size = &full, .seed = 1, .progress = stderr}};
+    struct options options = {
+        .demo = {.directory = "espalier-demo", .size = &espi_demo_full, .seed = 1, .watch = cli_watch(false)}};
     cli_parse(&argp, "demo", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("demo");

@@ -87,8 +87,7 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
                                   .path = options->data,
                                   .limit = options->limit,
                                   .batch_tokens = options->task.batch_tokens,
-                                  .progress = options->quiet ? NULL : stderr,
-                                  .interrupted = cli_interrupted,
+                                  .watch = cli_watch(options->quiet),
                                   .see = options->save ? save : NULL,
                                   .cookie = &predictions};
     int status = espi_input_add(ctx, options->data);

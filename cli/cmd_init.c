@@ -221,7 +221,7 @@ int cmd_init(int argc, char **argv)
                                      NULL,
                                      list_configs,
                                      NULL};
-    struct options options = {.initial.interrupted = cli_interrupted};
+    struct options options = {.initial.watch = cli_watch(true)};
     cli_parse(&argp, "init", argc, argv, &options);
     cli_catch_signals(); // no temporary directory may stay behind
     esp_context *ctx = cli_context_new("init");

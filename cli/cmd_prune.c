@@ -165,11 +165,11 @@ static int print_report(esp_context *ctx, const struct options *options, const s
 
 static int prune(esp_context *ctx, struct options *options)
 {
-    const struct espi_one_shot_run run = {.progress = options->quiet ? NULL : stderr, .interrupted = cli_interrupted};
+    const struct espi_watch watch = cli_watch(options->quiet);
     struct espi_checkpoint checkpoint;
     int status = espi_output_dir_check(ctx, options->output);
     if (!status)
-        status = espi_prune_one_shot(ctx, &options->train, &run, &checkpoint);
+        status = espi_prune_one_shot(ctx, &options->train, &watch, &checkpoint);
     if (status)
         return status;
     if (cli_interrupted())

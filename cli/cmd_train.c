@@ -240,8 +240,7 @@ static int train(esp_context *ctx, const struct options *options, struct espi_pa
     struct espi_train_run run = {.directory = options->output,
                                  .parallel = parallel,
                                  .resume = options->resume,
-                                 .progress = options->quiet ? NULL : stderr,
-                                 .interrupted = cli_interrupted};
+                                 .watch = cli_watch(options->quiet)};
     struct espi_train_report report = {0};
     char result[ESPI_PATH_BYTES];
     snprintf(result, sizeof result, "%s", options->output);

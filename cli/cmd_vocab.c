@@ -92,8 +92,7 @@ static int add_file(esp_context *ctx, struct espi_vocab_trainer *trainer, const 
 
 static int add_files(esp_context *ctx, const struct options *options, struct espi_vocab_trainer *trainer)
 {
-    struct espi_progress progress = {
-        .stream = options->quiet ? NULL : stderr, .label = "vocab: reading", .unit = "lines"};
+    struct espi_progress progress = {.watch = cli_watch(options->quiet), .label = "vocab: reading", .unit = "lines"};
     espi_progress_update(&progress, 0, NULL);
     for (size_t i = 0; i < options->text_count; i++) {
         int status = add_file(ctx, trainer, options->texts[i], &progress);
@@ -107,10 +106,8 @@ static int add_files(esp_context *ctx, const struct options *options, struct esp
 static int train(esp_context *ctx, const struct options *options)
 {
     struct espi_vocab_trainer *trainer;
-    struct espi_progress progress = {.stream = options->quiet ? NULL : stderr,
-                                     .label = "vocab: merging",
-                                     .unit = "tokens",
-                                     .total = options->vocab.size};
+    struct espi_progress progress = {
+        .watch = cli_watch(options->quiet), .label = "vocab: merging", .unit = "tokens", .total = options->vocab.size};
     int status = espi_output_dir_check(ctx, options->output);
     if (!status)
         status = espi_vocab_trainer_new(ctx, &options->vocab, &trainer);

@@ -5,17 +5,16 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* For programs and for people. */
-static const char *const *activations(const struct cli_compile_report *report)
+static const char *const *activations(const struct espi_compilation_report *report)
 {
     static const char *const words[][2] = {
         {"per_token", "per token"}, {"static", "static (calibrated)"}, {"static", "static (trained)"}};
     return words[report->per_token ? 0 : report->trained ? 2 : 1];
 }
 
-static void put_linears(struct espi_json_writer *w, const struct cli_compile_report *report)
+static void put_linears(struct espi_json_writer *w, const struct espi_compilation_report *report)
 {
     espi_put_array(w, "linear_layers");
     for (size_t i = 0; i < report->file.linear_count; i++) {
@@ -35,11 +34,11 @@ static void put_linears(struct espi_json_writer *w, const struct cli_compile_rep
     espi_put_array_end(w);
 }
 
-static void put_search(struct espi_json_writer *w, const struct cli_compile_report *report)
+static void put_search(struct espi_json_writer *w, const struct espi_compilation_report *report)
 {
     const struct espi_search_report *s = &report->search;
     espi_put_object(w, "search");
-    espi_put_number(w, "fp32", report->reference);
+    espi_put_number(w, "fp32", s->reference);
     espi_put_number(w, "compiled", s->metric);
     espi_put_bool(w, "met", s->met);
     espi_put_bool(w, "out_of_time", s->out_of_time);
@@ -49,23 +48,24 @@ static void put_search(struct espi_json_writer *w, const struct cli_compile_repo
     espi_put_object_end(w);
 }
 
-static int print_json(esp_context *ctx, const struct cli_compile_report *report)
+static int print_json(esp_context *ctx, const struct espi_compilation *how,
+                      const struct espi_compilation_report *report)
 {
     struct espi_json_writer w = {.stream = stdout};
     espi_put_object(&w, NULL);
-    espi_put_string(&w, "file", report->path);
+    espi_put_string(&w, "file", how->output);
     espi_put_size(&w, "bytes", report->file.file_bytes);
     espi_put_string(&w, "activations", activations(report)[0]);
     put_linears(&w, report);
-    if (report->smooth >= 0)
-        espi_put_number(&w, "smooth", report->smooth);
-    if (report->searched)
+    if (how->smooth >= 0)
+        espi_put_number(&w, "smooth", how->smooth);
+    if (how->eval)
         put_search(&w, report);
     espi_put_object_end(&w);
     return espi_json_writer_end(ctx, &w);
 }
 
-static void print_table(const struct cli_compile_report *report)
+static void print_table(const struct espi_compilation *how, const struct espi_compilation_report *report)
 {
     const struct espi_search_report *search = &report->search;
     printf("layer name              rows   cols  precision    kept 4x1 %%%s\n", search->gains ? "  error %" : "");
@@ -77,31 +77,25 @@ static void print_table(const struct cli_compile_report *report)
             printf("  %7.1f", 100 * search->gains[i]);
         putchar('\n');
     }
-    printf("\n%s: %.1f MB, activations %s", report->path, (double)report->file.file_bytes * 1e-6,
+    printf("\n%s: %.1f MB, activations %s", how->output, (double)report->file.file_bytes * 1e-6,
            activations(report)[1]);
-    if (report->smooth >= 0)
-        printf(", smoothed by %g", report->smooth);
+    if (how->smooth >= 0)
+        printf(", smoothed by %g", how->smooth);
     putchar('\n');
-    if (report->searched)
+    if (how->eval)
         printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
                "evaluation%s in %.0f s%s\n",
-               search->metric, report->reference, 100 * (search->metric - report->reference) / fabs(report->reference),
+               search->metric, search->reference, 100 * (search->metric - search->reference) / fabs(search->reference),
                search->met ? "good enough" : "NOT good enough", search->fallen, report->file.linear_count,
                search->metrics, search->metrics == 1 ? "" : "s", search->seconds,
                search->out_of_time ? " (the time limit)" : "");
 }
 
-int cli_compile_report_print(esp_context *ctx, const struct cli_compile_report *report, bool json)
+int cli_compile_report_print(esp_context *ctx, const struct espi_compilation *how,
+                             const struct espi_compilation_report *report, bool json)
 {
     if (json)
-        return print_json(ctx, report);
-    print_table(report);
+        return print_json(ctx, how, report);
+    print_table(how, report);
     return ESP_OK;
-}
-
-void cli_compile_report_clear(struct cli_compile_report *report)
-{
-    free(report->file.linears);
-    free(report->search.gains);
-    *report = (struct cli_compile_report){0};
 }

@@ -3,45 +3,7 @@
 #ifndef ESPI_CLI_DEMO_H
 #define ESPI_CLI_DEMO_H
 
-#include "base/file.h"
-#include "create/train/train_options.h"
-
-#include <jansson.h>
-
-/* Sizes of a run. */
-struct demo_size {
-    size_t train_passages, train_questions, dev_passages;
-    size_t hidden, layers, heads, intermediate;
-    size_t batch, reader_steps, teacher_steps, student_steps;
-    size_t timed; // questions for the time of one
-};
-
-struct demo {
-    const char *directory;
-    const struct demo_size *size;
-    uint64_t seed;
-    size_t threads; // 0: ESPALIER_THREADS, else all this process may use
-    bool quick, resume;
-    FILE *progress; // NULL: silent
-};
-
-/* What is made, in DIR. */
-#define DEMO_TRAIN      "train.json"
-#define DEMO_DEV        "dev.json"
-#define DEMO_TEXT       "text.txt"
-#define DEMO_TAGS       "evidence.conll"
-#define DEMO_CONFIG     "config.json"
-#define DEMO_BASELINE   "bag-of-words.json"
-#define DEMO_VOCABULARY "vocabulary"
-#define DEMO_INITIAL    "initial"
-#define DEMO_READER     "reader"
-#define DEMO_TEACHER    "teacher"
-#define DEMO_STUDENT    "student"
-#define DEMO_DENSE      "teacher.esp"
-#define DEMO_SPARSE     "student.esp"
-
-/* The stages, which leave what they make under those names, complete or not at all. ESP_ERR_CANCELLED: interrupted. */
-int demo_create(esp_context *ctx, const struct demo *demo) ESPI_NODISCARD;
+#include "create/demo/demo_create.h"
 
 /* A row of the table. */
 struct demo_row {
@@ -60,9 +22,9 @@ struct demo_answer {
 };
 
 /* Figures of all rows: EM and F1 of each on the dev questions, then the times, turn by turn. */
-int demo_measure(esp_context *ctx, const struct demo *demo, struct demo_row rows[DEMO_ROWS]) ESPI_NODISCARD;
+int demo_measure(esp_context *ctx, const struct espi_demo *demo, struct demo_row rows[DEMO_ROWS]) ESPI_NODISCARD;
 /* Three dev questions through the way `espalier run` takes. Free with demo_answers_clear. */
-int demo_ask(esp_context *ctx, const struct demo *demo, struct demo_answer answers[DEMO_ANSWERS]) ESPI_NODISCARD;
+int demo_ask(esp_context *ctx, const struct espi_demo *demo, struct demo_answer answers[DEMO_ANSWERS]) ESPI_NODISCARD;
 void demo_answers_clear(struct demo_answer answers[DEMO_ANSWERS]);
 
 #endif

@@ -13,7 +13,8 @@
 
 enum { ROUNDS = 3, QUESTION = 32 }; // rounds over the rows; every so manieth dev question is shown
 
-static const char *const row_names[DEMO_ROWS] = {DEMO_BASELINE, DEMO_TEACHER, DEMO_DENSE, DEMO_STUDENT, DEMO_SPARSE};
+static const char *const row_names[DEMO_ROWS] = {ESPI_DEMO_PATH_BASELINE, ESPI_DEMO_PATH_TEACHER, ESPI_DEMO_PATH_DENSE,
+                                                 ESPI_DEMO_PATH_STUDENT, ESPI_DEMO_PATH_SPARSE};
 static const char *const row_titles[DEMO_ROWS] = {"bag of words", "teacher, fp32 checkpoint", "teacher, int8 dense",
                                                   "student, fp32 checkpoint", "student, int8 sparse"};
 
@@ -25,7 +26,7 @@ struct subject {
     struct espi_job job;
 };
 
-static int open_subject(esp_context *ctx, const struct demo *demo, const char *name, size_t threads, bool evaluate,
+static int open_subject(esp_context *ctx, const struct espi_demo *demo, const char *name, size_t threads, bool evaluate,
                         struct subject *subject)
 {
     const struct espi_task_options options = {.evaluate = evaluate};
@@ -39,32 +40,29 @@ static int open_subject(esp_context *ctx, const struct demo *demo, const char *n
 
 /* ---- EM and F1 ---------------------------------------------------------------------------------------------------------- */
 
-static int evaluate(esp_context *ctx, const struct demo *demo, const char *dev, const char *name, json_t **report)
+static int evaluate(esp_context *ctx, const struct espi_demo *demo, const char *dev, const char *name, json_t **report)
 {
     struct subject subject = {.path = ""};
     int status = open_subject(ctx, demo, name, demo->threads, true, &subject);
-    const struct espi_evaluation how = {.job = &subject.job,
-                                        .engine = subject.model.engine,
-                                        .path = dev,
-                                        .progress = demo->progress,
-                                        .interrupted = cli_interrupted};
+    const struct espi_evaluation how = {
+        .job = &subject.job, .engine = subject.model.engine, .path = dev, .watch = demo->watch};
     if (!status)
         status = espi_evaluate(ctx, &how, report);
     cli_model_close(&subject.model);
     return status;
 }
 
-static int score_baseline(esp_context *ctx, const struct demo *demo, const char *dev, json_t **report)
+static int score_baseline(esp_context *ctx, const struct espi_demo *demo, const char *dev, json_t **report)
 {
     const struct espi_task_options options = {.evaluate = true};
     char predictions[ESPI_PATH_BYTES];
-    int status = espi_path_join(ctx, predictions, demo->directory, DEMO_BASELINE);
+    int status = espi_path_join(ctx, predictions, demo->directory, ESPI_DEMO_PATH_BASELINE);
     return status ? status
                   : espi_metric_score_file(ctx, espi_task_find("qa"), dev, predictions, &options, NULL, report);
 }
 
 /* Bytes of a compiled file, or of a checkpoint's weights. */
-static size_t model_bytes(esp_context *ctx, const struct demo *demo, const char *name)
+static size_t model_bytes(esp_context *ctx, const struct espi_demo *demo, const char *name)
 {
     char path[ESPI_PATH_BYTES], weights[ESPI_PATH_BYTES];
     struct stat info;
@@ -73,7 +71,8 @@ static size_t model_bytes(esp_context *ctx, const struct demo *demo, const char 
     return stat(espi_path_is_directory(path) ? weights : path, &info) == 0 ? (size_t)info.st_size : 0;
 }
 
-static int score_row(esp_context *ctx, const struct demo *demo, const char *dev, size_t index, struct demo_row *row)
+static int score_row(esp_context *ctx, const struct espi_demo *demo, const char *dev, size_t index,
+                     struct demo_row *row)
 {
     json_t *report = NULL;
     *row = (struct demo_row){.title = row_titles[index], .name = row_names[index]};
@@ -127,7 +126,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* All models are open, one thread each, and take turns, so that what else the machine does meets them alike. */
-static int time_rows(esp_context *ctx, const struct demo *demo, const char *dev, struct demo_row rows[DEMO_ROWS])
+static int time_rows(esp_context *ctx, const struct espi_demo *demo, const char *dev, struct demo_row rows[DEMO_ROWS])
 {
     size_t count = demo->size->timed, samples = ROUNDS * count;
     struct subject *subjects = espi_calloc(ctx, DEMO_ROWS, sizeof *subjects);
@@ -152,10 +151,10 @@ static int time_rows(esp_context *ctx, const struct demo *demo, const char *dev,
     return status;
 }
 
-int demo_measure(esp_context *ctx, const struct demo *demo, struct demo_row rows[DEMO_ROWS])
+int demo_measure(esp_context *ctx, const struct espi_demo *demo, struct demo_row rows[DEMO_ROWS])
 {
     char dev[ESPI_PATH_BYTES];
-    int status = espi_path_join(ctx, dev, demo->directory, DEMO_DEV);
+    int status = espi_path_join(ctx, dev, demo->directory, ESPI_DEMO_PATH_DEV);
     for (size_t i = 0; !status && i < DEMO_ROWS; i++)
         status = score_row(ctx, demo, dev, i, &rows[i]);
     return status ? status : time_rows(ctx, demo, dev, rows);
@@ -206,13 +205,13 @@ static int ask(esp_context *ctx, struct subject *subject, const char *dev, struc
     return status;
 }
 
-int demo_ask(esp_context *ctx, const struct demo *demo, struct demo_answer answers[DEMO_ANSWERS])
+int demo_ask(esp_context *ctx, const struct espi_demo *demo, struct demo_answer answers[DEMO_ANSWERS])
 {
     struct subject subject = {.path = ""};
     char dev[ESPI_PATH_BYTES];
-    int status = espi_path_join(ctx, dev, demo->directory, DEMO_DEV);
+    int status = espi_path_join(ctx, dev, demo->directory, ESPI_DEMO_PATH_DEV);
     if (!status)
-        status = open_subject(ctx, demo, DEMO_SPARSE, demo->threads, false, &subject);
+        status = open_subject(ctx, demo, ESPI_DEMO_PATH_SPARSE, demo->threads, false, &subject);
     if (!status)
         status = ask(ctx, &subject, dev, answers);
     cli_model_close(&subject.model);

@@ -25,41 +25,47 @@ static void format_time(char text[32], double seconds)
         snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
 }
 
-static void draw(struct espi_progress *p, double now, const char *note, bool final)
+static void draw(FILE *stream, bool terminal, const struct espi_progress *p, const char *note, bool last)
 {
-    double elapsed = now - p->started, rate = elapsed > 0 ? (double)(p->done - p->first) / elapsed : 0;
+    double elapsed = p->drawn - p->started, rate = elapsed > 0 ? (double)(p->done - p->first) / elapsed : 0;
     char time[32], total[32] = "", speed[32] = "";
     if (p->total)
         snprintf(total, sizeof total, "/%zu", p->total);
     if (rate > 0)
         snprintf(speed, sizeof speed, ", %.1f/s", rate);
-    bool known = !final && p->total > p->done && rate > 0;
+    bool known = !last && p->total > p->done && rate > 0;
     format_time(time, known ? (double)(p->total - p->done) / rate : elapsed);
-    fprintf(p->stream, "%s%s: %zu%s %s%s, %s %s%s%s%s", p->terminal ? "\r\033[K" : "", p->label, p->done, total,
-            p->unit, speed, known ? "left" : "took", time, note && *note ? ", " : "", note ? note : "",
-            p->terminal && !final ? "" : "\n");
-    fflush(p->stream);
-    p->drawn = now;
+    fprintf(stream, "%s%s: %zu%s %s%s, %s %s%s%s%s", terminal ? "\r\033[K" : "", p->label, p->done, total, p->unit,
+            speed, known ? "left" : "took", time, note && *note ? ", " : "", note ? note : "",
+            terminal && !last ? "" : "\n");
+    fflush(stream);
+}
+
+void espi_progress_draw(void *stream, struct espi_progress *progress, const char *note, bool last)
+{
+    bool terminal = can_redraw(stream);
+    double now = espi_clock();
+    if (last || now - progress->drawn >= (terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL)) {
+        progress->drawn = now;
+        draw(stream, terminal, progress, note, last);
+    }
 }
 
 void espi_progress_update(struct espi_progress *progress, size_t done, const char *note)
 {
     progress->done = done;
-    if (!progress->stream)
+    if (!progress->watch.show)
         return;
-    double now = espi_clock();
     if (!progress->begun) {
         progress->begun = true;
-        progress->terminal = can_redraw(progress->stream);
-        progress->started = progress->drawn = now;
+        progress->started = progress->drawn = espi_clock();
         progress->first = done;
     }
-    if (now - progress->drawn >= (progress->terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL))
-        draw(progress, now, note, false);
+    progress->watch.show(progress->watch.cookie, progress, note, false);
 }
 
 void espi_progress_end(struct espi_progress *progress, const char *note)
 {
-    if (progress->stream && progress->begun)
-        draw(progress, espi_clock(), note, true);
+    if (progress->watch.show && progress->begun)
+        progress->watch.show(progress->watch.cookie, progress, note, true);
 }

@@ -2,7 +2,6 @@
 #include "eval/evaluate.h"
 
 #include "base/clock.h"
-#include "base/progress.h"
 
 #include <stdlib.h>
 
@@ -36,7 +35,7 @@ static int push_examples(esp_context *ctx, struct evaluating *e)
 {
     for (size_t pushed = 0; !e->how->limit || pushed < e->how->limit; pushed++) {
         struct espi_example *example;
-        if (e->how->interrupted && e->how->interrupted())
+        if (espi_watch_stops(&e->how->watch))
             return espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted after %zu examples", e->progress.done);
         int status = espi_dataset_next(ctx, e->dataset, &example);
         if (status <= 0)
@@ -91,7 +90,7 @@ static int prepare(esp_context *ctx, struct evaluating *e)
     if (status)
         return status;
     size_t total = how->limit && e->dataset->total > how->limit ? how->limit : e->dataset->total;
-    e->progress = (struct espi_progress){.stream = how->progress, .label = "eval", .unit = "examples", .total = total};
+    e->progress = (struct espi_progress){.watch = how->watch, .label = "eval", .unit = "examples", .total = total};
     espi_progress_update(&e->progress, 0, NULL);
     return ESP_OK;
 }

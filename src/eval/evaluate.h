@@ -3,22 +3,20 @@
 #ifndef ESPI_EVAL_EVALUATE_H
 #define ESPI_EVAL_EVALUATE_H
 
+#include "base/progress.h"
 #include "eval/metric.h"
 #include "tasks/pipeline.h"
-
-#include <stdio.h>
 
 /* Zero-initialise what is not used. */
 struct espi_evaluation {
     const struct espi_job *job; // with options.evaluate
     struct espi_engine *engine;
-    const char *path;          // the data set
-    size_t limit;              // examples; 0: all
-    size_t batch_tokens;       // 0: the pipeline's default
-    FILE *progress;            // NULL: silent
-    bool (*interrupted)(void); // asked between examples, then ESP_ERR_CANCELLED; may be NULL
-    espi_answer_fn *see;       // shown every answer; may be NULL
-    void *cookie;              // for `see`
+    const char *path;        // the data set
+    size_t limit;            // examples; 0: all
+    size_t batch_tokens;     // 0: the pipeline's default
+    struct espi_watch watch; // asked between examples
+    espi_answer_fn *see;     // shown every answer; may be NULL
+    void *cookie;            // for `see`
 };
 
 /* The metric's report with "task", "failed" (examples without an answer: they are warned about and count as wrong),

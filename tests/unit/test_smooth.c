@@ -210,8 +210,9 @@ static void test_unread_channel(void **state)
     close_fixture(&f);
 }
 
-static bool yes(void)
+static bool yes(void *cookie)
 {
+    (void)cookie;
     return true;
 }
 
@@ -221,7 +222,7 @@ static void test_interruption(void **state)
     struct fixture f;
     float *factors;
     struct espi_scale points[3][ESPI_POINT_COUNT];
-    const struct espi_calibrate_options how = {.pass = {.interrupted = yes}};
+    const struct espi_calibrate_options how = {.pass = {.watch = {.stop = yes}}};
     open_fixture(&f, GELU_MODEL);
     test_fails(f.ctx, espi_smooth(f.ctx, &f.checkpoint, &f.batch.batch, 1, 0.5, &how.pass, &factors),
                ESP_ERR_CANCELLED);

@@ -44,8 +44,9 @@ static int teacher(void *argument, esp_context *ctx, const struct espi_batch *ba
     return ESP_OK;
 }
 
-static bool stop(void)
+static bool stop(void *cookie)
 {
+    (void)cookie;
     return asked >= stop_behind;
 }
 
@@ -83,7 +84,8 @@ static void close_case(struct cache_case *c)
 
 static int open_cache(struct cache_case *c, struct espi_teacher_cache *out)
 {
-    return espi_teacher_cache_open(c->fixture.ctx, c->path, &c->key, c->feed, teacher, c, NULL, stop, out);
+    return espi_teacher_cache_open(c->fixture.ctx, c->path, &c->key, c->feed, teacher, c,
+                                   &(struct espi_watch){.stop = stop}, out);
 }
 
 static void check_contents(struct cache_case *c)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/compile/calibrate.h"
 
-#include "base/progress.h"
 #include "create/compile/smooth.h"
 #include "create/network/network.h"
 #include "create/quantize/histogram.h"
@@ -91,7 +90,7 @@ static int tap(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap
 int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
                        const char *label, const struct espi_calibrate_pass *pass)
 {
-    struct espi_progress progress = {.stream = pass->progress, .label = label, .unit = "batches", .total = count};
+    struct espi_progress progress = {.watch = pass->watch, .label = label, .unit = "batches", .total = count};
     size_t most = 0;
     for (size_t i = 0; i < count; i++)
         most = examples[i].tokens > most ? examples[i].tokens : most;
@@ -100,8 +99,8 @@ int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struc
     for (size_t i = 0; !status && i < count; i++) {
         struct espi_wanted wanted = {.result = ESPI_RESULT_HIDDEN, .out = hidden};
         espi_progress_update(&progress, i, NULL);
-        status = pass->interrupted && pass->interrupted() ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted")
-                                                          : engine->run(engine, ctx, &examples[i], &wanted);
+        status = espi_watch_stops(&pass->watch) ? espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted")
+                                                : engine->run(engine, ctx, &examples[i], &wanted);
         progress.done = i + !status;
     }
     espi_progress_end(&progress, NULL);

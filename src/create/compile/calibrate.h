@@ -3,13 +3,12 @@
 #ifndef ESPI_CREATE_CALIBRATE_H
 #define ESPI_CREATE_CALIBRATE_H
 
+#include "base/progress.h"
 #include "base/team.h"
 #include "model/batch.h"
 #include "model/checkpoint.h"
 #include "model/engine.h"
 #include "model/esp_model.h"
-
-#include <stdio.h>
 
 enum espi_calibration {
     ESPI_CALIBRATE_MINMAX,     // the whole range seen
@@ -21,9 +20,8 @@ enum espi_calibration {
 
 /* How a pass over example batches runs. */
 struct espi_calibrate_pass {
-    struct espi_team *team;    // NULL: one thread
-    FILE *progress;            // NULL: none
-    bool (*interrupted)(void); // asked between batches, then ESP_ERR_CANCELLED; may be NULL
+    struct espi_team *team;  // NULL: one thread
+    struct espi_watch watch; // asked between batches
 };
 
 struct espi_calibrate_options {

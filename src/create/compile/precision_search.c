@@ -181,7 +181,7 @@ int espi_precision_search(esp_context *ctx, const struct espi_search_options *op
                        .linears = linears,
                        .begin = espi_clock(),
                        .best = precisions};
-    *report = (struct espi_search_report){0};
+    *report = (struct espi_search_report){.reference = options->reference};
     memset(precisions, 0, linears * sizeof *precisions);
     _Static_assert(ESPI_INT8 == 0, "zeros are int8");
     report->gains = espi_calloc(ctx, linears, sizeof *report->gains);

@@ -30,6 +30,7 @@ struct espi_search_options {
 
 /* What was found. */
 struct espi_search_report {
+    double reference; // the metric of fp32
     double metric;
     bool met;               // the metric is good enough
     bool out_of_time;       // fewer layers or a better metric might have been found

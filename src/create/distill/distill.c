@@ -111,8 +111,7 @@ uint32_t espi_distill_teacher_crc(const struct espi_checkpoint *teacher)
     return espi_crc32c(crc, teacher->params.slab, teacher->params.elements * sizeof *teacher->params.slab);
 }
 
-int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, const struct espi_feed *feed,
-                            bool (*interrupted)(void))
+int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, const struct espi_feed *feed)
 {
     if (!distill->cache_path[0] || !(distill->options.soft_weight > 0))
         return ESP_OK;
@@ -122,7 +121,7 @@ int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, cons
     key.width = (uint32_t)output_width(distill, &key.whole);
     espi_teacher_cache_close(&distill->cache);
     return espi_teacher_cache_open(ctx, distill->cache_path, &key, feed, run_for_cache, distill,
-                                   distill->options.progress, interrupted, &distill->cache);
+                                   &distill->options.watch, &distill->cache);
 }
 
 /* ---- losses ------------------------------------------------------------------------------------------------------------- */

@@ -34,8 +34,8 @@ struct espi_distill_options {
     size_t layer_count;       // of pairs
     const char *cache;        // file of the teacher's logits; NULL: computed every time. Only soft targets use it
     enum espi_compute compute;
-    uint64_t seed;  // of the projections
-    FILE *progress; // of filling the cache; NULL: silent
+    uint64_t seed;           // of the projections
+    struct espi_watch watch; // of filling the cache
 };
 
 /* A teacher and what the student learns besides its own parameters (projections between widths).
@@ -54,13 +54,13 @@ int espi_distill_register(esp_context *ctx, struct espi_distill *distill, struct
 /* Of the weights and of what else in a config the outputs depend on. */
 uint32_t espi_distill_teacher_crc(const struct espi_checkpoint *teacher);
 
-/* With a cache: reads it, or computes the logits of every window of the feed into it first. When `interrupted` (may be
- * NULL) or stopped otherwise, ESP_ERR_CANCELLED, what is there stays beside it as "CACHE.partial", and the next call goes
+/* With a cache: reads it, or computes the logits of every window of the feed into it first. When the
+ * watch stops it, what is there stays beside it as "CACHE.partial", and the next call goes
  * on from there. ESP_ERR_FORMAT: the file is damaged or no cache;
  * ESP_ERR_ARGUMENT: it is of another teacher, data or precision, or the task is mlm, whose masks change. Such a file is
  * left alone. Of several processes one calls it first. Without a cache it does nothing. */
-int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill, const struct espi_feed *feed,
-                            bool (*interrupted)(void)) ESPI_NODISCARD;
+int espi_distill_fill_cache(esp_context *ctx, struct espi_distill *distill,
+                            const struct espi_feed *feed) ESPI_NODISCARD;
 
 /* After a `train` forward pass of the student: adds the losses to loss[0 … 2] (soft, hidden, relation, weighted) and
  * their gradients to d_result; *layers gets the inner ones (valid until the next call). result, d_result and scale as in

@@ -3,7 +3,6 @@
 
 #include "base/crc32c.h"
 #include "base/file_target.h"
-#include "base/progress.h"
 #include "base/size.h"
 
 #include <errno.h>
@@ -283,13 +282,13 @@ static int fill_block(esp_context *ctx, struct filling *f)
     return ESP_OK;
 }
 
-static int fill_blocks(esp_context *ctx, struct filling *f, FILE *stream, bool (*interrupted)(void))
+static int fill_blocks(esp_context *ctx, struct filling *f, const struct espi_watch *watch)
 {
     size_t windows = f->cache->windows;
-    struct espi_progress progress = {.stream = stream, .label = "teacher", .unit = "windows", .total = windows};
+    struct espi_progress progress = {.watch = *watch, .label = "teacher", .unit = "windows", .total = windows};
     int status = ESP_OK;
     while (!status && f->done < windows) {
-        if (interrupted && interrupted())
+        if (espi_watch_stops(watch))
             status = espi_fail(ctx, ESP_ERR_CANCELLED, "stopped: %zu of %zu windows of the teacher are in %s", f->done,
                                windows, f->path);
         else
@@ -311,13 +310,13 @@ static int finish(esp_context *ctx, struct filling *f)
     return ESP_OK;
 }
 
-static int fill(esp_context *ctx, const struct cache *c, espi_teacher_fn *teacher, void *argument, FILE *progress,
-                bool (*interrupted)(void))
+static int fill(esp_context *ctx, const struct cache *c, espi_teacher_fn *teacher, void *argument,
+                const struct espi_watch *watch)
 {
     struct filling f = {.cache = c, .teacher = teacher, .argument = argument};
     int status = open_partial(ctx, &f);
     if (!status)
-        status = fill_blocks(ctx, &f, progress, interrupted);
+        status = fill_blocks(ctx, &f, watch);
     if (!status)
         status = finish(ctx, &f);
     if (f.stream)
@@ -330,15 +329,15 @@ static int fill(esp_context *ctx, const struct cache *c, espi_teacher_fn *teache
 }
 
 int espi_teacher_cache_open(esp_context *ctx, const char *path, const struct espi_teacher_key *key,
-                            const struct espi_feed *feed, espi_teacher_fn *teacher, void *argument, FILE *progress,
-                            bool (*interrupted)(void), struct espi_teacher_cache *out)
+                            const struct espi_feed *feed, espi_teacher_fn *teacher, void *argument,
+                            const struct espi_watch *watch, struct espi_teacher_cache *out)
 {
     struct espi_target target;
     struct cache c = {.path = target.path, .key = key, .feed = feed, .windows = espi_feed_windows(feed)};
     *out = (struct espi_teacher_cache){0};
     int status = espi_target_look(ctx, path, &target); // a link may lead to where the cache is to be
     if (!status && target.kind == ESPI_TARGET_NEW)
-        status = fill(ctx, &c, teacher, argument, progress, interrupted);
+        status = fill(ctx, &c, teacher, argument, watch);
     if (!status)
         status = open_complete(ctx, &c, out);
     if (status)

@@ -32,8 +32,8 @@ typedef int espi_teacher_fn(void *argument, esp_context *ctx, const struct espi_
 
 /* Opens `path`, filled first when it is not there; see espi_distill_fill_cache. */
 int espi_teacher_cache_open(esp_context *ctx, const char *path, const struct espi_teacher_key *key,
-                            const struct espi_feed *feed, espi_teacher_fn *teacher, void *argument, FILE *progress,
-                            bool (*interrupted)(void), struct espi_teacher_cache *out) ESPI_NODISCARD;
+                            const struct espi_feed *feed, espi_teacher_fn *teacher, void *argument,
+                            const struct espi_watch *watch, struct espi_teacher_cache *out) ESPI_NODISCARD;
 void espi_teacher_cache_close(struct espi_teacher_cache *cache);
 
 #endif

@@ -8,19 +8,17 @@
 #ifndef ESPI_CREATE_FEED_H
 #define ESPI_CREATE_FEED_H
 
+#include "base/progress.h"
 #include "eval/dataset.h"
-
-#include <stdio.h>
 
 struct espi_feed_options {
     size_t batch_size;   // items of a step, over all ranks
     size_t batch_tokens; // most tokens of a micro-batch (one item may be larger); 0: 8192
     size_t rank, ranks;  // which part of every step this process takes; ranks 0: 1
     uint64_t seed;
-    size_t max_examples;       // of each file (mlm: windows); 0: all
-    bool keep_order;           // no shuffling
-    FILE *progress;            // of reading; NULL: silent
-    bool (*interrupted)(void); // asked while reading, then ESP_ERR_CANCELLED; may be NULL
+    size_t max_examples;     // of each file (mlm: windows); 0: all
+    bool keep_order;         // no shuffling
+    struct espi_watch watch; // of reading
 };
 
 /* Owner: the caller. Thread rule: one thread at a time. */

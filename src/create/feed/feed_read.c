@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Data sets into windows. */
-#include "base/progress.h"
 #include "base/size.h"
 #include "create/feed/feed_private.h"
 #include "tasks/mlm.h"
@@ -107,7 +106,7 @@ static int read_file(esp_context *ctx, struct reader *r, const char *path)
     size_t most = feed->options.max_examples ? feed->options.max_examples : SIZE_MAX, before = feed->windows;
     for (size_t read = 0; !status && read < most; read = text ? feed->windows - before : read + 1) {
         struct espi_example *example;
-        if (feed->options.interrupted && feed->options.interrupted()) {
+        if (espi_watch_stops(&feed->options.watch)) {
             status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted");
             break;
         }
@@ -156,7 +155,7 @@ static void set_shape(struct espi_feed *feed)
 int espi_feed_read(esp_context *ctx, struct espi_feed *feed, const char *const *paths, size_t path_count)
 {
     struct reader r = {.feed = feed};
-    r.progress = (struct espi_progress){.stream = feed->options.progress, .label = "read", .unit = "examples"};
+    r.progress = (struct espi_progress){.watch = feed->options.watch, .label = "read", .unit = "examples"};
     set_shape(feed);
     int status = espi_grow(ctx, &feed->starts, &feed->start_room, 1, sizeof *feed->starts);
     if (status)

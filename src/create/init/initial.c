@@ -27,7 +27,7 @@ int espi_initial_write(esp_context *ctx, struct espi_config *config, const char 
         espi_params_randomize(&params, config, initial->seed);
         if (initial->mimetic)
             espi_params_mimetic(&params, config);
-        if (initial->interrupted && initial->interrupted())
+        if (espi_watch_stops(&initial->watch))
             status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written");
     }
     if (!status)

@@ -3,6 +3,7 @@
 #ifndef ESPI_CREATE_INITIAL_H
 #define ESPI_CREATE_INITIAL_H
 
+#include "base/progress.h"
 #include "model/config.h"
 
 #include <stdint.h>
@@ -12,8 +13,8 @@ int espi_initial_vocab_size(esp_context *ctx, const char *tokenizer, size_t *out
 
 struct espi_initial {
     uint64_t seed;
-    bool mimetic;              // create/init/mimetic.h; sets config.initializer_range
-    bool (*interrupted)(void); // asked before anything is written: true ends with ESP_ERR_CANCELLED; NULL: never
+    bool mimetic;            // create/init/mimetic.h; sets config.initializer_range
+    struct espi_watch watch; // asked before anything is written
 };
 
 /* Writes random weights of a config, with the files of the tokenizer in a directory, into a new or empty directory. */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/train/one_shot.h"
 
-#include "base/progress.h"
 #include "create/prune/structure.h"
 #include "create/train/trainer_private.h"
 
@@ -94,8 +93,7 @@ static int observe_step(esp_context *ctx, struct espi_trainer *t, observe_fn *ob
 }
 
 /* One pass over the data. */
-static int observe_steps(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run,
-                         observe_fn *observe, void *argument)
+static int observe_steps(esp_context *ctx, struct espi_trainer *t, observe_fn *observe, void *argument)
 {
     int status = t->feed ? ESP_OK : espi_trainer_open_feed(ctx, t);
     t->counters.step = 0;
@@ -105,9 +103,9 @@ static int observe_steps(esp_context *ctx, struct espi_trainer *t, const struct 
         status = espi_network_refresh(ctx, t->network);
     uint64_t steps = status ? 0 : espi_feed_steps_per_epoch(t->feed);
     struct espi_progress progress = {
-        .stream = run->progress, .label = "calibrate", .unit = "batches", .total = (size_t)steps};
+        .watch = t->watch, .label = "calibrate", .unit = "batches", .total = (size_t)steps};
     for (uint64_t step = 0; !status && step < steps; step++) {
-        if (run->interrupted && run->interrupted())
+        if (espi_watch_stops(&t->watch))
             status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted");
         else
             status = observe_step(ctx, t, observe, argument);
@@ -119,14 +117,13 @@ static int observe_steps(esp_context *ctx, struct espi_trainer *t, const struct 
 }
 
 /* The same without dropout. */
-static int observe_data(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run,
-                        observe_fn *observe, void *argument)
+static int observe_data(esp_context *ctx, struct espi_trainer *t, observe_fn *observe, void *argument)
 {
     struct espi_config *config = &t->model.checkpoint.config;
     const float hidden = config->hidden_dropout, attention = config->attention_dropout,
                 classifier = config->classifier_dropout;
     config->hidden_dropout = config->attention_dropout = config->classifier_dropout = 0;
-    int status = observe_steps(ctx, t, run, observe, argument);
+    int status = observe_steps(ctx, t, observe, argument);
     config->hidden_dropout = hidden;
     config->attention_dropout = attention;
     config->classifier_dropout = classifier;
@@ -146,7 +143,7 @@ static void observe_structure(void *argument, const float *gradients)
     espi_importance_observe(scoring->checkpoint, gradients, &scoring->importance);
 }
 
-static int remove_structure(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run)
+static int remove_structure(esp_context *ctx, struct espi_trainer *t)
 {
     const struct espi_train_options *o = t->options;
     struct espi_checkpoint *checkpoint = &t->model.checkpoint, smaller;
@@ -159,7 +156,7 @@ static int remove_structure(esp_context *ctx, struct espi_trainer *t, const stru
     if (o->score == ESPI_SCORE_MAGNITUDE)
         espi_importance_magnitude(checkpoint, &scoring.importance);
     else
-        status = observe_data(ctx, t, run, observe_structure, &scoring);
+        status = observe_data(ctx, t, observe_structure, &scoring);
     if (!status)
         status = espi_structure_remove(ctx, checkpoint, &scoring.importance, &how, &smaller);
     espi_importance_clear(&scoring.importance);
@@ -177,7 +174,7 @@ static void observe_weights(void *argument, const float *gradients)
     espi_pruner_observe(argument, gradients);
 }
 
-static int prune_weights(esp_context *ctx, struct espi_trainer *t, const struct espi_one_shot_run *run)
+static int prune_weights(esp_context *ctx, struct espi_trainer *t)
 {
     const struct espi_train_options *o = t->options;
     struct espi_pruner_options how = {.pattern = (enum espi_pattern)o->pattern,
@@ -188,23 +185,23 @@ static int prune_weights(esp_context *ctx, struct espi_trainer *t, const struct 
                                       .momentum = 1};
     int status = espi_pruner_new(ctx, &t->model.checkpoint.params, &how, t->team, &t->pruner);
     if (!status && o->score != ESPI_SCORE_MAGNITUDE)
-        status = observe_data(ctx, t, run, observe_weights, t->pruner);
+        status = observe_data(ctx, t, observe_weights, t->pruner);
     return status ? status : espi_pruner_prune(ctx, t->pruner, o->sparsity);
 }
 
-int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_one_shot_run *run,
+int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_watch *watch,
                         struct espi_checkpoint *out)
 {
-    const struct espi_train_run alone = {.progress = run->progress, .interrupted = run->interrupted};
-    struct espi_trainer t = {.options = options, .run = &alone, .progress = run->progress};
+    const struct espi_train_run alone = {.watch = *watch};
+    struct espi_trainer t = {.options = options, .run = &alone, .watch = *watch};
     *out = (struct espi_checkpoint){0};
     int status = check_options(ctx, options);
     if (!status)
         status = open_model(ctx, &t, options);
     if (!status && removes(options))
-        status = remove_structure(ctx, &t, run);
+        status = remove_structure(ctx, &t);
     if (!status && options->sparsity > 0)
-        status = prune_weights(ctx, &t, run);
+        status = prune_weights(ctx, &t);
     if (!status) {
         *out = t.model.checkpoint;
         t.model.checkpoint = (struct espi_checkpoint){0};

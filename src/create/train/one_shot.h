@@ -7,15 +7,9 @@
 #ifndef ESPI_CREATE_ONE_SHOT_H
 #define ESPI_CREATE_ONE_SHOT_H
 
+#include "base/progress.h"
 #include "create/train/train_options.h"
 #include "model/checkpoint.h"
-
-#include <stdio.h>
-
-struct espi_one_shot_run {
-    FILE *progress;            // NULL: silent
-    bool (*interrupted)(void); // asked between steps, then ESP_ERR_CANCELLED; may be NULL
-};
 
 /* Prunes the checkpoint options->model: first heads and neurons as remove_heads and remove_neurons say (structure.h; by
  * magnitude, or with any other score by first order), then, scored anew, the weights of what is left as sparsity, pattern,
@@ -23,7 +17,7 @@ struct espi_one_shot_run {
  * need data: options->train; options->task (set to the task of the model's head when NULL) and the options of the data
  * say how it is read. ESP_ERR_ARGUMENT: such a score without data; a task the model's head is not for; what
  * espi_pruner_new refuses. Owner of *out: the caller. */
-int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_one_shot_run *run,
+int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_watch *watch,
                         struct espi_checkpoint *out) ESPI_NODISCARD;
 
 #endif

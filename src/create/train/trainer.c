@@ -2,7 +2,6 @@
 #include "create/train/trainer.h"
 
 #include "base/clock.h"
-#include "base/progress.h"
 #include "base/size.h"
 #include "create/train/trainer_private.h"
 #include "eval/evaluate.h"
@@ -30,8 +29,7 @@ int espi_trainer_open_feed(esp_context *ctx, struct espi_trainer *t)
                                     .ranks = espi_parallel_ranks(t->run->parallel),
                                     .seed = o->seed,
                                     .max_examples = o->max_examples,
-                                    .progress = t->progress,
-                                    .interrupted = t->run->interrupted};
+                                    .watch = t->watch};
     int status = espi_feed_open(ctx, &t->model.job, o->train.items, o->train.count, &how, &t->feed);
     if (status)
         return status;
@@ -131,14 +129,14 @@ static int open_teacher(esp_context *ctx, struct espi_trainer *t)
                                        .cache = o->teacher_cache,
                                        .compute = compute_of(o),
                                        .seed = o->seed,
-                                       .progress = t->progress};
+                                       .watch = t->watch};
     if (!status)
         status = espi_distill_new(ctx, &how, &t->teacher, &t->model.job, t->team, &t->distill);
     if (!status && o->teacher_cache && espi_trainer_leads(t)) // the others read what this one leaves
-        status = espi_distill_fill_cache(ctx, t->distill, t->feed, t->run->interrupted);
+        status = espi_distill_fill_cache(ctx, t->distill, t->feed);
     status = espi_parallel_agree(ctx, t->run->parallel, status);
     if (!status && o->teacher_cache && !espi_trainer_leads(t))
-        status = espi_distill_fill_cache(ctx, t->distill, t->feed, t->run->interrupted);
+        status = espi_distill_fill_cache(ctx, t->distill, t->feed);
     return status;
 }
 
@@ -238,7 +236,7 @@ static int check_dev(esp_context *ctx, struct espi_trainer *t)
                                   .engine = &blind,
                                   .path = t->options->dev,
                                   .limit = t->options->dev_limit,
-                                  .interrupted = t->run->interrupted};
+                                  .watch = {.stop = t->watch.stop, .cookie = t->watch.cookie}};
     json_t *report = NULL;
     if (!t->options->dev || !espi_trainer_leads(t))
         return ESP_OK;
@@ -384,8 +382,7 @@ static int evaluate_alone(esp_context *ctx, struct espi_trainer *t)
                                   .engine = t->engine,
                                   .path = t->options->dev,
                                   .limit = t->options->dev_limit,
-                                  .progress = t->progress,
-                                  .interrupted = t->run->interrupted};
+                                  .watch = t->watch};
     json_t *report = NULL;
     int status = swap_average(ctx, t);
     if (!status)
@@ -509,7 +506,7 @@ static bool at_end(const struct espi_trainer *t)
 /* True for all ranks when one of them is told to stop. */
 static int ask_to_stop(esp_context *ctx, const struct espi_trainer *t, bool *stop)
 {
-    double asked = t->run->interrupted && t->run->interrupted();
+    double asked = espi_watch_stops(&t->watch);
     int status = espi_parallel_sum(ctx, t->run->parallel, &asked, 1);
     *stop = asked > 0;
     return status;
@@ -540,7 +537,7 @@ static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_repo
 {
     struct pace pace = {.began = espi_clock()};
     struct espi_progress progress = {
-        .stream = t->progress, .label = "train", .unit = "steps", .total = (size_t)t->schedule.steps};
+        .watch = t->watch, .label = "train", .unit = "steps", .total = (size_t)t->schedule.steps};
     int status = ESP_OK;
     espi_progress_update(&progress, (size_t)t->counters.step, NULL);
     for (;;) {
@@ -618,8 +615,10 @@ static void keep_or_discard(esp_context *ctx, struct espi_trainer *t, int status
 int espi_train(esp_context *ctx, const struct espi_train_options *options, const struct espi_train_run *run,
                struct espi_train_report *report)
 {
-    struct espi_trainer t = {.options = options, .run = run, .counters = {.best_step = UINT64_MAX}};
-    t.progress = espi_trainer_leads(&t) ? run->progress : NULL;
+    struct espi_trainer t = {
+        .options = options, .run = run, .watch = run->watch, .counters = {.best_step = UINT64_MAX}};
+    if (!espi_trainer_leads(&t))
+        t.watch.show = NULL;
     *report = (struct espi_train_report){0};
     int status = open_record(ctx, &t);
     report->already_done = t.record.done;

@@ -7,17 +7,15 @@
 #ifndef ESPI_CREATE_TRAINER_H
 #define ESPI_CREATE_TRAINER_H
 
+#include "base/progress.h"
 #include "create/train/parallel.h"
 #include "create/train/train_options.h"
-
-#include <stdio.h>
 
 struct espi_train_run {
     const char *directory; // of the result; see train_record.h for what stands there meanwhile
     bool resume;
     struct espi_parallel *parallel; // NULL: one process
-    FILE *progress;                 // NULL: silent
-    bool (*interrupted)(void);      // asked between steps: then a checkpoint is written and the run ends; may be NULL
+    struct espi_watch watch;        // asked between steps: a run that is stopped writes a checkpoint
 };
 
 struct espi_train_report {

@@ -36,7 +36,7 @@ struct espi_train_inputs {
 struct espi_trainer {
     const struct espi_train_options *options;
     const struct espi_train_run *run;
-    FILE *progress; // of rank 0; NULL: silent
+    struct espi_watch watch; // run->watch; ranks other than 0 are silent
     struct espi_team *team;
     struct espi_train_model model;
     struct espi_checkpoint teacher;
