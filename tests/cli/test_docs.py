@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import unittest
 
 import support
@@ -54,6 +55,11 @@ class Documents(unittest.TestCase):
                     self.assertLessEqual(options, usage[command], f"{path}: espalier {command}{rest}")
                     tried += 1
         self.assertGreater(tried, 50)
+
+    def test_picture_of_the_layers(self):
+        drawn = subprocess.run([sys.executable, "-B", os.path.join(ROOT, "tools", "draw_layers.py")], capture_output=True,
+                               text=True, check=True).stdout
+        self.assertTrue(drawn == read("docs/layers.svg"), "tools/draw_layers.py --write")
 
     def test_glossary(self):
         """Each word stands in the file that is said to define it."""
