@@ -3,7 +3,7 @@
 # Installs the Debian packages that building and testing need, when they are missing. README and .ci/run call it.
 #   tools/install-deps.sh [build|check|bench|emulate|aarch64|ci]
 #     build    what it takes to build and run the tests (default)
-#     check    also clang, clang-format the sanitizer runtimes, mandoc and shells that continuous integration uses
+#     check    also clang, clang-format, the sanitizer runtimes, libabigail, mandoc and shells that continuous integration uses
 #     bench    also what the comparisons with other engines use
 #     emulate  also what tools/emulate-avx512.sh needs
 #     aarch64  also what the preset aarch64 needs: a cross compiler, libraries of that architecture, an emulator
@@ -12,7 +12,7 @@ set -eu
 
 build="build-essential cmake ninja-build pkg-config git libdnnl-dev libjansson-dev libutf8proc-dev libcmocka-dev
     libopenmpi-dev openmpi-bin python3 python3-numpy xz-utils"
-check="clang-14 clang-format-14 libclang-rt-14-dev mandoc zsh fish"
+check="clang-14 clang-format-14 libclang-rt-14-dev abigail-tools mandoc zsh fish"
 bench="nodejs npm python3-onnx python3-torch libopenblas0-pthread"
 emulate="bochs bochs-term busybox-static cpio isolinux syslinux-common xorriso"
 # The headers of oneDNN's arm64 package, the same as x86's, cannot stand beside them; nor can Open MPI's.
