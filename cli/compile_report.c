@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 /* For programs and for people. */
 static const char *const *activations(const struct espi_compilation_report *report)
@@ -65,6 +66,21 @@ static int print_json(esp_context *ctx, const struct espi_compilation *how,
     return espi_json_writer_end(ctx, &w);
 }
 
+/* Why layers with zeros are packed dense. */
+static void print_dense(const struct espi_compilation *how, const struct espi_compilation_report *report)
+{
+    bool zeros = false;
+    for (size_t i = 0; i < report->file.linear_count; i++) {
+        const struct espi_compiled_linear *l = &report->file.linears[i];
+        zeros |= strcmp(l->precision, "int8-dense") == 0 && l->kept < 1;
+    }
+    if (zeros && how->sparse == ESPI_SPARSE_AUTO)
+        printf("\nint8-dense: these keep more than %g %% of their 4x1 blocks; --sparse always leaves the others out "
+               "all the "
+               "same\n",
+               100 * ESPI_SPARSE_KEPT);
+}
+
 static void print_table(const struct espi_compilation *how, const struct espi_compilation_report *report)
 {
     const struct espi_search_report *search = &report->search;
@@ -77,6 +93,7 @@ static void print_table(const struct espi_compilation *how, const struct espi_co
             printf("  %7.1f", 100 * search->gains[i]);
         putchar('\n');
     }
+    print_dense(how, report);
     printf("\n%s: %.1f MB, activations %s", how->output, (double)report->file.file_bytes * 1e-6,
            activations(report)[1]);
     if (how->smooth >= 0)

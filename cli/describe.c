@@ -175,19 +175,34 @@ static enum espi_op product_of(const struct espi_esp_linear *linear)
     return linear->quads.starts ? ESPI_OP_sparse_u8s8 : ESPI_OP_gemm_u8s8;
 }
 
+/* Blocks of a dense int8 layer that are zero all the same: columns of its groups. */
+static size_t zero_columns(const struct espi_quads *quads, size_t groups)
+{
+    size_t zeros = 0;
+    for (size_t group = 0; group < groups; group++)
+        for (size_t column = 0; column < 4; column++) {
+            const int8_t *weights = quads->weights + 16 * group + column;
+            zeros += !(weights[0] | weights[4] | weights[8] | weights[12]);
+        }
+    return zeros - (4 - quads->columns % 4) % 4 * espi_quad_count(quads->rows); // behind the last column
+}
+
 static void put_linear(struct espi_json_writer *w, const struct espi_plan *plan, size_t layer, const char *name,
                        const struct espi_esp_linear *linear)
 {
     const uint32_t *starts = linear->quads.starts;
     size_t quads = espi_quad_count(linear->rows), dense = quads * ((linear->columns + 3) / 4);
     size_t groups = starts ? starts[quads] : dense;
+    double zeros = 1.0 - (double)groups / (double)dense;
+    if (!starts && linear->precision == ESPI_INT8)
+        zeros = (double)zero_columns(&linear->quads, groups) / (double)(quads * linear->columns);
     espi_put_object(w, NULL);
     espi_put_size(w, "layer", layer);
     espi_put_string(w, "name", name);
     espi_put_size(w, "rows", linear->rows);
     espi_put_size(w, "cols", linear->columns);
     espi_put_string(w, "precision", espi_esp_linear_name(linear));
-    espi_put_number(w, "zero_blocks_4x1", 1.0 - (double)groups / (double)dense);
+    espi_put_number(w, "zero_blocks_4x1", zeros);
     espi_put_string(w, "kernel", plan->kernels.chosen[product_of(linear)]->name);
     espi_put_object_end(w);
 }

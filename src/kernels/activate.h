@@ -3,12 +3,18 @@
 #ifndef ESPI_KERNELS_ACTIVATE_H
 #define ESPI_KERNELS_ACTIVATE_H
 
+/* ROW(name, word of compiled files) */
+#define ESPI_ACTIVATIONS(ROW)                                                                                          \
+    ROW(GELU, "gelu")           /* exact: 0.5 x (1 + erf(x / sqrt 2)) */                                               \
+    ROW(GELU_TANH, "gelu_tanh") /* gelu_new, gelu_pytorch_tanh, gelu_fast */                                           \
+    ROW(RELU, "relu")                                                                                                  \
+    ROW(SILU, "silu") /* silu, swish */                                                                                \
+    ROW(TANH, "tanh")
+
 enum espi_activation {
-    ESPI_GELU,      // exact: 0.5 x (1 + erf(x / sqrt 2))
-    ESPI_GELU_TANH, // gelu_new, gelu_pytorch_tanh, gelu_fast
-    ESPI_RELU,
-    ESPI_SILU, // silu, swish
-    ESPI_TANH,
+#define ESPI_ACTIVATION_(name, word) ESPI_##name,
+    ESPI_ACTIVATIONS(ESPI_ACTIVATION_)
+#undef ESPI_ACTIVATION_
 };
 
 #endif

@@ -22,7 +22,8 @@ struct field {
     const char *const *words; // WORD: by the enum, NULL-terminated
 };
 
-static const char *const activations[] = {"gelu", "gelu_tanh", "relu", "silu", "tanh", NULL};
+#define ACTIVATION_WORD(name, word) word,
+static const char *const activations[] = {ESPI_ACTIVATIONS(ACTIVATION_WORD) NULL};
 static const char *const positions[] = {"learned", "counted", "rotary", "buckets", "none", NULL};
 static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm", NULL};
 static const char *const head_rows[] = {"none", "all", "first", "wanted", NULL};

@@ -100,6 +100,11 @@ class Compile(support.Scratch):
                 with open(path, "rb") as stream:
                     files.add(stream.read())
             self.assertEqual(len(files), 1)
+            info = json.loads(self.ok("info", self.path(f"{share}-0.esp"), "--json").stdout)
+            for linear in info["linear_layers"]:  # of a dense layer, too; a sparse one has whole groups
+                self.assertAlmostEqual(linear["zero_blocks_4x1"], float(share), delta=0.03)
+            told = self.ok("compile", pruned, "-o", self.path("told.esp")).stdout
+            self.assertEqual("keep more than 50 % of their 4x1 blocks" in told, precision == "int8-dense")
         refused = run("compile", checkpoint, "-o", self.path("x.esp"), "--sparse", "measured")
         self.assertEqual(refused.returncode, 2)
         self.assertIn("auto", refused.stderr)
