@@ -126,29 +126,12 @@ static size_t word_end(const struct espi_unit *data, size_t at, size_t end)
     return kind == ESPI_KIND_SPACE && stop < end && stop - at > 1 ? stop - 1 : stop;
 }
 
-/* Puts a space before the part, at the place of its first character. */
-static int add_space(esp_context *ctx, struct espi_parts *parts, struct espi_part *part)
-{
-    struct espi_units *units = &parts->units;
-    size_t count = part->end - part->begin;
-    int status = espi_grow(ctx, &units->data, &units->capacity, units->count + count + 1, sizeof *units->data);
-    if (status)
-        return status;
-    struct espi_unit *copy = units->data + units->count;
-    memcpy(copy + 1, units->data + part->begin, count * sizeof *copy);
-    copy[0] = copy[1];
-    copy[0].code = ' ';
-    *part = (struct espi_part){units->count, units->count + count + 1, -1};
-    units->count += count + 1;
-    return ESP_OK;
-}
-
 static int pre_tokenize(esp_context *ctx, const void *self, struct espi_parts *parts, struct espi_part part)
 {
     const struct byte_level *level = self;
     int status = ESP_OK;
     if (level->add_prefix_space && parts->units.data[part.begin].code != ' ')
-        status = add_space(ctx, parts, &part);
+        status = espi_parts_prepend(ctx, parts, ' ', &part);
     if (!level->use_regex)
         return status ? status : espi_parts_add(ctx, parts, part);
     for (size_t at = part.begin, stop; at < part.end && !status; at = stop) {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "text/char_splitters.h"
 
+#include "text/pattern_splitter.h"
 #include "text/tokenizer_tables.h"
-
-#include <string.h>
 
 /* ---- by white space -------------------------------------------------------------------------------------------------- */
 
@@ -39,67 +38,56 @@ const struct espi_stage_form espi_whitespace_split = {
 
 /* ---- by a class of characters ------------------------------------------------------------------------------------------ */
 
-/* What becomes of its characters: each a part, all of a run one part, dropped. */
+/* What becomes of its characters. */
 struct splitter {
-    enum espi_part_class class; // ALONE, OTHER_RUN, DROPPED
+    enum espi_behavior behavior;
 };
 
 static int put(struct espi_tables_writer *writer, const void *self, struct espi_stage_record *record)
 {
     (void)writer;
-    record->numbers[0] = ((const struct splitter *)self)->class;
+    record->numbers[0] = ((const struct splitter *)self)->behavior;
     return ESP_OK;
 }
 
 static int take(const struct espi_tables_reader *reader, const struct espi_stage_record *record, void *self)
 {
-    ((struct splitter *)self)->class = record->numbers[0];
-    if (record->numbers[0] > ESPI_PART_OTHER_RUN)
-        return espi_tables_fail(reader, "class of a pre-tokenizer", "at most ", ESPI_PART_OTHER_RUN,
-                                record->numbers[0]);
-    return espi_tables_shape(reader, record, 0, 1, 0);
+    int status = espi_behavior_take(reader, record->numbers[0], &((struct splitter *)self)->behavior);
+    return status ? status : espi_tables_shape(reader, record, 0, 1, 0);
 }
-
-static const char *const behaviors[] = {
-    [ESPI_PART_DROPPED] = "Removed", [ESPI_PART_ALONE] = "Isolated", [ESPI_PART_OTHER_RUN] = "Contiguous"};
 
 static void init_punctuation(void *self)
 {
-    ((struct splitter *)self)->class = ESPI_PART_ALONE;
+    ((struct splitter *)self)->behavior = ESPI_ISOLATED;
 }
 
 static int read_punctuation(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *json, void *self)
 {
     (void)tokenizer;
-    const char *behavior;
-    if (!espi_json_has(json, "behavior"))
-        return ESP_OK;
-    int status = espi_json_get_string(ctx, json, "behavior", &behavior, NULL);
-    if (status)
-        return status;
-    for (enum espi_part_class class = ESPI_PART_DROPPED; class <= ESPI_PART_OTHER_RUN; class ++)
-        if (behaviors[class] && strcmp(behaviors[class], behavior) == 0) {
-            ((struct splitter *)self)->class = class;
-            return ESP_OK;
-        }
-    espi_json_fail(ctx, json, "behavior \"%.40s\" is not supported, only Isolated, Contiguous and Removed", behavior);
-    return ESP_ERR_UNSUPPORTED;
+    return espi_behavior_read(ctx, json, &((struct splitter *)self)->behavior);
 }
 
 static void write_punctuation(struct espi_json_writer *w, const esp_tokenizer *tokenizer, const void *self)
 {
     (void)tokenizer;
-    espi_put_string(w, "behavior", behaviors[((const struct splitter *)self)->class]);
+    espi_behavior_write(w, ((const struct splitter *)self)->behavior);
 }
 
-static enum espi_part_class punctuation_class(const void *self, uint32_t code)
+static bool find_punctuation(const void *self, const struct espi_unit *units, size_t at, size_t end, size_t *begin,
+                             size_t *stop)
 {
-    return espi_char_is(ESPI_CHAR_PUNCTUATION, code) ? ((const struct splitter *)self)->class : ESPI_PART_RUN;
+    (void)self;
+    while (at < end && !espi_char_is(ESPI_CHAR_PUNCTUATION, units[at].code))
+        at++;
+    *begin = at;
+    *stop = at + 1;
+    return at < end;
 }
 
 static int split_punctuation(esp_context *ctx, const void *self, struct espi_parts *parts, struct espi_part part)
 {
-    return espi_parts_split(ctx, parts, part, punctuation_class, self);
+    return espi_parts_split_at(ctx, parts, part, ((const struct splitter *)self)->behavior, false, find_punctuation,
+                               NULL);
 }
 
 const struct espi_stage_form espi_punctuation = {
@@ -120,24 +108,30 @@ static int read_digits(esp_context *ctx, esp_tokenizer *tokenizer, const struct 
     (void)tokenizer;
     bool individual = false;
     int status = espi_json_get_optional_bool(ctx, json, "individual_digits", &individual);
-    ((struct splitter *)self)->class = individual ? ESPI_PART_ALONE : ESPI_PART_OTHER_RUN;
+    ((struct splitter *)self)->behavior = individual ? ESPI_ISOLATED : ESPI_CONTIGUOUS;
     return status;
 }
 
 static void write_digits(struct espi_json_writer *w, const esp_tokenizer *tokenizer, const void *self)
 {
     (void)tokenizer;
-    espi_put_bool(w, "individual_digits", ((const struct splitter *)self)->class == ESPI_PART_ALONE);
+    espi_put_bool(w, "individual_digits", ((const struct splitter *)self)->behavior == ESPI_ISOLATED);
 }
 
-static enum espi_part_class digit_class(const void *self, uint32_t code)
+static bool find_digit(const void *self, const struct espi_unit *units, size_t at, size_t end, size_t *begin,
+                       size_t *stop)
 {
-    return espi_char_kind(code) == ESPI_KIND_NUMBER ? ((const struct splitter *)self)->class : ESPI_PART_RUN;
+    (void)self;
+    while (at < end && espi_char_kind(units[at].code) != ESPI_KIND_NUMBER)
+        at++;
+    *begin = at;
+    *stop = at + 1;
+    return at < end;
 }
 
 static int split_digits(esp_context *ctx, const void *self, struct espi_parts *parts, struct espi_part part)
 {
-    return espi_parts_split(ctx, parts, part, digit_class, self);
+    return espi_parts_split_at(ctx, parts, part, ((const struct splitter *)self)->behavior, false, find_digit, NULL);
 }
 
 const struct espi_stage_form espi_digits = {

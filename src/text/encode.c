@@ -110,8 +110,13 @@ static void place(const struct espi_pieces *pieces, size_t count, const struct e
                   struct espi_token *tokens)
 {
     for (size_t i = 0, at = 0; i < count; at = pieces->ends[i++]) {
+        if (i && pieces->ends[i] == at) {
+            tokens[i] = tokens[i - 1];
+            tokens[i].id = pieces->ids[i];
+            continue;
+        }
         const struct espi_unit *first = i == 0 ? &word->first : &word->from[at];
-        const struct espi_unit *last = i + 1 == count ? &word->last : &word->from[pieces->ends[i] - 1];
+        const struct espi_unit *last = pieces->ends[i] == word->count ? &word->last : &word->from[pieces->ends[i] - 1];
         tokens[i] = (struct espi_token){pieces->ids[i], number, first->begin, last->end, first->index, last->index + 1};
     }
 }

@@ -6,7 +6,13 @@
 #include "text/bpe.h"
 #include "text/byte_level.h"
 #include "text/char_splitters.h"
+#include "text/metaspace.h"
+#include "text/pattern_splitter.h"
+#include "text/precompiled.h"
+#include "text/text_normalizers.h"
 #include "text/unicode_forms.h"
+#include "text/unigram.h"
+#include "text/wordlevel.h"
 #include "text/wordpiece.h"
 
 #include <stdio.h>
@@ -20,6 +26,13 @@ static const struct espi_stage_form *const forms[] = {
     &espi_nfd_normalizer,
     &espi_lowercase_normalizer,
     &espi_strip_accents_normalizer,
+    &espi_nfkc_normalizer,
+    &espi_nfkd_normalizer,
+    &espi_strip_normalizer,
+    &espi_replace_normalizer,
+    &espi_prepend_normalizer,
+    &espi_nmt_normalizer,
+    &espi_precompiled,
     /* pre-tokenizers */
     &espi_bert_pre_tokenizer,
     &espi_byte_level,
@@ -27,12 +40,17 @@ static const struct espi_stage_form *const forms[] = {
     &espi_whitespace_split,
     &espi_punctuation,
     &espi_digits,
+    &espi_metaspace,
+    &espi_split_pre_tokenizer,
     /* models */
     &espi_wordpiece,
     &espi_bpe,
+    &espi_unigram,
+    &espi_wordlevel,
     /* decoders */
     &espi_wordpiece_decoder,
     &espi_byte_level_decoder,
+    &espi_metaspace_decoder,
 };
 
 const char *espi_stage_place_name(uint32_t place)
@@ -135,6 +153,79 @@ int espi_parts_split(esp_context *ctx, struct espi_parts *parts, struct espi_par
             status = espi_parts_add(ctx, parts, (struct espi_part){at, stop, -1});
     }
     return status;
+}
+
+/* A part that waits for what stands behind it: [begin, end), whether it is a match, and whether it has taken one in. */
+struct waiting {
+    size_t begin, end;
+    bool there, match, merged;
+};
+
+static int send_waiting(esp_context *ctx, struct espi_parts *parts, struct waiting *waiting)
+{
+    bool there = waiting->there && waiting->begin < waiting->end;
+    waiting->there = false;
+    return there ? espi_parts_add(ctx, parts, (struct espi_part){waiting->begin, waiting->end, -1}) : ESP_OK;
+}
+
+static bool joins(enum espi_behavior behavior, const struct waiting *waiting, bool match)
+{
+    switch (behavior) {
+    case ESPI_CONTIGUOUS:
+        return waiting->match == match;
+    case ESPI_MERGED_WITH_PREVIOUS:
+        return match && !waiting->match && !waiting->merged;
+    case ESPI_MERGED_WITH_NEXT:
+        return !match && waiting->match;
+    default:
+        return false;
+    }
+}
+
+static int add_piece(esp_context *ctx, struct espi_parts *parts, enum espi_behavior behavior, size_t begin, size_t end,
+                     bool match, struct waiting *waiting)
+{
+    if (begin == end)
+        return ESP_OK;
+    if (waiting->there && joins(behavior, waiting, match)) {
+        waiting->end = end;
+        waiting->merged = true;
+        return ESP_OK;
+    }
+    int status = send_waiting(ctx, parts, waiting);
+    *waiting = (struct waiting){begin, end, !(match && behavior == ESPI_REMOVED), match, false};
+    return status;
+}
+
+int espi_parts_split_at(esp_context *ctx, struct espi_parts *parts, struct espi_part part, enum espi_behavior behavior,
+                        bool invert, espi_find_fn *find, const void *self)
+{
+    struct waiting waiting = {0};
+    int status = ESP_OK;
+    for (size_t at = part.begin, begin, end; at < part.end && !status; at = end) {
+        if (!find(self, parts->units.data, at, part.end, &begin, &end))
+            begin = end = part.end;
+        status = add_piece(ctx, parts, behavior, at, begin, invert, &waiting);
+        if (!status)
+            status = add_piece(ctx, parts, behavior, begin, end, !invert, &waiting);
+    }
+    return status ? status : send_waiting(ctx, parts, &waiting);
+}
+
+int espi_parts_prepend(esp_context *ctx, struct espi_parts *parts, uint32_t code, struct espi_part *part)
+{
+    struct espi_units *units = &parts->units;
+    size_t count = part->end - part->begin;
+    int status = espi_grow(ctx, &units->data, &units->capacity, units->count + count + 1, sizeof *units->data);
+    if (status)
+        return status;
+    struct espi_unit *copy = units->data + units->count;
+    memcpy(copy + 1, units->data + part->begin, count * sizeof *copy);
+    copy[0] = copy[1];
+    copy[0].code = code;
+    *part = (struct espi_part){units->count, units->count + count + 1, -1};
+    units->count += count + 1;
+    return ESP_OK;
 }
 
 void espi_parts_swap(struct espi_parts *parts)

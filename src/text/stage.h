@@ -53,6 +53,25 @@ enum espi_part_class {
 typedef enum espi_part_class espi_part_class_fn(const void *self, uint32_t code);
 int espi_parts_split(esp_context *ctx, struct espi_parts *parts, struct espi_part part, espi_part_class_fn *class_of,
                      const void *self) ESPI_NODISCARD;
+/* What becomes of the matches a part is split at; numbers of compiled files. MERGED: with what stands before or behind them,
+ * unless that is a match as well. */
+enum espi_behavior {
+    ESPI_REMOVED,
+    ESPI_ISOLATED,
+    ESPI_CONTIGUOUS = 3,
+    ESPI_MERGED_WITH_PREVIOUS,
+    ESPI_MERGED_WITH_NEXT,
+    ESPI_BEHAVIORS
+};
+/* The first match in units[at .. end), or false. */
+typedef bool espi_find_fn(const void *self, const struct espi_unit *units, size_t at, size_t end, size_t *begin,
+                          size_t *stop);
+/* `invert`: what lies between the matches is taken for the matches. */
+int espi_parts_split_at(esp_context *ctx, struct espi_parts *parts, struct espi_part part, enum espi_behavior behavior,
+                        bool invert, espi_find_fn *find, const void *self) ESPI_NODISCARD;
+/* Makes of a part a copy behind all others, with a code point in front, at the place of its first. */
+int espi_parts_prepend(esp_context *ctx, struct espi_parts *parts, uint32_t code,
+                       struct espi_part *part) ESPI_NODISCARD;
 void espi_parts_swap(struct espi_parts *parts);
 void espi_parts_clear(struct espi_parts *parts);
 
@@ -65,7 +84,7 @@ struct espi_word {
     int32_t added;                // an added token, found in the normalized text; -1: a word
 };
 
-/* The tokens of a word: ids and ends, in bytes. Owner: the caller, zero-initialised; espi_pieces_clear. */
+/* The tokens of a word: ids and ends, in bytes; one that ends where the one before it does has its place, too. Owner: the caller, zero-initialised; espi_pieces_clear. */
 struct espi_pieces {
     int32_t *ids; // (capacity)
     uint32_t *ends;

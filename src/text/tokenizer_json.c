@@ -5,6 +5,7 @@
 #include "base/size.h"
 #include "text/bpe.h"
 #include "text/byte_level.h"
+#include "text/unigram.h"
 #include "text/wordpiece.h"
 
 #include <string.h>
@@ -106,13 +107,7 @@ static int read_pre_tokenizer(esp_context *ctx, esp_tokenizer *tokenizer, const 
 {
     static const struct place place = {ESPI_PLACE_PRE_TOKENIZER, "pre_tokenizer", "pretokenizers",
                                        &espi_pre_tokenizer_members};
-    char types[256];
-    int status = each_part(ctx, tokenizer, document, &place, add_stage);
-    if (status || tokenizer->pre_tokenizers.count)
-        return status;
-    espi_json_fail(ctx, document, "a tokenizer without a pre_tokenizer is not supported, only %s",
-                   espi_stage_types(place.place, types, sizeof types));
-    return ESP_ERR_UNSUPPORTED;
+    return each_part(ctx, tokenizer, document, &place, add_stage);
 }
 
 int espi_tokenizer_read_vocabulary(esp_context *ctx, esp_tokenizer *tokenizer, const struct espi_json *model,
@@ -148,7 +143,9 @@ static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const struct e
     if (!status && espi_json_has(&model, "type"))
         status = espi_json_get_string(ctx, &model, "type", &type, NULL);
     if (!type) // old files do not name it
-        type = espi_json_has(&model, "merges") ? espi_bpe.type : espi_wordpiece.type;
+        type = espi_json_has(&model, "merges")   ? espi_bpe.type
+               : espi_json_has(&model, "unk_id") ? espi_unigram.type
+                                                 : espi_wordpiece.type;
     if (!status)
         status = read_stage(ctx, tokenizer, &place, &model, type, &tokenizer->model);
     return status ? status : espi_tokenizer_index(ctx, tokenizer, document->source);

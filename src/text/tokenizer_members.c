@@ -27,7 +27,9 @@
 static const char normalizer[] = "normalizer; where the class is one of BERT's also over that of tokenizer.json",
                   role[] = "special token, by its role; found in texts", padding[] = "nothing is padded",
                   calls[] = "transformers takes it from the caller", paths[] = "where a file once stood",
-                  bookkeeping[] = "transformers' own bookkeeping", others[] = "other tokenizers only";
+                  bookkeeping[] = "transformers' own bookkeeping", others[] = "other tokenizers only",
+                  pattern[] = "a String or a Regex",
+                  behaviors[] = "Removed, Isolated, Contiguous, MergedWithPrevious or MergedWithNext";
 
 static const struct espi_member config_rows[] = {
     ROW(APPLIED, "tokenizer_class", "whose rules and defaults hold; missing: the class of config.json's model_type"),
@@ -86,7 +88,8 @@ static const struct espi_member config_rows[] = {
     ROW(NEUTRAL, "errors", others),
     ROW(NEUTRAL, "legacy", others),
     ROW(NEUTRAL, "sp_model_kwargs", others),
-    ROW(NEUTRAL, "keep_accents", others),
+    ROW(APPLIED, "keep_accents", "AlbertTokenizer with a spiece.model"),
+    ROW(APPLIED, "split_by_punct", "DebertaV2Tokenizer with a spm.model"),
     ROW(NEUTRAL, "remove_space", others),
 };
 
@@ -105,11 +108,11 @@ static const struct espi_member tokenizer_rows[] = {
     ROW(APPLIED, "truncation", "its direction"),
     ROW(APPLIED, "added_tokens", "tokens found in texts before they are split"),
     ROW(APPLIED, "normalizer", "the types below, a Sequence of them, or none; others are refused"),
-    ROW(APPLIED, "pre_tokenizer", "the types below or a Sequence of them; others are refused"),
-    ROW(APPLIED, "model", "WordPiece, or BPE behind ByteLevel; others are refused"),
+    ROW(APPLIED, "pre_tokenizer", "the types below, a Sequence of them, or none; others are refused"),
+    ROW(APPLIED, "model", "WordPiece, Unigram, WordLevel, or BPE behind ByteLevel; others are refused"),
     ROW(APPLIED, "post_processor",
         "TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel or none; others are refused"),
-    ROW(APPLIED, "decoder", "WordPiece, ByteLevel or none; others are refused"),
+    ROW(APPLIED, "decoder", "WordPiece, ByteLevel, Metaspace or none; others are refused"),
     ONLY(WARNED, "version", "this is not a version that is known", "\"1.0\""),
     ROW(NEUTRAL, "padding", padding),
 };
@@ -133,26 +136,44 @@ static const struct espi_member added_rows[] = {
 };
 
 static const struct espi_member normalizer_rows[] = {
-    ROW(APPLIED, "type", "BertNormalizer, NFC, NFD, Lowercase or StripAccents"),
+    ROW(APPLIED, "type",
+        "BertNormalizer, NFC, NFD, NFKC, NFKD, Lowercase, StripAccents, Strip, Replace, Prepend, Nmt or Precompiled"),
     OF("BertNormalizer", "clean_text", "control characters are removed"),
     OF("BertNormalizer", "handle_chinese_chars", "a Chinese character is a word"),
     OF("BertNormalizer", "strip_accents", "null: as lowercase"),
     OF("BertNormalizer", "lowercase", "texts are written in lower case"),
+    OF("Strip", "strip_left", "white space before a text is removed"),
+    OF("Strip", "strip_right", "white space behind a text is removed"),
+    OF("Replace", "pattern", pattern),
+    OF("Replace", "content", "what comes in its place"),
+    OF("Prepend", "prepend", "what comes before a text"),
+    OF("Precompiled", "precompiled_charsmap", "what is replaced by what"),
 };
 
 static const struct espi_member pre_tokenizer_rows[] = {
-    ROW(APPLIED, "type", "BertPreTokenizer, ByteLevel, Whitespace, WhitespaceSplit, Punctuation or Digits"),
-    OF("Punctuation", "behavior", "Isolated, Contiguous or Removed"),
+    ROW(APPLIED, "type",
+        "BertPreTokenizer, ByteLevel, Metaspace, Whitespace, WhitespaceSplit, Punctuation, Digits or Split"),
+    OF("Punctuation", "behavior", behaviors),
+    OF("Split", "pattern", pattern),
+    OF("Split", "behavior", behaviors),
+    OF("Split", "invert", "what lies between the matches is taken for them"),
     OF("Digits", "individual_digits", "each digit is a word"),
     OF("ByteLevel", "add_prefix_space", "a text that begins with no space gets one"),
     OF("ByteLevel", "use_regex", "texts are split at spaces, digits and signs"),
     NOT("ByteLevel", "trim_offsets", "the post-processor's counts"),
+    OF("Metaspace", "replacement", "what stands for a space"),
+    OF("Metaspace", "prepend_scheme", "which parts of a text get one in front: always, first or never"),
+    OF("Metaspace", "add_prefix_space", "its older form: always or never"),
+    OF("Metaspace", "split", "words begin with it"),
+    NOT("Metaspace", "str_rep", "the same as replacement"),
 };
 
 static const struct espi_member model_rows[] = {
-    ROW(APPLIED, "type", "WordPiece or BPE"),
+    ROW(APPLIED, "type", "WordPiece, BPE, Unigram or WordLevel"),
     ROW(APPLIED, "unk_token", "the token of unknown words"),
     ROW(APPLIED, "continuing_subword_prefix", "what pieces inside a word begin with; BPE: none"),
+    OF("Unigram", "unk_id", "the token of unknown characters"),
+    OF("Unigram", "byte_fallback", "unknown characters are the tokens of their bytes, where there are such"),
     OF("WordPiece", "max_input_chars_per_word", "longer words are unknown"),
     ROW(APPLIED, "vocab", "the tokens and their ids"),
     OF("BPE", "merges", "the pairs that are joined, the first ones first"),
@@ -180,12 +201,17 @@ static const struct espi_member post_processor_rows[] = {
 };
 
 static const struct espi_member decoder_rows[] = {
-    ROW(APPLIED, "type", "WordPiece or ByteLevel"),
+    ROW(APPLIED, "type", "WordPiece, ByteLevel or Metaspace"),
     OF("WordPiece", "prefix", "what is taken off pieces inside a word"),
     OF("WordPiece", "cleanup", "spaces before punctuation are removed"),
     NOT("ByteLevel", "add_prefix_space", "the pre-tokenizer's counts"),
     NOT("ByteLevel", "trim_offsets", "the post-processor's counts"),
     NOT("ByteLevel", "use_regex", "the pre-tokenizer's counts"),
+    OF("Metaspace", "replacement", "what stands for a space"),
+    OF("Metaspace", "prepend_scheme", "never: the first token keeps its space"),
+    OF("Metaspace", "add_prefix_space", "its older form"),
+    NOT("Metaspace", "str_rep", "the same as replacement"),
+    NOT("Metaspace", "split", "the pre-tokenizer's counts"),
 };
 
 #define TABLE(name, file, rows) const struct espi_member_table name = {file, rows, ESPI_COUNT(rows)}

@@ -24,8 +24,32 @@ const struct espi_range *espi_char_ranges(enum espi_char_class which, size_t *co
     return classes[which].ranges;
 }
 
+/* Bits of ASCII: those of its classes (enum espi_char_class), and its kind (enum espi_char_kind) from bit 6 on. */
+enum {
+    R = 1 << ESPI_CHAR_REMOVED,
+    S = 1 << ESPI_CHAR_SPACE | ESPI_KIND_SPACE << 6,
+    B = R | S,
+    P = 1 << ESPI_CHAR_PUNCTUATION,
+    L = ESPI_KIND_LETTER << 6,
+    N = ESPI_KIND_NUMBER << 6
+};
+/* clang-format off */
+static const uint8_t ascii[128] = {
+    R, R, R, R, R, R, R, R, R, S, S, B, B, S, R, R,
+    R, R, R, R, R, R, R, R, R, R, R, R, R, R, R, R,
+    S, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P,
+    N, N, N, N, N, N, N, N, N, N, P, P, P, P, P, P,
+    P, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+    L, L, L, L, L, L, L, L, L, L, L, P, P, P, P, P,
+    P, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L,
+    L, L, L, L, L, L, L, L, L, L, L, P, P, P, P, R,
+};
+/* clang-format on */
+
 bool espi_char_is(enum espi_char_class which, uint32_t code)
 {
+    if (code < 128)
+        return ascii[code] >> which & 1;
     size_t low = 0, high;
     const struct espi_range *ranges = espi_char_ranges(which, &high);
     while (low < high) {
@@ -71,6 +95,8 @@ bool espi_char_is_mark(uint32_t code)
 
 enum espi_char_kind espi_char_kind(uint32_t code)
 {
+    if (code < 128)
+        return ascii[code] >> 6;
     if (espi_char_is(ESPI_CHAR_SPACE, code))
         return ESPI_KIND_SPACE;
     switch (utf8proc_category((utf8proc_int32_t)code)) {
@@ -89,6 +115,14 @@ enum espi_char_kind espi_char_kind(uint32_t code)
     }
 }
 
+static bool in_ranges(const struct espi_range *ranges, size_t count, uint32_t code)
+{
+    for (size_t i = 0; i < count; i++)
+        if (code >= ranges[i].first && code <= ranges[i].last)
+            return true;
+    return false;
+}
+
 /* Canonical compositions that came with Unicode 13 and 16: the peer's tables are older and leave them whole. */
 static bool decomposes_later(uint32_t code)
 {
@@ -96,25 +130,63 @@ static bool decomposes_later(uint32_t code)
         {0x105c9, 0x105c9}, {0x105e4, 0x105e4}, {0x11383, 0x11385}, {0x1138e, 0x11391},
         {0x113c5, 0x113c8}, {0x11938, 0x11938}, {0x16121, 0x16128}, {0x16d68, 0x16d6a},
     };
-    for (size_t i = 0; i < ESPI_COUNT(later); i++)
-        if (code >= later[i].first && code <= later[i].last)
-            return true;
-    return false;
+    return in_ranges(later, ESPI_COUNT(later), code);
 }
 
-size_t espi_char_decompose(uint32_t code, uint32_t out[ESPI_DECOMPOSED])
+/* The same of compatibility decompositions younger than Unicode 9. */
+static bool is_compatible_later(uint32_t code)
 {
-    utf8proc_int32_t parts[16];
+    static const struct espi_range later[] = {
+        {0x32ff, 0x32ff},   {0xa7f1, 0xa7f4},   {0xab69, 0xab69},   {0x10781, 0x107ba},
+        {0x1ccd6, 0x1ccf9}, {0x1e030, 0x1e06d}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
+    };
+    return in_ranges(later, ESPI_COUNT(later), code);
+}
+
+/* Marks of Unicode 16 and 17, which the peer's clusters take in. */
+static bool joins_later(uint32_t code)
+{
+    static const struct espi_range later[] = {
+        {0x897, 0x897},     {0x1acf, 0x1add},   {0x1ae0, 0x1aeb},   {0x10d69, 0x10d6d}, {0x10efa, 0x10efc},
+        {0x113b8, 0x113c0}, {0x113c2, 0x113c2}, {0x113c5, 0x113c5}, {0x113c7, 0x113ca}, {0x113cc, 0x113d0},
+        {0x113d2, 0x113d2}, {0x113e1, 0x113e2}, {0x11b60, 0x11b67}, {0x11f5a, 0x11f5a}, {0x1611e, 0x1612f},
+        {0x1e5ee, 0x1e5ef}, {0x1e6e3, 0x1e6e3}, {0x1e6e6, 0x1e6e6}, {0x1e6ee, 0x1e6ef}, {0x1e6f5, 0x1e6f5},
+    };
+    return code >= later[0].first && in_ranges(later, ESPI_COUNT(later), code);
+}
+
+static size_t decompose(uint32_t code, int options, size_t most, bool whole, uint32_t *out)
+{
+    utf8proc_int32_t parts[ESPI_DECOMPOSED_COMPATIBLE];
     int last_class = 0;
     utf8proc_ssize_t count = utf8proc_decompose_char((utf8proc_int32_t)code, parts, ESPI_COUNT(parts),
-                                                     UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, &last_class);
-    if (count < 1 || count > ESPI_DECOMPOSED || decomposes_later(code)) {
+                                                     (utf8proc_option_t)options, &last_class);
+    if (count < 1 || count > (utf8proc_ssize_t)most || whole) {
         out[0] = code;
         return 1;
     }
     for (utf8proc_ssize_t i = 0; i < count; i++)
         out[i] = (uint32_t)parts[i];
     return (size_t)count;
+}
+
+size_t espi_char_decompose(uint32_t code, uint32_t *out)
+{
+    return decompose(code, UTF8PROC_DECOMPOSE | UTF8PROC_STABLE, ESPI_DECOMPOSED, decomposes_later(code), out);
+}
+
+size_t espi_char_decompose_compatible(uint32_t code, uint32_t *out)
+{
+    return decompose(code, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT | UTF8PROC_STABLE, ESPI_DECOMPOSED_COMPATIBLE,
+                     decomposes_later(code) || is_compatible_later(code), out);
+}
+
+bool espi_char_joins(uint32_t first, uint32_t second, int32_t *state)
+{
+    if (first < 0x300 && second < 0x300)
+        return first == '\r' && second == '\n';
+    bool breaks = utf8proc_grapheme_break_stateful((utf8proc_int32_t)first, (utf8proc_int32_t)second, state);
+    return !breaks || (joins_later(second) && first >= ' ' && first != 0x7f);
 }
 
 uint32_t espi_char_compose(uint32_t first, uint32_t second)

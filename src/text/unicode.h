@@ -39,7 +39,12 @@ enum espi_char_kind espi_char_kind(uint32_t code);
 
 /* Canonical decomposition (full) into out; returns the length, 1 to 4. */
 enum { ESPI_DECOMPOSED = 4 };
-size_t espi_char_decompose(uint32_t code, uint32_t out[ESPI_DECOMPOSED]);
+size_t espi_char_decompose(uint32_t code, uint32_t *out);
+/* The same with compatibility decompositions, 1 to 18. */
+enum { ESPI_DECOMPOSED_COMPATIBLE = 18 };
+size_t espi_char_decompose_compatible(uint32_t code, uint32_t *out);
+/* Whether two code points that follow each other are of one extended grapheme cluster; *state is 0 where the cluster begins. */
+bool espi_char_joins(uint32_t first, uint32_t second, int32_t *state);
 /* The canonical composition of two, or 0. */
 uint32_t espi_char_compose(uint32_t first, uint32_t second);
 /* Canonical combining class. */

@@ -13,6 +13,18 @@ static int nfd(esp_context *ctx, const void *self, struct espi_units *units)
     return espi_units_decompose(ctx, units);
 }
 
+static int nfkc(esp_context *ctx, const void *self, struct espi_units *units)
+{
+    (void)self;
+    return espi_units_compose_compatible(ctx, units);
+}
+
+static int nfkd(esp_context *ctx, const void *self, struct espi_units *units)
+{
+    (void)self;
+    return espi_units_decompose_compatible(ctx, units);
+}
+
 static int lowercase(esp_context *ctx, const void *self, struct espi_units *units)
 {
     (void)self;
@@ -39,3 +51,5 @@ NORMALIZER(espi_nfc_normalizer, 2, "NFC", nfc);
 NORMALIZER(espi_nfd_normalizer, 3, "NFD", nfd);
 NORMALIZER(espi_lowercase_normalizer, 4, "Lowercase", lowercase);
 NORMALIZER(espi_strip_accents_normalizer, 5, "StripAccents", strip_accents);
+NORMALIZER(espi_nfkc_normalizer, 6, "NFKC", nfkc);
+NORMALIZER(espi_nfkd_normalizer, 7, "NFKD", nfkd);

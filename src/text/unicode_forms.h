@@ -6,6 +6,6 @@
 #include "text/stage.h"
 
 extern const struct espi_stage_form espi_nfc_normalizer, espi_nfd_normalizer, espi_lowercase_normalizer,
-    espi_strip_accents_normalizer;
+    espi_strip_accents_normalizer, espi_nfkc_normalizer, espi_nfkd_normalizer;
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 void espi_units_clear(struct espi_units *units)
@@ -20,7 +21,8 @@ int espi_units_decode(esp_context *ctx, const unsigned char *text, size_t begin,
     for (size_t at = begin; at < end && !status;) {
         struct espi_unit *unit = &units->data[units->count++];
         unit->begin = (uint32_t)at;
-        at += espi_utf8_decode(text + at, end - at, &unit->code);
+        unit->code = text[at];
+        at += unit->code < 128 ? 1 : espi_utf8_decode(text + at, end - at, &unit->code);
         unit->end = (uint32_t)at;
         unit->index = index++;
     }
@@ -55,6 +57,19 @@ static struct espi_unit inserted(const struct espi_units *units, size_t before, 
         unit.index = units->data[0].index;
     }
     return unit;
+}
+
+void espi_units_place(struct espi_units *units, size_t count)
+{
+    size_t old = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t code = units->scratch[i].code, taken = units->scratch[i].index;
+        assert(!taken || old < units->count);
+        units->scratch[i] = taken ? units->data[old] : inserted(units, old, code);
+        units->scratch[i].code = code;
+        old += taken;
+    }
+    espi_units_swap(units, count);
 }
 
 /* While the decomposition is put in order, a unit's fields hold what to sort by and whether it was inserted. */
@@ -94,14 +109,26 @@ static void order_marks(struct espi_unit *marks, size_t count)
     }
 }
 
-/* The parts of all units, decomposed and in order, in `scratch`; room for the units is there. */
-static size_t decompose(struct espi_units *units)
+typedef size_t decompose_fn(uint32_t code, uint32_t *out);
+
+/* Room in `scratch` for what becomes of all units. */
+static int reserve_parts(esp_context *ctx, struct espi_units *units, decompose_fn *function)
+{
+    uint32_t codes[ESPI_DECOMPOSED_COMPATIBLE];
+    size_t count = 0;
+    for (size_t i = 0; i < units->count; i++)
+        count += units->data[i].code < 0x80 ? 1 : function(units->data[i].code, codes);
+    return espi_units_reserve(ctx, units, count);
+}
+
+/* The parts of all units, decomposed and in order, in `scratch`; room for them is there. */
+static size_t decompose(struct espi_units *units, decompose_fn *function)
 {
     struct espi_unit *parts = units->scratch;
     size_t count = 0, first_mark = 0;
     for (size_t i = 0; i < units->count; i++) {
-        uint32_t codes[ESPI_DECOMPOSED];
-        size_t code_count = espi_char_decompose(units->data[i].code, codes);
+        uint32_t codes[ESPI_DECOMPOSED_COMPATIBLE] = {units->data[i].code};
+        size_t code_count = codes[0] < 0x80 ? 1 : function(codes[0], codes);
         for (size_t k = 0; k < code_count; k++, count++) {
             parts[count] = part_unit(codes[k], count, k > 0);
             if (parts[count].begin == 0) {
@@ -138,34 +165,39 @@ static size_t compose(struct espi_unit *parts, size_t count)
     return kept;
 }
 
-static int transform(esp_context *ctx, struct espi_units *units, bool composed)
+static int transform(esp_context *ctx, struct espi_units *units, decompose_fn *function, bool composed)
 {
-    int status = espi_units_reserve(ctx, units, ESPI_DECOMPOSED * units->count);
+    int status = reserve_parts(ctx, units, function);
     if (status)
         return status;
     struct espi_unit *parts = units->scratch;
-    size_t count = decompose(units), old = 0;
+    size_t count = decompose(units, function);
     if (composed)
         count = compose(parts, count);
-    for (size_t i = 0; i < count; i++) {
-        uint32_t code = parts[i].code, taken = composed ? parts[i].index : 0;
-        bool added = parts[i].end;
-        parts[i] = added ? inserted(units, old, code) : units->data[old++];
-        parts[i].code = code;
-        old += taken;
-    }
-    espi_units_swap(units, count);
+    for (size_t i = 0; i < count; i++)
+        parts[i].index = !parts[i].end + (composed ? parts[i].index : 0);
+    espi_units_place(units, count);
     return ESP_OK;
 }
 
 int espi_units_decompose(esp_context *ctx, struct espi_units *units)
 {
-    return transform(ctx, units, false);
+    return transform(ctx, units, espi_char_decompose, false);
 }
 
 int espi_units_compose(esp_context *ctx, struct espi_units *units)
 {
-    return transform(ctx, units, true);
+    return transform(ctx, units, espi_char_decompose, true);
+}
+
+int espi_units_decompose_compatible(esp_context *ctx, struct espi_units *units)
+{
+    return transform(ctx, units, espi_char_decompose_compatible, false);
+}
+
+int espi_units_compose_compatible(esp_context *ctx, struct espi_units *units)
+{
+    return transform(ctx, units, espi_char_decompose_compatible, true);
 }
 
 void espi_units_drop(struct espi_units *units, enum espi_char_class which)

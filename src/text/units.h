@@ -33,12 +33,18 @@ int espi_units_decode(esp_context *ctx, const unsigned char *text, size_t begin,
 /* Makes `scratch`, with room for `count` units, the place a pass writes to; espi_units_swap makes it the text. */
 int espi_units_reserve(esp_context *ctx, struct espi_units *units, size_t count) ESPI_NODISCARD;
 void espi_units_swap(struct espi_units *units, size_t count);
+/* The same where `scratch` has no places yet, but in `index` how many old units each of its units stands for: it has the
+ * place of the first of them; one that stands for none is inserted and has the place of the old one before it. */
+void espi_units_place(struct espi_units *units, size_t count);
 
 /* Canonical decomposition and ordering. Places go by position, as in the peer: the k-th code point that is not an
  * inserted one has the place of the k-th old one, an inserted one that of the old one before it. */
 int espi_units_decompose(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;
 /* The same, then canonical composition (NFC): what is joined has the place of its first. */
 int espi_units_compose(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;
+/* Both with compatibility decompositions (NFKD, NFKC). */
+int espi_units_decompose_compatible(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;
+int espi_units_compose_compatible(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;
 /* Takes out the code points of a class. */
 void espi_units_drop(struct espi_units *units, enum espi_char_class which);
 int espi_units_lower(esp_context *ctx, struct espi_units *units) ESPI_NODISCARD;

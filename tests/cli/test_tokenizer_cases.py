@@ -127,8 +127,8 @@ class Tokenizer(support.Scratch):
     def test_refused_by_name(self):
         """Stages that are not built, until they are."""
         model = self.case("tok-pre-whitespace", "classify")
-        change_json(os.path.join(model, "tokenizer.json"), pre_tokenizer={"type": "Metaspace"})
-        message = 'pre_tokenizer: type "Metaspace" is not supported, only'
+        change_json(os.path.join(model, "tokenizer.json"), pre_tokenizer={"type": "UnicodeScripts"})
+        message = 'pre_tokenizer: type "UnicodeScripts" is not supported, only'
         for command in (("tokenize", model), ("run", model)):
             done = support.run(*command, stdin=self.input(model))
             self.assertEqual(done.returncode, 1)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A tokenizer's tables with some bytes changed: whatever is accepted encodes and decodes without leaving its memory.
  * The input is a list of changes, so that it stays short: u24 place (modulo the tables' size), u8 length 0 to 7, that
- * many bytes to write there; the tables are those of a small uncased tokenizer, of byte-level BPE behind a first byte of 255. With 128 added to the length the place is
- * one of the first 8 KiB: header, stages, tokens, tries and templates; behind them stands what is known of all code points. */
+ * many bytes to write there; the tables are those of a small uncased tokenizer, behind a first byte of 255 those of byte-level
+ * BPE, of 254 those of Unigram. With 128 added to the length the place is one of the first 8 KiB: header, stages, tokens, tries and
+ * templates; behind them stands what is known of all code points. */
 #include "base/size.h"
 #include "text/tokenizer_tables.h"
 
@@ -11,17 +12,28 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static unsigned char *make_bpe_tables(size_t *bytes)
+static const char bpe[] =
+    "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"normalizer\":{\"type\":\"NFC\"},\"decoder\":{\"type\":\"ByteLevel\"}"
+    ","
+    "\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"?\":0,\"a\":1,\"b\":2,\"ab\":3,\"[SEP]\":4,\"un\":5,"
+    "\"u\":6,\"n\":7,\"\\u0120\":8,\"\\u0120a\":9},\"merges\":[\"u n\",\"a b\",\"\\u0120 a\"]}}";
+static const char unigram[] =
+    "{\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Strip\"},{\"type\":\"NFKD\"},{\"type\":"
+    "\"Replace\","
+    "\"pattern\":{\"Regex\":\" "
+    "{2,}|z\"},\"content\":\"a\"},{\"type\":\"Prepend\",\"prepend\":\"b\"},{\"type\":\"Nmt\"}]},"
+    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"String\":\".\"},"
+    "\"behavior\":\"MergedWithNext\"},{\"type\":\"Metaspace\"}]},\"decoder\":{\"type\":\"Metaspace\"},\"model\":{"
+    "\"type\":"
+    "\"Unigram\",\"unk_id\":0,\"byte_fallback\":true,\"vocab\":[[\"?\",0],[\"a\",-1],[\"b\",-2],[\"ab\",-3],[\"[SEP]\","
+    "0],"
+    "[\"un\",-4],[\"\\u2581\",-1],[\"<0xC3>\",-5],[\"<0xA9>\",-5]]}}";
+
+static unsigned char *make_tables_of(const char *json, size_t *bytes)
 {
-    static const char json[] =
-        "{\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"normalizer\":{\"type\":\"NFC\"},\"decoder\":{\"type\":"
-        "\"ByteLevel\"},"
-        "\"model\":{\"type\":\"BPE\",\"unk_token\":\"?\",\"vocab\":{\"?\":0,\"a\":1,\"b\":2,\"ab\":3,\"[SEP]\":4,"
-        "\"un\":5,"
-        "\"u\":6,\"n\":7,\"\\u0120\":8,\"\\u0120a\":9},\"merges\":[\"u n\",\"a b\",\"\\u0120 a\"]}}";
     esp_tokenizer *tokenizer;
     unsigned char *tables;
-    if (espi_tokenizer_open_text(NULL, "made", json, sizeof json - 1, &tokenizer) ||
+    if (espi_tokenizer_open_text(NULL, "made", json, strlen(json), &tokenizer) ||
         espi_tokenizer_tables(NULL, tokenizer, &tables, bytes))
         abort();
     esp_tokenizer_free(tokenizer);
@@ -61,18 +73,19 @@ static void use(const esp_tokenizer *tokenizer)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static unsigned char *all[2];
-    static size_t sizes[2];
-    bool bpe = size > 0 && data[0] == 255;
-    if (!all[bpe])
-        all[bpe] = bpe ? make_bpe_tables(&sizes[bpe]) : make_tables(&sizes[bpe]);
-    const unsigned char *tables = all[bpe];
-    size_t bytes = sizes[bpe];
+    static const char *const texts[] = {NULL, unigram, bpe};
+    static unsigned char *all[ESPI_COUNT(texts)];
+    static size_t sizes[ESPI_COUNT(texts)];
+    size_t kind = size > 0 && data[0] >= 254 ? data[0] - 253u : 0;
+    if (!all[kind])
+        all[kind] = kind ? make_tables_of(texts[kind], &sizes[kind]) : make_tables(&sizes[kind]);
+    const unsigned char *tables = all[kind];
+    size_t bytes = sizes[kind];
     unsigned char *changed = aligned_alloc(ESPI_TABLES_ALIGN, bytes);
     if (!changed)
         return 0;
     memcpy(changed, tables, bytes);
-    for (size_t at = bpe; at + 4 <= size;) {
+    for (size_t at = kind > 0; at + 4 <= size;) {
         size_t most = data[at + 3] & 128 ? espi_size_min(bytes, 8192) : bytes;
         size_t place = ((size_t)data[at] | (size_t)data[at + 1] << 8 | (size_t)data[at + 2] << 16) % most;
         size_t length = espi_size_min(data[at + 3] % 8u, espi_size_min(size - at - 4, bytes - place));

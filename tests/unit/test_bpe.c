@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Byte-level BPE: how words are merged and placed, what is refused, its tables and what is written of it. */
-#include "support.h"
+#include "tokenizer_fixture.h"
 
 #include "base/size.h"
 #include "text/tokenizer_tables.h"
@@ -24,72 +24,29 @@ static esp_context *ctx;
     "s>\",12],\"trim_offsets\":" trim ",\"add_prefix_space\":false}"
 #define DECODER "\"decoder\":{\"type\":\"ByteLevel\"}"
 
-static esp_tokenizer *open_text(const char *json)
-{
-    esp_tokenizer *tokenizer;
-    test_ok(ctx, espi_tokenizer_open_text(ctx, "tokenizer.json", json, strlen(json), &tokenizer));
-    return tokenizer;
-}
-
-/* "1[0,1] 5[1,3]" */
-static void check(const esp_tokenizer *tokenizer, const char *text, const char *expected)
-{
-    char found[512] = "";
-    esp_encoding encoding = {0};
-    test_ok(ctx, esp_encode(ctx, tokenizer, text, strlen(text), NULL, 0, NULL, &encoding));
-    for (size_t i = 0, used = 0; i < encoding.tokens; i++)
-        used += (size_t)snprintf(found + used, sizeof found - used, "%s%d[%u,%u]", i ? " " : "", (int)encoding.ids[i],
-                                 encoding.char_begin[i], encoding.char_end[i]);
-    assert_string_equal(found, expected);
-    esp_encoding_clear(&encoding);
-}
-
-/* The same from its tables and from what is written of it. */
-static void check_all(const char *json, const char *text, const char *expected)
-{
-    esp_tokenizer *tokenizer = open_text(json), *again;
-    unsigned char *tables;
-    char *written = NULL;
-    size_t bytes;
-    check(tokenizer, text, expected);
-    test_ok(ctx, espi_tokenizer_tables(ctx, tokenizer, &tables, &bytes));
-    test_ok(ctx, espi_tokenizer_open_tables(ctx, "tables", tables, bytes, &again));
-    check(again, text, expected);
-    FILE *stream = open_memstream(&written, &bytes);
-    assert_non_null(stream);
-    test_ok(ctx, espi_tokenizer_write_json(ctx, again, stream));
-    fclose(stream);
-    esp_tokenizer_free(again);
-    again = open_text(written);
-    check(again, text, expected);
-    esp_tokenizer_free(again);
-    esp_tokenizer_free(tokenizer);
-    free(written);
-    free(tables);
-}
-
 static void test_merges(void **state)
 {
     (void)state;
     static const struct {
         const char *json, *text, *expected;
     } cases[] = {
-        {"{" LEVEL("false") "," MODEL("") "}", "abc abc", "1[0,1] 5[1,3] 7[3,7]"},
-        {"{" LEVEL("false") "," MODEL("") "}", "ab abcc", "1[0,1] 2[1,2] 7[2,6] 3[6,7]"},
-        {"{" LEVEL("false") "," MODEL(",\"ignore_merges\":true") "}", "ab", "8[0,2]"},
-        {"{" LEVEL("true") "," MODEL("") "}", "abc", "7[0,3]"},
-        {"{" LEVEL("true") "," MODEL("") "}", " abc", "7[0,4]"},
+        {"{" LEVEL("false") "," MODEL("") "}", "abc abc", "1[0,1]0 5[1,3]0 7[3,7]1"},
+        {"{" LEVEL("false") "," MODEL("") "}", "ab abcc", "1[0,1]0 2[1,2]0 7[2,6]1 3[6,7]1"},
+        {"{" LEVEL("false") "," MODEL(",\"ignore_merges\":true") "}", "ab", "8[0,2]0"},
+        {"{" LEVEL("true") "," MODEL("") "}", "abc", "7[0,3]0"},
+        {"{" LEVEL("true") "," MODEL("") "}", " abc", "7[0,4]0"},
         {"{" LEVEL("false") "," MODEL("") "}",
          "\xc3\xa9"
          "axx",
-         "9[0,1] 0[0,1] 1[1,2] 0[2,3] 0[3,4]"},
-        {"{" LEVEL("false") "," MODEL(",\"fuse_unk\":true") "}", "axxa", "1[0,1] 0[1,3] 1[3,4]"},
-        {"{" LEVEL("false") "," MODEL("") "," ROBERTA("true") "}", "a  abc", "11[0,0] 1[0,1] 4[2,2] 7[3,6] 12[0,0]"},
-        {"{" LEVEL("false") "," MODEL("") "," ROBERTA("false") "}", "a  abc", "11[0,0] 1[0,1] 4[1,2] 7[2,6] 12[0,0]"},
+         "9[0,1]0 0[0,1]0 1[1,2]0 0[2,3]0 0[3,4]0"},
+        {"{" LEVEL("false") "," MODEL(",\"fuse_unk\":true") "}", "axxa", "1[0,1]0 0[1,3]0 1[3,4]0"},
+        {"{" LEVEL("false") "," MODEL("") "," ROBERTA("true") "}", "a  abc", "11[0,0] 1[0,1]0 4[2,2]1 7[3,6]2 12[0,0]"},
+        {"{" LEVEL("false") "," MODEL("") "," ROBERTA("false") "}", "a  abc",
+         "11[0,0] 1[0,1]0 4[1,2]1 7[2,6]2 12[0,0]"},
         {"{" LEVEL("false") "," MODEL("") "}", "", ""},
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++)
-        check_all(cases[i].json, cases[i].text, cases[i].expected);
+        test_tokens_of(ctx, cases[i].json, cases[i].text, cases[i].expected);
 }
 
 /* A word of a mebibyte: in n log n. */
@@ -97,7 +54,7 @@ static void test_long(void **state)
 {
     (void)state;
     enum { LENGTH = 1 << 20 };
-    esp_tokenizer *tokenizer = open_text("{" LEVEL("false") "," MODEL("") "}");
+    esp_tokenizer *tokenizer = test_tokenizer(ctx, "{" LEVEL("false") "," MODEL("") "}");
     esp_encoding encoding = {0};
     char *text = malloc(LENGTH);
     assert_non_null(text);
@@ -114,7 +71,7 @@ static void test_decoder(void **state)
 {
     (void)state;
     static const int32_t ids[] = {7, 4, 9, 1, 11, 999};
-    esp_tokenizer *tokenizer = open_text("{" LEVEL("false") "," MODEL("") "," DECODER "}");
+    esp_tokenizer *tokenizer = test_tokenizer(ctx, "{" LEVEL("false") "," MODEL("") "," DECODER "}");
     char *text;
     test_ok(ctx, espi_tokenizer_decode(ctx, tokenizer, ids, ESPI_COUNT(ids), true, &text));
     assert_string_equal(text, " abc \xef\xbf\xbd"
@@ -154,18 +111,15 @@ static void test_refused(void **state)
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
         char json[1024];
-        esp_tokenizer *tokenizer;
         snprintf(json, sizeof json, "{" LEVEL("false") ",\"model\":%s}", cases[i].model);
-        test_fails(ctx, espi_tokenizer_open_text(ctx, "tokenizer.json", json, strlen(json), &tokenizer),
-                   cases[i].status);
-        test_error_has(ctx, cases[i].text);
+        test_tokenizer_refused(ctx, json, cases[i].status, cases[i].text);
     }
 }
 
 static void test_damaged(void **state)
 {
     (void)state;
-    esp_tokenizer *tokenizer = open_text("{" LEVEL("false") "," MODEL("") "}"), *bad;
+    esp_tokenizer *tokenizer = test_tokenizer(ctx, "{" LEVEL("false") "," MODEL("") "}"), *bad;
     unsigned char *tables, *copy;
     size_t bytes;
     test_ok(ctx, espi_tokenizer_tables(ctx, tokenizer, &tables, &bytes));
@@ -225,7 +179,7 @@ static void test_files(void **state)
     snprintf(vocab + used, sizeof vocab - used, "}");
     test_write(directory, "vocab.json", vocab, strlen(vocab));
     test_ok(ctx, esp_tokenizer_open(ctx, directory, &tokenizer));
-    check(tokenizer, "abc abc <mask>", "11[0,0] 1[0,1] 5[1,3] 7[4,7] 13[8,14] 12[0,0]");
+    test_tokens(ctx, tokenizer, "abc abc <mask>", "11[0,0] 1[0,1]0 5[1,3]0 7[4,7]1 13[8,14]2 12[0,0]");
     assert_int_equal(espi_tokenizer_special(tokenizer)->pad, 14);
     esp_tokenizer_free(tokenizer);
     test_scratch_remove(directory);
@@ -239,10 +193,10 @@ static void test_config(void **state)
     static const struct {
         const char *config, *expected;
     } cases[] = {
-        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "11[0,0] 7[1,3] 4[4,4] 12[0,0]"},
-        {"{\"tokenizer_class\":\"RobertaTokenizer\"}", "11[0,0] 1[0,1] 5[1,3] 4[4,4] 12[0,0]"},
-        {"{\"tokenizer_class\":\"RobertaTokenizerFast\",\"add_prefix_space\":true}", "11[0,0] 7[0,3] 4[4,4] 12[0,0]"},
-        {"{\"tokenizer_class\":\"RobertaTokenizer\",\"trim_offsets\":false}", "11[0,0] 1[0,1] 5[1,3] 4[3,4] 12[0,0]"},
+        {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "11[0,0] 7[1,3]0 4[4,4]1 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizer\"}", "11[0,0] 1[0,1]0 5[1,3]0 4[4,4]1 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizerFast\",\"add_prefix_space\":true}", "11[0,0] 7[0,3]0 4[4,4]1 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizer\",\"trim_offsets\":false}", "11[0,0] 1[0,1]0 5[1,3]0 4[3,4]1 12[0,0]"},
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
         const char *directory = test_scratch();
@@ -250,7 +204,7 @@ static void test_config(void **state)
         test_write(directory, "tokenizer.json", json, strlen(json));
         test_write(directory, "tokenizer_config.json", cases[i].config, strlen(cases[i].config));
         test_ok(ctx, esp_tokenizer_open(ctx, directory, &tokenizer));
-        check(tokenizer, "abc ", cases[i].expected);
+        test_tokens(ctx, tokenizer, "abc ", cases[i].expected);
         esp_tokenizer_free(tokenizer);
         test_scratch_remove(directory);
     }
