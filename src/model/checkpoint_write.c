@@ -54,8 +54,12 @@ static const char settings_file[] = "config_sentence_transformers.json",
 
 static int copy_tokenizer(esp_context *ctx, const char *from, const char *directory)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer_config.json",   "vocab.txt",        "vocab.json",
-                                        "merges.txt",     "special_tokens_map.json", "added_tokens.json"};
+    static const char *const names[] = {"tokenizer.json",    "tokenizer_config.json",
+                                        "vocab.txt",         "vocab.json",
+                                        "merges.txt",        "special_tokens_map.json",
+                                        "added_tokens.json", "sentencepiece.bpe.model",
+                                        "spiece.model",      "spm.model",
+                                        "tokenizer.model"};
     char folder[ESPI_PATH_BYTES];
     int status = espi_encoder_folder(ctx, from, folder);
     for (size_t i = 0; !status && i < ESPI_COUNT(names); i++)

@@ -222,8 +222,7 @@ int espi_tokenizer_finish(esp_context *ctx, esp_tokenizer *tokenizer, const char
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 
-static int read_json(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
-                     const struct espi_tokenizer_files *files)
+static int read_json(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, struct espi_tokenizer_files *files)
 {
     struct espi_json document;
     int status = espi_json_open_file(ctx, path, &document);
@@ -236,8 +235,7 @@ static int read_json(esp_context *ctx, esp_tokenizer *tokenizer, const char *pat
     return status ? status : espi_tokenizer_files_tokens(ctx, files, path, false, tokenizer);
 }
 
-static int read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
-                      const struct espi_tokenizer_files *files)
+static int read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, struct espi_tokenizer_files *files)
 {
     int status = espi_tokenizer_bert_stages(ctx, tokenizer);
     if (!status)
@@ -253,54 +251,48 @@ static int read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *pa
     return status;
 }
 
+typedef int read_fn(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, struct espi_tokenizer_files *files);
+
 /* `directory`: of the files beside it; NULL: they are not looked at. */
-static int read_all(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, bool json, const char *directory)
+static int read_all(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, read_fn *read, const char *directory)
 {
     struct espi_tokenizer_files files;
     int status = espi_tokenizer_files_open(ctx, directory, &files);
     if (!status)
-        status = json ? read_json(ctx, tokenizer, path, &files) : read_vocab(ctx, tokenizer, path, &files);
+        status = read(ctx, tokenizer, path, &files);
     if (!status)
         status = espi_tokenizer_files_settings(ctx, &files, tokenizer);
     espi_tokenizer_files_close(&files);
     return status ? status : espi_tokenizer_finish(ctx, tokenizer, path);
 }
 
-static int open_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab, const char *directory)
-{
-    char merges[ESPI_PATH_BYTES];
-    struct espi_tokenizer_files files;
-    int status = espi_path_join(ctx, merges, directory, "merges.txt");
-    if (!status)
-        status = espi_tokenizer_files_open(ctx, directory, &files);
-    if (status)
-        return status;
-    status = espi_tokenizer_read_merges(ctx, tokenizer, vocab, merges, &files);
-    if (!status)
-        status = espi_tokenizer_files_settings(ctx, &files, tokenizer);
-    espi_tokenizer_files_close(&files);
-    return status ? status : espi_tokenizer_finish(ctx, tokenizer, vocab);
-}
-
 static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *model)
 {
+    static const struct {
+        const char *name;
+        read_fn *read;
+    } kinds[] = {
+        {"tokenizer.json", read_json},
+        {"vocab.txt", read_vocab},
+        {"vocab.json", espi_tokenizer_read_merges},
+        {"sentencepiece.bpe.model", espi_tokenizer_read_spm},
+        {"spiece.model", espi_tokenizer_read_spm},
+        {"spm.model", espi_tokenizer_read_spm},
+        {"tokenizer.model", espi_tokenizer_read_spm},
+    };
     char directory[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
     int status = espi_encoder_folder(ctx, model, directory);
-    if (!status)
-        status = espi_path_join(ctx, path, directory, "tokenizer.json");
-    int found = status ? status : espi_path_find(ctx, path);
-    bool json = found > 0;
-    if (!found && !(found = espi_path_join(ctx, path, directory, "vocab.txt")))
-        found = espi_path_find(ctx, path);
-    if (!found && !(found = espi_path_join(ctx, path, directory, "vocab.json")))
-        if ((found = espi_path_find(ctx, path)) > 0)
-            return open_merges(ctx, tokenizer, path, directory);
-    if (found < 0)
-        return found;
-    if (!found)
-        return espi_fail(ctx, ESP_ERR_NOT_FOUND, "%s: neither tokenizer.json, vocab.txt nor vocab.json is there",
-                         directory);
-    return read_all(ctx, tokenizer, path, json, directory);
+    for (size_t i = 0; i < ESPI_COUNT(kinds) && !status; i++) {
+        status = espi_path_join(ctx, path, directory, kinds[i].name);
+        int found = status ? status : espi_path_find(ctx, path);
+        if (found > 0)
+            return read_all(ctx, tokenizer, path, kinds[i].read, directory);
+        status = found;
+    }
+    return status ? status
+                  : espi_fail(ctx, ESP_ERR_NOT_FOUND,
+                              "%s: neither tokenizer.json, vocab.txt, vocab.json nor a SentencePiece model is there",
+                              directory);
 }
 
 /* A file of the one kind or the other, by its name, else by its first byte. */
@@ -326,7 +318,7 @@ static int open_file(esp_context *ctx, esp_tokenizer *tokenizer, const char *pat
 {
     bool json;
     int status = looks_like_json(ctx, path, &json);
-    return status ? status : read_all(ctx, tokenizer, path, json, NULL);
+    return status ? status : read_all(ctx, tokenizer, path, json ? read_json : read_vocab, NULL);
 }
 
 int esp_tokenizer_open(esp_context *ctx, const char *path, esp_tokenizer **out)

@@ -41,7 +41,7 @@ static bool takes_json_alone(const char *name)
     for (size_t i = 0; i < ESPI_COUNT(names); i++)
         if (strcmp(name, names[i]) == 0)
             return true;
-    return false;
+    return espi_tokenizer_is_spm_class(name);
 }
 
 static int named_class(esp_context *ctx, const struct espi_json *json, struct espi_tokenizer_files *files)
@@ -89,7 +89,7 @@ int espi_tokenizer_files_open(esp_context *ctx, const char *directory, struct es
     static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
                                         "config.json"};
     struct espi_json *documents[] = {&files->config, &files->special_map, &files->added, &files->model};
-    *files = (struct espi_tokenizer_files){0};
+    *files = (struct espi_tokenizer_files){.directory = directory};
     for (size_t i = 0; directory && i < ESPI_COUNT(names); i++) {
         /* A config that lists its added tokens has the last word; the two older files are not looked at. */
         bool older = documents[i] == &files->special_map || documents[i] == &files->added;

@@ -22,11 +22,14 @@ struct espi_tokenizer_class {
 
 /* Owner: the caller; espi_tokenizer_files_close. */
 struct espi_tokenizer_files {
+    const char *directory;                              // or NULL
     struct espi_json config, special_map, added, model; // value NULL: not there
     char paths[4][ESPI_PATH_BYTES];
     const char *class_name;                  // the class they name, or NULL
     const struct espi_tokenizer_class *bert; // its row; NULL: another class, or no file says anything
     const char *const *standards;            // (ESPI_SPECIAL_ROLES) special tokens where no file names them; NULL: none
+    bool adds_standards;                     // those, too, that the vocabulary does not have
+    bool mask_takes_space, mask_normalized, unk_normalized; // of a token that is not an object
 };
 
 /* `directory` may be NULL: no files. Warns of members that are not known. */
@@ -42,9 +45,14 @@ int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer
                                    const struct espi_json *document, esp_tokenizer *tokenizer) ESPI_NODISCARD;
 /* Whether the class is RoBERTa's. */
 bool espi_tokenizer_is_roberta(const struct espi_tokenizer_files *files);
-/* The tokenizer of a vocab.json and a merges.txt. */
-int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab_path,
-                               const char *merges_path, struct espi_tokenizer_files *files) ESPI_NODISCARD;
+/* The tokenizer of a vocab.json and the merges.txt beside it. */
+int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
+                               struct espi_tokenizer_files *files) ESPI_NODISCARD;
+/* The tokenizer of a SentencePiece model. */
+int espi_tokenizer_read_spm(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
+                            struct espi_tokenizer_files *files) ESPI_NODISCARD;
+/* Whether a class is one that is made of such a model. */
+bool espi_tokenizer_is_spm_class(const char *name);
 /* Name of the unknown token of a vocab.txt. */
 int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_files *files,
                                  esp_tokenizer *tokenizer) ESPI_NODISCARD;

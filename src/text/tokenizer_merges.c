@@ -48,12 +48,16 @@ static int read_model(esp_context *ctx, esp_tokenizer *tokenizer, const char *vo
     return status ? status : espi_tokenizer_index(ctx, tokenizer, vocab_path);
 }
 
-int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *vocab_path,
-                               const char *merges_path, struct espi_tokenizer_files *files)
+int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const char *path,
+                               struct espi_tokenizer_files *files)
 {
     struct espi_stage level;
+    char merges[ESPI_PATH_BYTES];
     int status = refuse_class(ctx, files);
+    if (!status)
+        status = espi_path_join(ctx, merges, files->directory, "merges.txt");
     files->standards = espi_roberta_specials;
+    files->mask_takes_space = true;
     if (!status)
         status = espi_stage_new(ctx, &tokenizer->arena, &espi_byte_level, &level);
     if (!status)
@@ -68,9 +72,9 @@ int espi_tokenizer_read_merges(esp_context *ctx, esp_tokenizer *tokenizer, const
     if (!status)
         status = espi_json_get_optional_bool(ctx, &files->config, "trim_offsets", &tokenizer->trim_offsets);
     if (!status)
-        status = read_model(ctx, tokenizer, vocab_path, merges_path);
+        status = read_model(ctx, tokenizer, path, merges);
     if (!status)
-        status = espi_tokenizer_files_tokens(ctx, files, vocab_path, true, tokenizer);
+        status = espi_tokenizer_files_tokens(ctx, files, path, true, tokenizer);
     if (!status)
         espi_tokenizer_roberta_template(tokenizer, tokenizer->special.cls, tokenizer->special.sep);
     return status;

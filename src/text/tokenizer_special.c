@@ -74,19 +74,17 @@ static int read_role(esp_context *ctx, const struct espi_tokenizer_files *files,
     struct espi_json json = named_token(files, role->key);
     *token = (struct espi_added_token){.id = -1, .special = true};
     *stated = json.value;
-    bool mask = role->role == ESPI_SPECIAL_MASK && standards == espi_roberta_specials;
-    if (json.value) {
-        int status = parse_token(ctx, &json, token);
-        token->special = true;
-        token->lstrip |= mask && json_is_string(json.value);
-        return status;
-    }
-    if (standards && role->role >= 0) {
+    bool mask = role->role == ESPI_SPECIAL_MASK, plain = !json_is_object(json.value);
+    int status = json.value ? parse_token(ctx, &json, token) : ESP_OK;
+    token->special = true;
+    if (!json.value && standards && role->role >= 0) {
         token->content = standards[role->role];
         token->bytes = strlen(token->content);
-        token->lstrip = mask;
     }
-    return ESP_OK;
+    token->lstrip |= plain && mask && files->mask_takes_space;
+    token->normalized |=
+        plain && ((mask && files->mask_normalized) || (role->role == ESPI_SPECIAL_UNK && files->unk_normalized));
+    return status;
 }
 
 int espi_tokenizer_files_unknown(esp_context *ctx, const struct espi_tokenizer_files *files, esp_tokenizer *tokenizer)
@@ -106,6 +104,7 @@ static int add_special(esp_context *ctx, esp_tokenizer *tokenizer, const char *s
     struct espi_added_token *there = find_added(tokenizer, token->content);
     if (there) {
         there->special = true;
+        there->lstrip |= token->lstrip;
         return ESP_OK;
     }
     if (!stated && esp_tokenizer_id(tokenizer, token->content) < 0)
@@ -130,7 +129,7 @@ static int add_roles(esp_context *ctx, const struct espi_tokenizer_files *files,
         if (vocab && roles[i].needed && esp_tokenizer_id(tokenizer, token.content) < 0)
             return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the %s \"%s\" is not in the vocabulary", source, roles[i].key,
                              token.content);
-        status = add_special(ctx, tokenizer, source, &token, stated);
+        status = add_special(ctx, tokenizer, source, &token, stated || files->adds_standards);
         if (status)
             return status;
         if (roles[i].role >= 0 && roles[i].role != ESPI_SPECIAL_UNK) // the unknown token is the model's
