@@ -3,6 +3,7 @@
  * first, before anything else looks at it. */
 #include "text/tokenizer_state.h"
 
+#include "base/size.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
@@ -107,6 +108,10 @@ bool espi_added_find_normalized(const esp_tokenizer *tokenizer, const struct esp
     size_t taken = match->end;
     for (size_t at = match->resume; at < units->count;) {
         int32_t which;
+        if (data[at].code < 128 && !tokenizer->normalized_first[data[at].code]) {
+            at++;
+            continue;
+        }
         size_t length = longest_units(&tokenizer->added_trie, units, at, &which);
         if (!length) {
             at++;
@@ -178,6 +183,15 @@ void espi_added_note(esp_tokenizer *tokenizer, const struct espi_added_token *to
     tokenizer->raw_first[first] = tokenizer->any_raw = true;
 }
 
+void espi_added_note_trie(esp_tokenizer *tokenizer)
+{
+    const struct espi_trie *trie = &tokenizer->added_trie;
+    uint64_t node;
+    for (size_t code = 0; code < ESPI_COUNT(tokenizer->normalized_first); code++)
+        tokenizer->normalized_first[code] =
+            espi_trie_step(trie, trie->nodes[ESPI_ROOT_NORMALIZED], (unsigned char)code, &node) != 0;
+}
+
 static int add_token_key(esp_context *ctx, esp_tokenizer *tokenizer, const char *source, size_t which,
                          struct espi_trie_set sets[ESPI_ADDED_ROOTS])
 {
@@ -211,6 +225,8 @@ int espi_added_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *sou
         qsort(sets[i].keys, sets[i].count, sizeof *sets[i].keys, espi_trie_compare);
     if (!status)
         status = espi_trie_build(ctx, &tokenizer->added_trie, sets, ESPI_ADDED_ROOTS);
+    if (!status)
+        espi_added_note_trie(tokenizer);
     for (size_t i = 0; i < ESPI_ADDED_ROOTS; i++)
         free(sets[i].keys);
     return status;

@@ -232,6 +232,33 @@ static int pre_tokenize(struct split *split, const struct espi_stage *stage, str
     return status;
 }
 
+/* A word of so many units, at once. */
+static int send_word(struct split *split, const struct espi_unit *data, size_t count)
+{
+    struct espi_word word = {.chars = count, .added = -1};
+    if (!count)
+        return ESP_OK;
+    word.first = data[0];
+    word.last = data[count - 1];
+    bool kept = count <= split->tokenizer->longest_word;
+    int status = reserve_word(split, kept ? 4 * count : 1);
+    if (status)
+        return status;
+    word.bytes = kept ? split->splitter->word : NULL;
+    word.from = split->splitter->from;
+    for (size_t i = 0; i < count && kept; i++) {
+        unsigned char *out = split->splitter->word + word.count;
+        size_t length = 1;
+        if (data[i].code < 128)
+            *out = (unsigned char)data[i].code;
+        else
+            length = espi_utf8_encode(data[i].code, out);
+        while (length-- > 0)
+            split->splitter->from[word.count++] = data[i];
+    }
+    return split->function(split->cookie, &word);
+}
+
 static int send_part(struct split *split, const struct espi_units *units, const struct espi_part *part)
 {
     const struct espi_unit *data = units->data;
@@ -243,10 +270,7 @@ static int send_part(struct split *split, const struct espi_units *units, const 
         }
         return split->function(split->cookie, &word);
     }
-    int status = ESP_OK;
-    for (size_t i = part->begin; i < part->end && !status; i++)
-        status = push_code(split, data[i].code, &data[i]);
-    return status ? status : flush_word(split);
+    return send_word(split, data + part->begin, part->end - part->begin);
 }
 
 static int split_by_stages(struct split *split, size_t begin, size_t end, size_t *shift)
@@ -256,7 +280,7 @@ static int split_by_stages(struct split *split, size_t begin, size_t end, size_t
     uint32_t index = (uint32_t)(begin - *shift), code;
     int status = espi_normalize(split->ctx, tokenizer, split->text, begin, end, index, &parts->units);
     for (size_t at = begin, length; at < end; at += length) {
-        length = espi_utf8_decode(split->text + at, end - at, &code);
+        length = split->text[at] < 128 ? 1 : espi_utf8_decode(split->text + at, end - at, &code);
         *shift += length - 1;
     }
     if (!status)

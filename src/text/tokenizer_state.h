@@ -62,8 +62,9 @@ struct esp_tokenizer {
 
     struct espi_added_token *added; // (added_count)
     size_t added_count, added_capacity;
-    bool raw_first[256]; // bytes that an added token found in the raw text begins with
-    int raw_only_first;  // that byte when there is just one, or -1
+    bool raw_first[256];        // bytes that an added token found in the raw text begins with
+    int raw_only_first;         // that byte when there is just one, or -1
+    bool normalized_first[128]; // of ASCII those that an added token found in the normalized text may begin with
     bool any_raw, any_normalized;
     struct espi_trie added_trie; // of raw and normalized contents; values: indices into added
 
@@ -191,6 +192,8 @@ bool espi_added_find_normalized(const esp_tokenizer *tokenizer, const struct esp
                                 struct espi_match *match);
 /* Sets what is said of all added tokens together: raw_first, raw_only_first, any_raw, any_normalized. */
 void espi_added_note(esp_tokenizer *tokenizer, const struct espi_added_token *token);
+/* The same of added_trie: normalized_first. */
+void espi_added_note_trie(esp_tokenizer *tokenizer);
 /* Builds added_trie. */
 int espi_added_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
 

@@ -200,6 +200,7 @@ static int take_added(struct espi_tables_reader *r, const struct espi_stage_reco
                                   &tokenizer->added_trie);
     if (status)
         return status;
+    espi_added_note_trie(tokenizer);
     tokenizer->added = espi_calloc(r->ctx, tokenizer->added_count, sizeof *tokenizer->added);
     if (!tokenizer->added)
         return ESP_ERR_MEMORY;
