@@ -38,6 +38,7 @@ struct node {
 
 struct espi_pattern {
     struct node root; // a group
+    uint32_t first;   // what every match begins with, or 0: not one character
 };
 
 /* ---- matching --------------------------------------------------------------------------------------------------------- */
@@ -127,6 +128,8 @@ bool espi_pattern_find(const struct espi_pattern *pattern, const struct espi_uni
 {
     const struct text text = {units, end};
     for (; at < end; at++) {
+        if (pattern->first && pattern->first != units[at].code)
+            continue;
         size_t found = match(&text, &pattern->root, at, NULL);
         if (found == NONE || found == at)
             continue;
@@ -224,12 +227,12 @@ static int add_escape(struct parser *p, uint32_t *code)
             memcpy(item->property, "Nd", 2);
         return ESP_OK;
     }
-    if ((found = strchr(letters, c)))
-        *code = (unsigned char)values[found - letters];
-    else if (strchr("\\.[](){}|?*+^$-/'\"#&~ ", c))
-        *code = (unsigned char)c;
-    else
+    found = strchr(letters, c);
+    if (!found && !strchr("\\.[](){}|?*+^$-/'\"#&~ ", c)) {
+        p->at--;
         return unsupported;
+    }
+    *code = (unsigned char)(found ? values[found - letters] : c);
     return add_char(p, *code);
 }
 
@@ -489,5 +492,11 @@ int espi_pattern_new(esp_context *ctx, struct espi_arena *arena, const char *tex
     root->least = root->most = 1;
     int status = regex ? parse_choices(&p, root, &weight) : parse_text(&p, root);
     *problem = p.at;
-    return !status && *p.at ? unsupported : status; // a parenthesis too many
+    if (!status && *p.at) // a parenthesis too many
+        return unsupported;
+    const struct node *first = !status && root->count == 1 ? root->choices[0] : NULL;
+    if (first && first->kind == NODE_SET && first->least && first->count == 1 && !first->negated &&
+        !first->items->property[0] && first->items->first == first->items->last)
+        (*out)->first = first->items->first;
+    return status;
 }

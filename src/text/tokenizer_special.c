@@ -104,7 +104,6 @@ static int add_special(esp_context *ctx, esp_tokenizer *tokenizer, const char *s
     struct espi_added_token *there = find_added(tokenizer, token->content);
     if (there) {
         there->special = true;
-        there->lstrip |= token->lstrip;
         return ESP_OK;
     }
     if (!stated && esp_tokenizer_id(tokenizer, token->content) < 0)
@@ -132,6 +131,8 @@ static int add_roles(esp_context *ctx, const struct espi_tokenizer_files *files,
         status = add_special(ctx, tokenizer, source, &token, stated || files->adds_standards);
         if (status)
             return status;
+        if (files->adds_standards) // a piece of the user, perhaps
+            find_added(tokenizer, token.content)->lstrip |= token.lstrip;
         if (roles[i].role >= 0 && roles[i].role != ESPI_SPECIAL_UNK) // the unknown token is the model's
             tokenizer->special.of_role[roles[i].role] = esp_tokenizer_id(tokenizer, token.content);
     }

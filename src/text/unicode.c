@@ -89,6 +89,8 @@ bool espi_char_is_word(uint32_t code)
 
 bool espi_char_is_mark(uint32_t code)
 {
+    if (code < 0x300)
+        return false;
     utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
     return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME;
 }

@@ -126,7 +126,7 @@ static int32_t find(const void *self, const char *text, size_t bytes)
 /* What follows from scores and trie. */
 static void note(struct unigram *model)
 {
-    double least = INFINITY;
+    double least = model->scores[0];
     for (size_t id = 0; id < model->count; id++)
         least = model->scores[id] < least ? model->scores[id] : least;
     model->unk_score = least - UNKNOWN_PENALTY;

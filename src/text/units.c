@@ -165,8 +165,18 @@ static size_t compose(struct espi_unit *parts, size_t count)
     return kept;
 }
 
+static bool is_ascii(const struct espi_units *units)
+{
+    uint32_t all = 0;
+    for (size_t i = 0; i < units->count; i++)
+        all |= units->data[i].code;
+    return all < 0x80;
+}
+
 static int transform(esp_context *ctx, struct espi_units *units, decompose_fn *function, bool composed)
 {
+    if (is_ascii(units))
+        return ESP_OK;
     int status = reserve_parts(ctx, units, function);
     if (status)
         return status;
@@ -217,7 +227,13 @@ int espi_units_lower(esp_context *ctx, struct espi_units *units)
     size_t count = 0;
     for (size_t i = 0; i < units->count; i++) {
         uint32_t lowered[ESPI_LOWERED];
-        size_t lowered_count = espi_char_lower(units->data[i].code, lowered);
+        uint32_t code = units->data[i].code;
+        if (code < 0x80) {
+            units->scratch[count] = units->data[i];
+            units->scratch[count++].code = code >= 'A' && code <= 'Z' ? code + 32 : code;
+            continue;
+        }
+        size_t lowered_count = espi_char_lower(code, lowered);
         for (size_t k = 0; k < lowered_count; k++) {
             units->scratch[count] = units->data[i];
             units->scratch[count++].code = lowered[k];
