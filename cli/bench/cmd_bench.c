@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier bench MODEL: how fast a model is on this machine. */
+#include "bench/bench_cost.h"
 #include "bench/bench_kernels.h"
 #include "bench/bench_model.h"
 #include "bench/bench_ops.h"
@@ -30,7 +31,7 @@ struct options {
     const char *model, *only;
     struct list batch, length, threads, instances;
     double seconds;
-    bool ops, kernels, json;
+    bool ops, cost, kernels, json;
 };
 
 static const struct argp_option option_table[] = {
@@ -43,6 +44,8 @@ static const struct argp_option option_table[] = {
     {"seconds", 's', "S", 0,
      "measure each for at least S seconds, after a quarter of it to warm up (default 2; of kernels 0.1)", 0},
     {"ops", 'o', NULL, 0, "where the time of a compiled model goes: each op with its share and its rate", 1},
+    {"cost", 'c', NULL, 0,
+     "what a batch costs: fits a model of it and tries it on random ragged batches; --threads alone goes with it", 1},
     {"kernels", 'k', NULL, 0, "no MODEL: every version of every kernel this CPU has", 1},
     {"only", OPTION_ONLY, "TEXT", 0, "with --kernels: those with TEXT in their names", 1},
     {"json", 'j', NULL, 0, "print one JSON object, or an array where a LIST has several values", 0},
@@ -63,13 +66,24 @@ static void parse_list(struct argp_state *state, const char *option, const char 
     free(copy);
 }
 
+static void set_default(struct list *list, size_t value)
+{
+    if (!list->count)
+        *list = (struct list){{value}, 1};
+}
+
 static void check_options(struct argp_state *state, const struct options *options)
 {
-    if (options->kernels && (options->model || options->ops))
-        argp_error(state, "--kernels measures no model: neither a MODEL nor --ops goes with it");
+    if (options->kernels && (options->model || options->ops || options->cost))
+        argp_error(state, "--kernels measures no model: neither a MODEL nor --ops nor --cost goes with it");
+    if (options->cost && options->ops)
+        argp_error(state, "--ops and --cost are measured one at a time");
+    if (options->cost && (options->batch.count || options->length.count || options->instances.count))
+        argp_error(state, "--cost draws its batches: neither --batch, --length nor --instances goes with it");
     if (options->only && !options->kernels)
         argp_error(state, "--only goes with --kernels");
-    if (options->ops && (options->instances.count > 1 || options->instances.values[0] > 1))
+    if (options->ops &&
+        (options->instances.count > 1 || (options->instances.count && options->instances.values[0] > 1)))
         argp_error(state, "--ops measures one instance: --instances does not go with it");
     if (!options->model && !options->kernels)
         argp_error(state, "expected a MODEL: a checkpoint directory or a compiled file");
@@ -96,6 +110,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case 'o':
         options->ops = true;
+        break;
+    case 'c':
+        options->cost = true;
         break;
     case 'k':
         options->kernels = true;
@@ -207,13 +224,13 @@ static void print_result(const struct cli_bench_shape *shape, const struct cli_b
     fflush(stdout);
 }
 
-static int print_ops(esp_context *ctx, struct espi_json_writer *w)
+static int print_report(esp_context *ctx, struct espi_json_writer *w, void (*print)(const json_t *report))
 {
     json_t *report;
     espi_put_object_end(w);
     int status = espi_json_written(ctx, w, &report);
     if (!status)
-        cli_bench_print_ops(report);
+        print(report);
     json_decref(report);
     return status;
 }
@@ -227,15 +244,17 @@ static int measure(esp_context *ctx, const struct options *options, const struct
     espi_put_object(&w, NULL);
     if (options->json)
         cli_put_engine(&w, options->model, model);
-    int status = options->ops ? cli_bench_ops(ctx, model, shape, options->seconds, &w)
-                              : cli_bench_model(ctx, model, shape, options->seconds, &result);
+    bool plain = !options->ops && !options->cost;
+    int status = options->ops    ? cli_bench_ops(ctx, model, shape, options->seconds, &w)
+                 : options->cost ? cli_bench_cost(ctx, model, shape->threads, options->seconds, &w)
+                                 : cli_bench_model(ctx, model, shape, options->seconds, &result);
     if (!status && options->json) {
-        if (!options->ops)
+        if (plain)
             put_result(&w, shape, &result);
         espi_put_object_end(&w);
         cli_bench_append(document, &w);
-    } else if (!status && options->ops) {
-        status = print_ops(ctx, &w);
+    } else if (!status && !plain) {
+        status = print_report(ctx, &w, options->ops ? cli_bench_print_ops : cli_bench_print_cost);
     } else if (!status) {
         print_result(shape, &result);
     }
@@ -252,7 +271,7 @@ static int measure_all(esp_context *ctx, const struct options *options, const st
                                      .unit = "combinations",
                                      .total = combinations(options)};
     int status = options->json ? ESP_OK : print_head(ctx, options, model);
-    if (!options->json && !options->ops)
+    if (!options->json && !options->ops && !options->cost)
         print_columns();
     for (size_t i = 0; i < combinations(options) && !status; i++) {
         struct cli_bench_shape shape;
@@ -358,9 +377,11 @@ int cmd_bench(int argc, char **argv)
         NULL,
         NULL,
         NULL};
-    struct options options = {
-        .batch = {{1}, 1}, .length = {{128}, 1}, .threads = {{0}, 1}, .instances = {{1}, 1}, .seconds = -1};
+    struct options options = {.threads = {{0}, 1}, .seconds = -1};
     cli_parse(&argp, "bench", argc, argv, &options);
+    set_default(&options.batch, 1);
+    set_default(&options.length, options.cost ? 1 : 128);
+    set_default(&options.instances, 1);
     if (options.seconds < 0)
         options.seconds = options.kernels ? KERNEL_SECONDS : MODEL_SECONDS;
     esp_context *ctx = cli_context_new("bench");

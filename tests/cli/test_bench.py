@@ -101,6 +101,21 @@ class Bench(support.Scratch):
         text = self.ok("bench", self.esp, "--ops", *QUICK, "--length", "8,9", "--threads", "1").stdout
         self.assertEqual(len([line for line in text.splitlines() if line.startswith("total")]), 2, text)
 
+    def test_cost(self):
+        for model in (self.esp, self.checkpoint):
+            rows = self.report(model, "--cost", "--threads", "1,2")
+            self.assertEqual([row["threads"] for row in rows], [1, 2])
+            for row in rows:
+                self.assertEqual(list(row["ms"]),
+                                 ["parts", "panels", "half_tail", "tail", "tokens", "sequences", "squares"])
+                self.assertTrue(all(ms >= 0 for ms in row["ms"].values()) and sum(row["ms"].values()) > 0, row)
+                self.assertGreaterEqual(row["batches"], 20)
+                self.assertTrue(0 <= row["error_median"] <= row["error_p99"], row)
+                self.assertGreater(row["pace"], 0)
+        text = self.ok("bench", self.esp, "--cost", *QUICK, "--threads", "1").stdout
+        self.assertRegex(text, r"(?m)^squares +[0-9.]+$")
+        self.assertRegex(text, r"(?m)^\d+ ragged batches foretold within \d+ % \(median\)")
+
     def test_kernels(self):
         report = json.loads(self.ok("bench", "--kernels", "--seconds", "0", "--only", "sparse", "--json").stdout)
         self.assertIn("cores", report["machine"])
@@ -138,6 +153,8 @@ class Bench(support.Scratch):
                 ([self.esp, "--batch", ",".join(["1"] * 65)], 2, "--batch: expected at most 64 values"),
                 ([self.esp, "--seconds", "-1"], 2, "--seconds: expected a number"),
                 ([self.esp, "--kernels"], 2, "--kernels measures no model"),
+                ([self.esp, "--cost", "--batch", "1"], 2, "--cost draws its batches"),
+                ([self.esp, "--cost", "--ops"], 2, "one at a time"),
                 (["--kernels", "--ops"], 2, "--kernels measures no model"),
                 ([self.esp, "--only", "x"], 2, "--only goes with --kernels"),
                 ([self.esp, "--ops", "--instances", "2"], 2, "--ops measures one instance"),
