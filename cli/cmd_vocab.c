@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * espalier vocab TEXT...: trains a WordPiece vocabulary. */
+ * espalier vocab TEXT...: trains a vocabulary. */
 #include "cli.h"
 
 #include "base/file.h"
@@ -15,12 +15,21 @@ struct options {
     struct espi_vocab_options vocab;
 };
 
-enum { OPTION_CASED = 1000, OPTION_KEEP_ACCENTS, OPTION_STRIP_ACCENTS, OPTION_MIN_FREQUENCY, OPTION_LIMIT_ALPHABET };
+enum {
+    OPTION_CASED = 1000,
+    OPTION_KEEP_ACCENTS,
+    OPTION_STRIP_ACCENTS,
+    OPTION_MIN_FREQUENCY,
+    OPTION_LIMIT_ALPHABET,
+    OPTION_MODEL
+};
 
 static const struct argp_option option_table[] = {
     {"size", 'n', "N", 0, "tokens, the special ones included (default 30522)", 0},
     {"output", 'o', "DIR", 0, "where to write; a new or empty directory (required)", 0},
-    {"cased", OPTION_CASED, NULL, 0, "keep upper case (and accents)", 0},
+    {"model", OPTION_MODEL, "MODEL", 0,
+     "wordpiece (the default), bpe (over bytes, as RoBERTa) or unigram (as XLM-RoBERTa)", 0},
+    {"cased", OPTION_CASED, NULL, 0, "keep upper case (and accents); the other models always do", 0},
     {"keep-accents", OPTION_KEEP_ACCENTS, NULL, 0, "keep accents in lower case too", 0},
     {"strip-accents", OPTION_STRIP_ACCENTS, NULL, 0, "strip accents with --cased too", 0},
     {"min-frequency", OPTION_MIN_FREQUENCY, "N", 0, "a pair must occur so often to be merged (default 2)", 0},
@@ -29,6 +38,18 @@ static const struct argp_option option_table[] = {
     {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
     {0},
 };
+
+static enum espi_vocab_model parse_model(struct argp_state *state, const char *argument)
+{
+    static const char *const names[] = {
+        [ESPI_VOCAB_WORDPIECE] = "wordpiece", [ESPI_VOCAB_BPE] = "bpe", [ESPI_VOCAB_UNIGRAM] = "unigram"};
+    enum espi_vocab_model model = ESPI_VOCAB_WORDPIECE;
+    while (model <= ESPI_VOCAB_UNIGRAM && strcmp(names[model], argument) != 0)
+        model++;
+    if (model > ESPI_VOCAB_UNIGRAM)
+        argp_error(state, "--model: expected wordpiece, bpe or unigram, found %s", argument);
+    return model;
+}
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
@@ -39,6 +60,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case 'o':
         options->output = cli_parse_output_directory(state, argument);
+        break;
+    case OPTION_MODEL:
+        options->vocab.model = parse_model(state, argument);
         break;
     case OPTION_CASED:
         options->vocab.lowercase = false;
@@ -130,8 +154,8 @@ int cmd_vocab(int argc, char **argv)
     static const struct argp argp = {option_table,
                                      parse_option,
                                      "TEXT...",
-                                     "Trains a WordPiece vocabulary from text files and writes vocab.txt, "
-                                     "tokenizer.json and tokenizer_config.json."
+                                     "Trains a vocabulary from text files and writes tokenizer.json, "
+                                     "tokenizer_config.json and, of WordPiece, vocab.txt."
                                      "\vThe result depends on the text only: the same words give the same files.",
                                      NULL,
                                      NULL,

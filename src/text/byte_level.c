@@ -25,6 +25,16 @@ static int byte_of(uint32_t code)
     return -1;
 }
 
+uint32_t espi_byte_level_code(unsigned char byte)
+{
+    uint32_t code = 256;
+    if (prints(byte))
+        return byte;
+    for (uint32_t before = 0; before < byte; before++)
+        code += !prints(before);
+    return code;
+}
+
 bool espi_byte_level_bytes(const char *token, size_t length, unsigned char *out, size_t *bytes)
 {
     *bytes = 0;

@@ -12,6 +12,9 @@ extern const struct espi_stage_form espi_byte_level, espi_byte_level_decoder;
  * stands for none. */
 bool espi_byte_level_bytes(const char *token, size_t length, unsigned char *out, size_t *bytes);
 
+/* The character a byte is written as. */
+uint32_t espi_byte_level_code(unsigned char byte);
+
 /* Another add_prefix_space; returns whether it was not the same. */
 bool espi_byte_level_set_prefix(void *self, bool add_prefix_space);
 

@@ -465,6 +465,11 @@ size_t esp_tokenizer_max_length(const esp_tokenizer *tokenizer)
     return tokenizer ? tokenizer->max_length : 0;
 }
 
+void espi_tokenizer_set_max_length(esp_tokenizer *tokenizer, size_t max_length)
+{
+    tokenizer->max_length = max_length;
+}
+
 const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *tokenizer)
 {
     return &tokenizer->special;

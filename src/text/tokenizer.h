@@ -34,6 +34,9 @@ const struct espi_special_ids *espi_tokenizer_special(const esp_tokenizer *token
 /* True for added tokens that are marked special. */
 bool espi_tokenizer_is_special(const esp_tokenizer *tokenizer, int32_t id);
 
+/* Another model_max_length; SIZE_MAX: none. */
+void espi_tokenizer_set_max_length(esp_tokenizer *tokenizer, size_t max_length);
+
 /* Whether the end of a long text is kept (truncation_side). */
 bool espi_tokenizer_truncates_left(const esp_tokenizer *tokenizer);
 /* Whether decoded text keeps the spaces its pieces have (clean_up_tokenization_spaces is false). */

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "base/size.h"
 #include "create/vocab/vocab_merges.h"
+#include "create/vocab/vocab_models.h"
 #include "text/split.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
@@ -13,32 +14,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WORD_CHARS = 100, MAX_VOCABULARY = 1 << 22 };
+enum { MAX_WORD_CHARS = ESPI_VOCAB_WORD_CHARS, MAX_VOCABULARY = 1 << 22 };
 
 static const char PREFIX[] = ESPI_WORDPIECE_PREFIX;
 
-/* A text counted in a table: a word, or a token with its id. */
-struct entry {
-    const char *text; // zero-terminated, in the arena
-    size_t bytes;
-    uint64_t count; // of a word; id of a token
-};
-
-struct table {
-    struct entry *entries; // (count), in the order they came
-    size_t count, capacity;
-    uint32_t *slots; // (slot_count) entry number + 1, 0 where empty; a power of two
-    size_t slot_count;
-};
-
 struct espi_vocab_trainer {
     struct espi_vocab_options options;
-    esp_tokenizer *stages; // that give the words
+    const struct espi_vocab_model_form *form; // NULL: WordPiece
+    esp_tokenizer *stages;                    // that give the words
     struct espi_splitter splitter;
     struct espi_arena arena;
-    struct table words;
-    struct table vocabulary; // entry number = id
-    const char **tokens;     // (vocabulary.count), after training
+    struct espi_word_table words;
+    struct espi_word_table vocabulary; // entry number = id
+    const char **tokens;               // (vocabulary.count), after training
+    char *json;                        // (json_bytes) the tokenizer.json of a form, after training
+    size_t json_bytes;
 };
 
 /* What adding a text needs besides the trainer. */
@@ -57,83 +47,43 @@ void espi_vocab_options_default(struct espi_vocab_options *options)
                                            .max_length = 512};
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------------ */
-
-static size_t hash_text(const char *text, size_t bytes)
-{
-    uint64_t hash = 0xcbf29ce484222325u; // FNV-1a
-    for (size_t i = 0; i < bytes; i++)
-        hash = (hash ^ (unsigned char)text[i]) * 0x100000001b3u;
-    return (size_t)(hash ^ hash >> 32);
-}
-
-static size_t find_slot(const struct table *table, const char *text, size_t bytes)
-{
-    size_t mask = table->slot_count - 1, slot = hash_text(text, bytes) & mask;
-    for (; table->slots[slot]; slot = (slot + 1) & mask) {
-        const struct entry *entry = &table->entries[table->slots[slot] - 1];
-        if (entry->bytes == bytes && memcmp(entry->text, text, bytes) == 0)
-            break;
-    }
-    return slot;
-}
-
-static int grow_table(esp_context *ctx, struct table *table)
-{
-    if (2 * (table->count + 1) <= table->slot_count)
-        return ESP_OK;
-    if (table->count >= UINT32_MAX / 4)
-        return espi_fail(ctx, ESP_ERR_LIMIT, "too many different words");
-    size_t count = espi_size_max(1 << 12, 2 * table->slot_count);
-    uint32_t *slots = espi_calloc(ctx, count, sizeof *slots);
-    if (!slots)
-        return ESP_ERR_MEMORY;
-    free(table->slots);
-    table->slots = slots;
-    table->slot_count = count;
-    for (size_t i = 0; i < table->count; i++)
-        slots[find_slot(table, table->entries[i].text, table->entries[i].bytes)] = (uint32_t)i + 1;
-    return ESP_OK;
-}
-
-/* The entry of a text, made with count 0 when it is new (*fresh). */
-static int get_entry(esp_context *ctx, struct espi_vocab_trainer *trainer, struct table *table, const char *text,
-                     size_t bytes, size_t *number, bool *fresh)
-{
-    int status = grow_table(ctx, table);
-    if (status)
-        return status;
-    size_t slot = find_slot(table, text, bytes);
-    *fresh = !table->slots[slot];
-    if (*fresh) {
-        status = espi_grow(ctx, &table->entries, &table->capacity, table->count + 1, sizeof *table->entries);
-        const char *copy = status ? NULL : espi_arena_copy(ctx, &trainer->arena, text, bytes);
-        if (!copy)
-            return status ? status : ESP_ERR_MEMORY;
-        table->entries[table->count++] = (struct entry){copy, bytes, 0};
-        table->slots[slot] = (uint32_t)table->count;
-    }
-    *number = table->slots[slot] - 1;
-    return ESP_OK;
-}
-
 /* The id of a token, which is added when it is new. */
 static int get_token(esp_context *ctx, struct espi_vocab_trainer *trainer, const char *text, size_t bytes, uint32_t *id)
 {
-    size_t number;
-    bool fresh;
-    int status = get_entry(ctx, trainer, &trainer->vocabulary, text, bytes, &number, &fresh);
-    if (!status)
-        *id = (uint32_t)number;
+    size_t number = 0;
+    int status = espi_word_table_get(ctx, &trainer->arena, &trainer->vocabulary, text, bytes, &number);
+    *id = (uint32_t)number;
     return status;
 }
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
 
+static const char words_model[] = "{\"type\":\"WordLevel\",\"vocab\":{\"<unk>\":0}}";
+
 static struct espi_vocab_settings settings_of(const struct espi_vocab_options *options)
 {
     return (struct espi_vocab_settings){
         .lowercase = options->lowercase, .strip_accents = options->strip_accents, .max_length = options->max_length};
+}
+
+/* A form's stages before a model that has no tokens to speak of: words do not ask it. */
+static int open_form(esp_context *ctx, struct espi_vocab_trainer *trainer)
+{
+    struct espi_json_writer w = {0};
+    espi_put_object(&w, NULL);
+    trainer->form->put_stages(&w);
+    espi_put_raw(&w, "model", words_model, sizeof words_model - 1);
+    espi_put_object_end(&w);
+    int status = w.status ? w.status : espi_tokenizer_open_text(ctx, "words", w.data, w.length, &trainer->stages);
+    free(w.data);
+    return status;
+}
+
+static int open_stages(esp_context *ctx, struct espi_vocab_trainer *trainer)
+{
+    struct espi_vocab_settings settings = settings_of(&trainer->options);
+    return trainer->form ? open_form(ctx, trainer)
+                         : espi_tokenizer_of_words(ctx, &settings, MAX_WORD_CHARS, &trainer->stages);
 }
 
 int espi_vocab_trainer_new(esp_context *ctx, const struct espi_vocab_options *options, struct espi_vocab_trainer **out)
@@ -146,19 +96,15 @@ int espi_vocab_trainer_new(esp_context *ctx, const struct espi_vocab_options *op
     if (!trainer)
         return ESP_ERR_MEMORY;
     trainer->options = *options;
-    struct espi_vocab_settings settings = settings_of(options);
-    int status = espi_tokenizer_of_words(ctx, &settings, MAX_WORD_CHARS, &trainer->stages);
+    trainer->form = options->model == ESPI_VOCAB_BPE       ? &espi_vocab_bpe
+                    : options->model == ESPI_VOCAB_UNIGRAM ? &espi_vocab_unigram
+                                                           : NULL;
+    int status = open_stages(ctx, trainer);
     if (status)
         espi_vocab_trainer_free(trainer);
     else
         *out = trainer;
     return status;
-}
-
-static void clear_table(struct table *table)
-{
-    free(table->entries);
-    free(table->slots);
 }
 
 void espi_vocab_trainer_free(struct espi_vocab_trainer *trainer)
@@ -168,22 +114,23 @@ void espi_vocab_trainer_free(struct espi_vocab_trainer *trainer)
     esp_tokenizer_free(trainer->stages);
     espi_splitter_clear(&trainer->splitter);
     espi_arena_clear(&trainer->arena);
-    clear_table(&trainer->words);
-    clear_table(&trainer->vocabulary);
+    espi_word_table_clear(&trainer->words);
+    espi_word_table_clear(&trainer->vocabulary);
     free(trainer->tokens);
+    free(trainer->json);
     free(trainer);
 }
 
 static int count_word(void *cookie, const struct espi_word *word)
 {
     struct counter *counter = cookie;
-    size_t number;
-    bool fresh;
-    if (!word->bytes || memchr(word->bytes, 0, word->count)) // too long, or no token's text
+    size_t number = 0;
+    if (!word->bytes || word->chars > MAX_WORD_CHARS ||
+        memchr(word->bytes, 0, word->count)) // too long, or no token's text
         return ESP_OK;
-    struct table *words = &counter->trainer->words;
-    int status =
-        get_entry(counter->ctx, counter->trainer, words, (const char *)word->bytes, word->count, &number, &fresh);
+    struct espi_word_table *words = &counter->trainer->words;
+    int status = espi_word_table_get(counter->ctx, &counter->trainer->arena, words, (const char *)word->bytes,
+                                     word->count, &number);
     if (!status)
         words->entries[number].count++;
     return status;
@@ -226,10 +173,10 @@ static int smaller_code_first(const void *a, const void *b)
     return left->code < right->code ? -1 : left->code > right->code;
 }
 
-static void count_characters(const struct table *words, struct character *characters)
+static void count_characters(const struct espi_word_table *words, struct character *characters)
 {
     for (size_t i = 0; i < words->count; i++) {
-        const struct entry *word = &words->entries[i];
+        const struct espi_word_entry *word = &words->entries[i];
         for (size_t at = 0; at < word->bytes;) {
             uint32_t code;
             bool first = at == 0;
@@ -276,7 +223,7 @@ static int add_alphabet(esp_context *ctx, struct espi_vocab_trainer *trainer, st
 }
 
 /* A word as ids of its characters; those outside the alphabet are left out. */
-static int add_word(esp_context *ctx, const struct espi_vocab_trainer *trainer, const struct entry *word,
+static int add_word(esp_context *ctx, const struct espi_vocab_trainer *trainer, const struct espi_word_entry *word,
                     struct espi_merges *merges)
 {
     uint32_t symbols[MAX_WORD_CHARS];
@@ -288,10 +235,10 @@ static int add_word(esp_context *ctx, const struct espi_vocab_trainer *trainer, 
         taken = espi_utf8_decode((const unsigned char *)word->text + at, word->bytes - at, &code);
         memcpy(text, PREFIX, prefix);
         memcpy(text + prefix, word->text + at, taken);
-        const struct table *vocabulary = &trainer->vocabulary;
-        size_t slot = find_slot(vocabulary, text, prefix + taken);
-        if (vocabulary->slots[slot])
-            symbols[length++] = vocabulary->slots[slot] - 1;
+        const struct espi_word_table *vocabulary = &trainer->vocabulary;
+        size_t number = espi_word_table_find(vocabulary, text, prefix + taken);
+        if (number != SIZE_MAX)
+            symbols[length++] = (uint32_t)number;
     }
     return espi_merges_add_word(ctx, merges, symbols, length, word->count);
 }
@@ -315,8 +262,8 @@ static int prepare(esp_context *ctx, struct espi_vocab_trainer *trainer, struct 
 static int join(esp_context *ctx, struct espi_vocab_trainer *trainer, const struct espi_merge *merge, uint32_t *id)
 {
     char text[2 * (4 * MAX_WORD_CHARS + sizeof PREFIX)];
-    const struct entry *left = &trainer->vocabulary.entries[merge->left];
-    const struct entry *right = &trainer->vocabulary.entries[merge->right];
+    const struct espi_word_entry *left = &trainer->vocabulary.entries[merge->left];
+    const struct espi_word_entry *right = &trainer->vocabulary.entries[merge->right];
     size_t skip = sizeof PREFIX - 1; // the right one always continues
     memcpy(text, left->text, left->bytes);
     memcpy(text + left->bytes, right->text + skip, right->bytes - skip);
@@ -345,11 +292,71 @@ static int merge_pairs(esp_context *ctx, struct espi_vocab_trainer *trainer, str
     return ESP_OK;
 }
 
+const char *const espi_vocab_specials[5] = {"<s>", "<pad>", "</s>", "<unk>", "<mask>"};
+
+void espi_vocab_put_specials(struct espi_json_writer *w)
+{
+    espi_put_array(w, "added_tokens");
+    for (size_t id = 0; id < ESPI_COUNT(espi_vocab_specials); id++) {
+        espi_put_object(w, NULL);
+        espi_put_size(w, "id", id);
+        espi_put_string(w, "content", espi_vocab_specials[id]);
+        espi_put_bool(w, "single_word", false);
+        espi_put_bool(w, "lstrip", strcmp(espi_vocab_specials[id], "<mask>") == 0);
+        espi_put_bool(w, "rstrip", false);
+        espi_put_bool(w, "normalized", false);
+        espi_put_bool(w, "special", true);
+        espi_put_object_end(w);
+    }
+    espi_put_array_end(w);
+}
+
+void espi_vocab_put_template(struct espi_json_writer *w, bool bytes)
+{
+    static const struct {
+        const char *key, *token;
+        int64_t id;
+    } ends[] = {{"sep", "</s>", 2}, {"cls", "<s>", 0}};
+    espi_put_object(w, "post_processor");
+    espi_put_string(w, "type", "RobertaProcessing");
+    for (size_t i = 0; i < ESPI_COUNT(ends); i++) {
+        espi_put_array(w, ends[i].key);
+        espi_put_string(w, NULL, ends[i].token);
+        espi_put_integer(w, NULL, ends[i].id);
+        espi_put_array_end(w);
+    }
+    espi_put_bool(w, "trim_offsets", bytes);
+    espi_put_bool(w, "add_prefix_space", false);
+    espi_put_object_end(w);
+}
+
+static int train_form(esp_context *ctx, struct espi_vocab_trainer *trainer, struct espi_progress *progress)
+{
+    FILE *stream = open_memstream(&trainer->json, &trainer->json_bytes);
+    if (!stream)
+        return espi_fail(ctx, ESP_ERR_MEMORY, "out of memory");
+    struct espi_json_writer w = {.stream = stream, .exact = true};
+    espi_put_object(&w, NULL);
+    espi_put_string(&w, "version", "1.0");
+    espi_put_null(&w, "truncation");
+    espi_put_null(&w, "padding");
+    trainer->form->put_stages(&w);
+    int status = trainer->form->train(ctx, &trainer->options, &trainer->words, progress, &w);
+    espi_put_object_end(&w);
+    int written = espi_json_writer_end(ctx, &w);
+    if (fclose(stream) && !written)
+        written = espi_fail(ctx, ESP_ERR_MEMORY, "out of memory");
+    return status ? status : written;
+}
+
 int espi_vocab_trainer_train(esp_context *ctx, struct espi_vocab_trainer *trainer, struct espi_progress *progress)
 {
-    if (!trainer->words.count || trainer->tokens)
+    bool trained = trainer->tokens || trainer->json;
+    if (!trainer->words.count || trained)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s",
-                         trainer->tokens ? "the vocabulary is already trained" : "the texts have no words");
+                         trained ? "the vocabulary is already trained" : "the texts have no words");
+    if (trainer->form)
+        return train_form(ctx, trainer, progress);
     struct espi_merges *merges;
     int status = espi_merges_new(ctx, &merges);
     if (!status)
@@ -375,6 +382,12 @@ int espi_vocab_trainer_train(esp_context *ctx, struct espi_vocab_trainer *traine
 int espi_vocab_trainer_tokenizer(esp_context *ctx, const struct espi_vocab_trainer *trainer, esp_tokenizer **out)
 {
     *out = NULL;
+    if (trainer->json) {
+        int status = espi_tokenizer_open_text(ctx, "vocabulary", trainer->json, trainer->json_bytes, out);
+        if (!status)
+            espi_tokenizer_set_max_length(*out, trainer->options.max_length);
+        return status;
+    }
     if (!trainer->tokens)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "the vocabulary is not trained yet");
     struct espi_vocab_settings settings = settings_of(&trainer->options);

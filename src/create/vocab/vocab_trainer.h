@@ -12,13 +12,16 @@
 
 #include "base/progress.h"
 
+enum espi_vocab_model { ESPI_VOCAB_WORDPIECE, ESPI_VOCAB_BPE, ESPI_VOCAB_UNIGRAM };
+
 struct espi_vocab_options {
+    enum espi_vocab_model model;
     size_t size;            // tokens wanted; there are fewer when the merges run out
     uint64_t min_frequency; // a pair that occurs less often is not merged
-    size_t limit_alphabet;  // the most frequent characters that are kept; 0: all
-    bool lowercase;
-    int strip_accents; // 0, 1, or -1: as lowercase
-    size_t max_length; // model_max_length to write; SIZE_MAX: none
+    size_t limit_alphabet;  // the most frequent characters that are kept; 0: all; not of BPE, which has the bytes
+    bool lowercase;         // this and the next: WordPiece only
+    int strip_accents;      // 0, 1, or -1: as lowercase
+    size_t max_length;      // model_max_length to write; SIZE_MAX: none
 };
 
 /* 30,522 tokens, a frequency of 2, an alphabet of 1,000, lower case, 512 tokens: BERT uncased. */
