@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier eval MODEL --task T --data F: the task's official metric. */
 #include "cli.h"
-#include "model.h"
+#include "create/open/any_model.h"
 #include "predictions.h"
 #include "task_options.h"
 
@@ -80,7 +80,7 @@ static int save(void *cookie, esp_context *ctx, const struct espi_answer *answer
 
 static int evaluate_model(esp_context *ctx, const struct options *options, json_t **report)
 {
-    struct cli_model model = {0};
+    struct espi_any_model model = {0};
     struct cli_predictions predictions = {0};
     struct espi_job job;
     struct espi_evaluation how = {.job = &job,
@@ -92,7 +92,7 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
                                   .cookie = &predictions};
     int status = espi_input_add(ctx, options->data);
     if (!status)
-        status = cli_model_open(ctx, options->model, options->task.task, options->task.threads, true, &model);
+        status = espi_any_model_open(ctx, options->model, options->task.task, options->task.threads, true, &model);
     if (!status) {
         const struct espi_config *config = model.engine->config;
         const struct espi_task *task = options->task.task ? options->task.task : espi_task_for_head(config->head);
@@ -108,17 +108,17 @@ static int evaluate_model(esp_context *ctx, const struct options *options, json_
     if (!status && options->save)
         status = cli_predictions_commit(ctx, &predictions);
     cli_predictions_abort(&predictions);
-    cli_model_close(&model);
+    espi_any_model_close(&model);
     return status;
 }
 
 /* Scores a file of predictions; the model, when there is one, says what its labels mean. */
 static int evaluate_predictions(esp_context *ctx, const struct options *options, json_t **report)
 {
-    struct cli_model model = {0};
+    struct espi_any_model model = {0};
     struct espi_job job;
     const struct espi_task *task = options->task.task;
-    int status = options->model ? cli_model_open(ctx, options->model, task, 1, true, &model) : ESP_OK;
+    int status = options->model ? espi_any_model_open(ctx, options->model, task, 1, true, &model) : ESP_OK;
     if (!status && options->model) {
         task = task ? task : espi_task_for_head(model.engine->config->head);
         status = espi_job_init(ctx, &job, task, model.tokenizer, model.engine->config, &options->task.task_options);
@@ -126,7 +126,7 @@ static int evaluate_predictions(esp_context *ctx, const struct options *options,
     if (!status)
         status = espi_metric_score_file(ctx, task, options->data, options->predictions, &options->task.task_options,
                                         options->model ? &job : NULL, report);
-    cli_model_close(&model);
+    espi_any_model_close(&model);
     return status;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier info MODEL: what is in a model. */
 #include "cli.h"
+#include "create/open/any_model.h"
 #include "describe.h"
-#include "model.h"
 
 #include "base/cpu.h"
 #include "base/json.h"
@@ -167,8 +167,8 @@ static int describe_checkpoint(esp_context *ctx, const char *path, struct espi_j
 
 static int describe_compiled(esp_context *ctx, const char *path, struct espi_json_writer *w)
 {
-    struct cli_model model = {0};
-    int status = cli_model_open(ctx, path, NULL, 1, false, &model);
+    struct espi_any_model model = {0};
+    int status = espi_any_model_open(ctx, path, NULL, 1, false, &model);
     if (!status) {
         status = espi_esp_model_tokenizer(ctx, &model.compiled, &model.tokenizer);
         if (status == ESP_ERR_NOT_FOUND)
@@ -176,7 +176,7 @@ static int describe_compiled(esp_context *ctx, const char *path, struct espi_jso
     }
     if (!status)
         cli_put_compiled(w, &model.plan, model.tokenizer);
-    cli_model_close(&model);
+    espi_any_model_close(&model);
     return status;
 }
 
@@ -184,7 +184,7 @@ static int info(esp_context *ctx, const struct options *options)
 {
     bool compiled;
     json_t *report = NULL;
-    int status = cli_model_recognize(ctx, options->model, &compiled);
+    int status = espi_any_model_recognize(ctx, options->model, &compiled);
     if (status)
         return status;
     struct espi_json_writer w = {.stream = options->json ? stdout : NULL};

@@ -2,21 +2,15 @@
  * espalier init CONFIG --head H --seed N -o DIR: a checkpoint with random weights. */
 #include "cli.h"
 
-#include "base/file.h"
-#include "base/file_temporary.h"
 #include "base/memory.h"
 #include "create/init/initial.h"
-#include "create/train/train_options.h"
-#include "create/vocab/random_vocab.h"
-#include "text/tokenizer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct options {
-    const char *config, *output, *vocab;
+    const char *output;
     char *labels;
     bool random_vocab, head_given, problem_given;
     struct espi_head_options head;
@@ -44,11 +38,11 @@ static const struct argp_option option_table[] = {
 
 static void check_options(struct argp_state *state, const struct options *options)
 {
-    if (!options->config)
+    if (!options->initial.config)
         argp_error(state, "expected a CONFIG: a config.json, or a name that `espalier init --help` lists");
     if (!options->output)
         argp_error(state, "--output: expected a directory to write");
-    if (!options->vocab == !options->random_vocab)
+    if (!options->initial.tokenizer == !options->random_vocab)
         argp_error(state, "expected either --vocab or --random-vocab");
     bool sequence = options->head_given && options->head.head == ESPI_HEAD_SEQUENCE;
     if (options->labels && !sequence && !(options->head_given && options->head.head == ESPI_HEAD_TOKEN))
@@ -73,7 +67,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->problem_given = true;
         break;
     case 'v':
-        options->vocab = argument;
+        options->initial.tokenizer = argument;
         break;
     case OPTION_RANDOM_VOCAB:
         options->random_vocab = true;
@@ -88,7 +82,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->output = cli_parse_output_directory(state, argument);
         break;
     case ARGP_KEY_ARG:
-        cli_take_argument(state, "CONFIG", argument, &options->config);
+        cli_take_argument(state, "CONFIG", argument, &options->initial.config);
         break;
     case ARGP_KEY_END:
         check_options(state, options);
@@ -131,61 +125,14 @@ static int read_labels(esp_context *ctx, struct options *options, struct espi_ar
     return ESP_OK;
 }
 
-/* The config of a file or of a well-known name, with the head and vocabulary size asked for. */
-static int make_config(esp_context *ctx, const struct options *options, size_t vocab_size, struct espi_config *out)
-{
-    struct espi_config_changes changes = {.vocab_size = vocab_size};
-    if (options->head_given)
-        changes.head = &options->head;
-    return espi_config_named(ctx, options->config, &changes, out);
-}
-
-/* The tokenizer's files in a directory of their own: made up, or those of a single file such as vocab.txt. */
-static int write_tokenizer(esp_context *ctx, const struct options *options, size_t vocab_size, const char *directory)
-{
-    if (options->random_vocab)
-        return espi_random_vocab_write(ctx, vocab_size, directory);
-    esp_tokenizer *tokenizer;
-    int status = esp_tokenizer_open(ctx, options->vocab, &tokenizer);
-    if (status)
-        return status;
-    status = espi_tokenizer_write_directory(ctx, tokenizer, directory);
-    esp_tokenizer_free(tokenizer);
-    return status;
-}
-
-static int write_with_tokenizer(esp_context *ctx, const struct options *options, struct espi_config *config)
-{
-    if (options->vocab && espi_path_is_directory(options->vocab))
-        return espi_initial_write(ctx, config, options->vocab, &options->initial, options->output);
-    const char *base = getenv("TMPDIR");
-    struct espi_temporary directory;
-    int status = espi_temporary_directory(ctx, base && *base ? base : "/tmp", "espalier-vocab", &directory);
-    if (status)
-        return espi_fail_prefix(ctx, status, "TMPDIR");
-    status = write_tokenizer(ctx, options, config->vocab_size, directory.path);
-    if (!status)
-        status = espi_initial_write(ctx, config, directory.path, &options->initial, options->output);
-    int removed = espi_remove_tree(status ? NULL : ctx, directory.path);
-    close(directory.fd);
-    return status ? status : removed;
-}
-
 static int init(esp_context *ctx, struct options *options)
 {
     struct espi_arena arena = {0};
-    struct espi_config config = {0};
-    size_t vocab_size = 0;
-    int status = espi_output_dir_check(ctx, options->output);
+    if (options->head_given)
+        options->initial.head = &options->head;
+    int status = read_labels(ctx, options, &arena);
     if (!status)
-        status = read_labels(ctx, options, &arena);
-    if (!status && options->vocab)
-        status = espi_initial_vocab_size(ctx, options->vocab, &vocab_size);
-    if (!status)
-        status = make_config(ctx, options, vocab_size, &config);
-    if (!status)
-        status = write_with_tokenizer(ctx, options, &config);
-    espi_config_clear(&config);
+        status = espi_initial_write(ctx, &options->initial, options->output);
     espi_arena_clear(&arena);
     return status;
 }

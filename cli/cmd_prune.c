@@ -4,7 +4,6 @@
  * The options are rows of src/create/train/train_options.inc, some by another name. */
 #include "cli.h"
 
-#include "base/file.h"
 #include "base/size.h"
 #include "create/train/one_shot.h"
 #include "describe.h"
@@ -167,16 +166,7 @@ static int prune(esp_context *ctx, struct options *options)
 {
     const struct espi_watch watch = cli_watch(options->quiet);
     struct espi_checkpoint checkpoint;
-    int status = espi_output_dir_check(ctx, options->output);
-    if (!status)
-        status = espi_prune_one_shot(ctx, &options->train, &watch, &checkpoint);
-    if (status)
-        return status;
-    if (cli_interrupted())
-        status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written");
-    if (!status)
-        status =
-            espi_checkpoint_write(ctx, &checkpoint.config, &checkpoint.params, options->train.model, options->output);
+    int status = espi_prune_one_shot(ctx, &options->train, &watch, options->output, &checkpoint);
     if (!status)
         status = print_report(ctx, options, &checkpoint);
     espi_checkpoint_clear(&checkpoint);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier run MODEL: predictions, JSON Lines in, JSON Lines out, order kept. */
 #include "cli.h"
+#include "create/open/any_model.h"
 #include "jsonl.h"
-#include "model.h"
 #include "raw.h"
 #include "task_options.h"
 
@@ -129,7 +129,8 @@ static int push_line(void *cookie, esp_context *ctx, size_t number, const struct
     return status;
 }
 
-static int run_task(esp_context *ctx, const struct options *options, struct cli_model *model, struct running *running)
+static int run_task(esp_context *ctx, const struct options *options, struct espi_any_model *model,
+                    struct running *running)
 {
     struct espi_job job;
     running->job = &job;
@@ -170,17 +171,17 @@ int cmd_run(int argc, char **argv)
     cli_parse(&argp, "run", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("run");
-    struct cli_model model = {0};
+    struct espi_any_model model = {0};
     struct running running = {.in = {.command = "run", .strict = options.strict}};
     int status = cli_jsonl_open(ctx, &running.in, options.input, options.max_line);
     if (!status)
-        status = cli_model_open(ctx, options.model, options.task.task, options.task.threads, !options.raw, &model);
+        status = espi_any_model_open(ctx, options.model, options.task.task, options.task.threads, !options.raw, &model);
     if (!status)
         status = options.raw ? cli_run_raw(ctx, model.engine, options.task.batch_tokens, &running.in)
                              : run_task(ctx, &options, &model, &running);
     int code = cli_jsonl_exit_code(ctx, &running.in, status);
     espi_lines_close(&running.in.lines);
-    cli_model_close(&model);
+    espi_any_model_close(&model);
     esp_context_free(ctx);
     return code;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier tokenize MODEL: {"text","pair"?} lines in, tokens and offsets out. */
 #include "cli.h"
+#include "create/open/any_model.h"
 #include "jsonl.h"
-#include "model.h"
 
 #include <string.h>
 
@@ -193,11 +193,11 @@ int cmd_tokenize(int argc, char **argv)
     cli_parse(&argp, "tokenize", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("tokenize");
-    struct cli_model model;
+    struct espi_any_model model;
     static const char *const members[] = {"text", "pair", NULL};
     struct tokenizing work = {.options = &options,
                               .in = {.command = "tokenize", .strict = options.strict, .members = members}};
-    int status = cli_tokenizer_open(ctx, options.model, &model);
+    int status = espi_any_tokenizer_open(ctx, options.model, &model);
     work.tokenizer = model.tokenizer;
     if (!status)
         status = cli_jsonl_open(ctx, &work.in, options.input, options.max_line);
@@ -206,7 +206,7 @@ int cmd_tokenize(int argc, char **argv)
     int code = cli_jsonl_exit_code(ctx, &work.in, status);
     espi_lines_close(&work.in.lines);
     esp_encoding_clear(&work.encoding);
-    cli_model_close(&model);
+    espi_any_model_close(&model);
     esp_context_free(ctx);
     return code;
 }

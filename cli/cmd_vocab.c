@@ -2,13 +2,10 @@
  * espalier vocab TEXT...: trains a vocabulary. */
 #include "cli.h"
 
-#include "base/file.h"
-#include "create/vocab/vocab_trainer.h"
-
-#include <string.h>
+#include "create/vocab/vocab_files.h"
 
 struct options {
-    char **texts; // (text_count) borrowed from argv
+    const char *const *texts; // (text_count) borrowed from argv
     size_t text_count;
     const char *output;
     bool quiet;
@@ -83,7 +80,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->quiet = true;
         break;
     case ARGP_KEY_ARGS:
-        options->texts = state->argv + state->next;
+        options->texts = (const char *const *)state->argv + state->next;
         options->text_count = (size_t)(state->argc - state->next);
         break;
     case ARGP_KEY_END:
@@ -96,57 +93,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     }
     return 0;
-}
-
-static int add_file(esp_context *ctx, struct espi_vocab_trainer *trainer, const char *path,
-                    struct espi_progress *progress)
-{
-    struct espi_lines lines;
-    int status = espi_lines_open(ctx, path, &lines);
-    while (!status) {
-        status = espi_lines_next(ctx, &lines);
-        if (status <= 0)
-            break;
-        status = espi_vocab_trainer_add(ctx, trainer, lines.text, lines.length);
-        espi_progress_update(progress, progress->done + 1, NULL);
-    }
-    espi_lines_close(&lines);
-    return status;
-}
-
-static int add_files(esp_context *ctx, const struct options *options, struct espi_vocab_trainer *trainer)
-{
-    struct espi_progress progress = {.watch = cli_watch(options->quiet), .label = "vocab: reading", .unit = "lines"};
-    espi_progress_update(&progress, 0, NULL);
-    for (size_t i = 0; i < options->text_count; i++) {
-        int status = add_file(ctx, trainer, options->texts[i], &progress);
-        if (status)
-            return status;
-    }
-    espi_progress_end(&progress, NULL);
-    return ESP_OK;
-}
-
-static int train(esp_context *ctx, const struct options *options)
-{
-    struct espi_vocab_trainer *trainer;
-    struct espi_progress progress = {
-        .watch = cli_watch(options->quiet), .label = "vocab: merging", .unit = "tokens", .total = options->vocab.size};
-    int status = espi_output_dir_check(ctx, options->output);
-    if (!status)
-        status = espi_vocab_trainer_new(ctx, &options->vocab, &trainer);
-    if (status)
-        return status;
-    status = add_files(ctx, options, trainer);
-    if (!status && espi_vocab_trainer_words(trainer) == 0)
-        status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: expected text, found no words", options->texts[0]);
-    if (!status)
-        status = espi_vocab_trainer_train(ctx, trainer, &progress);
-    cli_catch_signals(); // a signal ends the program so far, but must not leave half a directory
-    if (!status)
-        status = espi_vocab_trainer_write(ctx, trainer, options->output);
-    espi_vocab_trainer_free(trainer);
-    return status;
 }
 
 int cmd_vocab(int argc, char **argv)
@@ -163,8 +109,11 @@ int cmd_vocab(int argc, char **argv)
     struct options options = {0};
     espi_vocab_options_default(&options.vocab);
     cli_parse(&argp, "vocab", argc, argv, &options);
+    cli_catch_signals();
     esp_context *ctx = cli_context_new("vocab");
-    int code = cli_exit_code(ctx, "vocab", train(ctx, &options));
+    const struct espi_watch watch = cli_watch(options.quiet);
+    int status = espi_vocab_train_files(ctx, &options.vocab, options.texts, options.text_count, &watch, options.output);
+    int code = cli_exit_code(ctx, "vocab", status);
     esp_context_free(ctx);
     return code;
 }

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "cli.h"
+#include "create/open/any_model.h"
 #include "eval/evaluate.h"
-#include "model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static const char *const row_titles[DEMO_ROWS] = {"bag of words", "teacher, fp32
 
 struct subject {
     char path[ESPI_PATH_BYTES];
-    struct cli_model model;
+    struct espi_any_model model;
     struct espi_job job;
 };
 
@@ -32,7 +32,7 @@ static int open_subject(esp_context *ctx, const struct espi_demo *demo, const ch
     const struct espi_task_options options = {.evaluate = evaluate};
     int status = espi_path_join(ctx, subject->path, demo->directory, name);
     if (!status)
-        status = cli_model_open(ctx, subject->path, NULL, threads, true, &subject->model);
+        status = espi_any_model_open(ctx, subject->path, NULL, threads, true, &subject->model);
     return status ? status
                   : espi_job_init(ctx, &subject->job, espi_task_find("qa"), subject->model.tokenizer,
                                   subject->model.engine->config, &options);
@@ -48,7 +48,7 @@ static int evaluate(esp_context *ctx, const struct espi_demo *demo, const char *
         .job = &subject.job, .engine = subject.model.engine, .path = dev, .watch = demo->watch};
     if (!status)
         status = espi_evaluate(ctx, &how, report);
-    cli_model_close(&subject.model);
+    espi_any_model_close(&subject.model);
     return status;
 }
 
@@ -145,7 +145,7 @@ static int time_rows(esp_context *ctx, const struct espi_demo *demo, const char 
         rows[i].ms = 1e3 * seconds[i * samples + samples / 2];
     }
     for (size_t i = 1; subjects && i < DEMO_ROWS; i++)
-        cli_model_close(&subjects[i].model);
+        espi_any_model_close(&subjects[i].model);
     free(subjects);
     free(seconds);
     return status;
@@ -214,7 +214,7 @@ int demo_ask(esp_context *ctx, const struct espi_demo *demo, struct demo_answer 
         status = open_subject(ctx, demo, ESPI_DEMO_PATH_SPARSE, demo->threads, false, &subject);
     if (!status)
         status = ask(ctx, &subject, dev, answers);
-    cli_model_close(&subject.model);
+    espi_any_model_close(&subject.model);
     return status;
 }
 

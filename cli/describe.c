@@ -277,9 +277,9 @@ static void name_precisions(const struct espi_esp_model *model, char *text, size
     }
 }
 
-void cli_put_engine(struct espi_json_writer *w, const char *path, const struct cli_model *model)
+void cli_put_engine(struct espi_json_writer *w, const char *path, const struct espi_any_model *model)
 {
-    bool compiled = cli_model_is_compiled(model);
+    bool compiled = espi_any_model_is_compiled(model);
     enum espi_isa cap = compiled ? model->plan.kernels.cap : ESPI_ISA_COUNT - 1;
     char precision[128] = "fp32";
     espi_put_string(w, "model", path);

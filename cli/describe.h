@@ -3,7 +3,7 @@
 #ifndef ESPI_CLI_DESCRIBE_H
 #define ESPI_CLI_DESCRIBE_H
 
-#include "model.h"
+#include "create/open/any_model.h"
 
 #include "base/json_writer.h"
 
@@ -22,6 +22,6 @@ void cli_put_machine(struct espi_json_writer *w, const char *key, enum espi_isa 
 /* What runs a model here: members "model", "engine", "isa", "precision", "activations", "machine". "isa" is the strongest one
  * in use, and "precision" names every kind of linear layer; a checkpoint has "engine": "onednn", and neither "isa" nor
  * "activations". */
-void cli_put_engine(struct espi_json_writer *w, const char *path, const struct cli_model *model);
+void cli_put_engine(struct espi_json_writer *w, const char *path, const struct espi_any_model *model);
 
 #endif

@@ -23,6 +23,7 @@ PLACES = {
     "create/feed": (2.5, "steps of data"), "create/distill": (2.5, "teachers"), "create/compile": (1.2, "to one file"),
     "create/train": (3, "trainer, recipes"), "create/prune": (4.4, "masks"), "create/init": (5.5, "random weights"),
     "create/vocab": (5.2, "vocabularies"), "create/state": (4, "to resume a run"), "create/demo": (2.5, "the whole pipeline"),
+    "create/open": (0.2, "file or directory"),
     "cli": (2.5, "commands"),
 }
 

@@ -36,10 +36,11 @@ allowed create/feed $below create/layers
 allowed create/quantize $below create/layers create/network create/state
 allowed create/prune $below create/state
 allowed create/distill $below create/layers create/network create/state create/feed
-allowed create/init $below
 allowed create/vocab $below
+allowed create/init $below create/vocab
 allowed create/train $below create/layers create/network create/state create/feed create/quantize create/prune create/distill
 allowed create/compile $below run create/layers create/network create/feed create/quantize
+allowed create/open $below run create/network
 allowed create/demo $below create/init create/vocab create/train create/compile
 
 for folder in src/*/ src/create/*/; do

@@ -138,21 +138,3 @@ void cli_put_peak(struct espi_json_writer *w, const struct espi_peak *peak, enum
     espi_put_number(w, "g_per_s", rate);
     espi_put_object_end(w);
 }
-
-int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, struct cli_bench_document *document)
-{
-    struct cli_kernels bench = {.ctx = ctx, .only = only, .seconds = seconds, .document = document};
-    bench.status = espi_kernels_choose_default(ctx, &bench.set);
-    if (!bench.status && !document)
-        printf("%-28s %-13s %-13s %6s %5s %10s %8s %8s %9s\n", "version", "", "rows x columns", "tokens", "kept", "us",
-               "GOP/s", "GB/s", "of peak %");
-    if (!bench.status)
-        cli_bench_products(&bench);
-    if (!bench.status)
-        cli_bench_panels(&bench);
-    espi_arena_clear(&bench.memory);
-    if (!bench.status && only && !bench.timed)
-        bench.status =
-            espi_fail(ctx, ESP_ERR_ARGUMENT, "--only: no kernel version of this CPU has \"%s\" in its name", only);
-    return bench.status;
-}

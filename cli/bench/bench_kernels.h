@@ -7,18 +7,10 @@
 #include "bench/bench_stop.h"
 #include "kernels/peak.h"
 
-/* Times versions whose name contains `only` (NULL: all), under ESPALIER_ISA; the C reference only where it is all there is.
- * Each for at least `seconds`. Prints a line each, or with `document` appends
- * {"op", "version", "what", "rows", "columns", "tokens", "kept", "us", "gops", "gbytes", "peak", "of_peak"}: gops counts the
- * operations of the dense product, whatever is left out of sparse weights; gbytes what is read and written. */
-int cli_bench_kernels(esp_context *ctx, const char *only, double seconds, struct cli_bench_document *document);
-
 /* {kind: {"name", "g_per_s"}} of this core now; cap: as ESPALIER_ISA says. */
 void cli_put_peaks(struct espi_json_writer *w, const char *key, enum espi_isa cap);
 /* kind: {"name", "g_per_s": rate} */
 void cli_put_peak(struct espi_json_writer *w, const struct espi_peak *peak, enum espi_peak_kind kind, double rate);
-
-/* ---- for the files that have the cases --------------------------------------------------------------------------- */
 
 struct cli_kernels {
     esp_context *ctx;

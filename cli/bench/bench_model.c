@@ -69,7 +69,7 @@ struct gate {
 };
 
 struct instance {
-    const struct cli_model *model;
+    const struct espi_any_model *model;
     const struct cli_bench_shape *shape;
     struct gate *gate;
     const size_t *cpus; // (threads) its own, or NULL
@@ -141,13 +141,14 @@ static void *run_instance(void *argument)
     struct espi_engine *engine = NULL;
     struct cli_bench_batch batch;
     instance->pinned = instance->cpus && espi_cpu_pin(instance->cpus, instance->shape->threads);
-    const struct espi_config *config = cli_model_is_compiled(instance->model) ? &instance->model->compiled.config
-                                                                              : &instance->model->checkpoint.config;
+    const struct espi_config *config = espi_any_model_is_compiled(instance->model)
+                                           ? &instance->model->compiled.config
+                                           : &instance->model->checkpoint.config;
     int status = cli_bench_batch_make(ctx, config, instance->shape, &batch);
     if (!status)
         status = espi_team_new(ctx, instance->shape->threads, &team);
     if (!status)
-        status = cli_model_engine(ctx, instance->model, team, &engine);
+        status = espi_any_model_engine(ctx, instance->model, team, &engine);
     if (!status)
         status = warm_up(instance, engine, &batch);
     if (status)
@@ -233,7 +234,7 @@ static int summarize(esp_context *ctx, const struct instance *instances, const s
     return ESP_OK;
 }
 
-int cli_bench_model(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape,
+int cli_bench_model(esp_context *ctx, const struct espi_any_model *model, const struct cli_bench_shape *shape,
                     double seconds, struct cli_bench_result *out)
 {
     struct gate gate = {

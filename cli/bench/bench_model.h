@@ -3,7 +3,7 @@
 #ifndef ESPI_CLI_BENCH_MODEL_H
 #define ESPI_CLI_BENCH_MODEL_H
 
-#include "model.h"
+#include "create/open/any_model.h"
 
 /* What is measured: `instances` engines at once on one model, each with `threads` threads and batches of `batch`
  * sequences of `length` tokens. */
@@ -34,7 +34,7 @@ void cli_bench_batch_clear(struct cli_bench_batch *batch);
 
 /* Warms up, then runs for at least `seconds` and five runs. More than one instance: each on CPUs of its own where there are
  * enough. */
-int cli_bench_model(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape,
+int cli_bench_model(esp_context *ctx, const struct espi_any_model *model, const struct cli_bench_shape *shape,
                     double seconds, struct cli_bench_result *out);
 
 /* The value below which the share `q` of `count` ascending values lies. */

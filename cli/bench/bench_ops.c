@@ -24,7 +24,7 @@ struct op {
 };
 
 struct profile {
-    const struct cli_model *model;
+    const struct espi_any_model *model;
     const struct cli_bench_shape *shape;
     struct op ops[MOST_OPS];
     size_t count;
@@ -229,19 +229,19 @@ static void put_profile(struct espi_json_writer *w, struct profile *profile)
     espi_put_number(w, "outside_products_and_attention", outside);
 }
 
-int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape, double seconds,
-                  struct espi_json_writer *report)
+int cli_bench_ops(esp_context *ctx, const struct espi_any_model *model, const struct cli_bench_shape *shape,
+                  double seconds, struct espi_json_writer *report)
 {
     struct profile profile = {.model = model, .shape = shape};
     struct cli_bench_batch batch;
     struct espi_team *team = NULL;
     struct espi_engine *engine = NULL;
     find_peaks(&profile);
-    int status = cli_bench_batch_make(ctx, cli_model_config(model), shape, &batch);
+    int status = cli_bench_batch_make(ctx, espi_any_model_config(model), shape, &batch);
     if (!status)
         status = espi_team_new(ctx, shape->threads, &team);
     if (!status)
-        status = cli_model_engine(ctx, model, team, &engine);
+        status = espi_any_model_engine(ctx, model, team, &engine);
     if (!status && !(profile.seconds = espi_calloc(ctx, shape->threads * (model->plan.length + 1), sizeof(double))))
         status = ESP_ERR_MEMORY;
     if (!status)

@@ -14,8 +14,8 @@
  * thread_ms is the time of a run times the threads; that of the ops adds up to that of the whole, the last of them being
  * what is spent outside of them. gops counts what is multiplied (of sparse weights the blocks that are kept), gbytes what
  * is read and written; "of_peak" compares with the peak of the kind "peak" names, measured in turns with the runs. */
-int cli_bench_ops(esp_context *ctx, const struct cli_model *model, const struct cli_bench_shape *shape, double seconds,
-                  struct espi_json_writer *report);
+int cli_bench_ops(esp_context *ctx, const struct espi_any_model *model, const struct cli_bench_shape *shape,
+                  double seconds, struct espi_json_writer *report);
 
 void cli_bench_print_ops(const json_t *report);
 

@@ -190,7 +190,7 @@ static void print_machine(const json_t *machine)
            (long long)json_integer_value(json_object_get(machine, "cores")));
 }
 
-static int print_head(esp_context *ctx, const struct options *options, const struct cli_model *model)
+static int print_head(esp_context *ctx, const struct options *options, const struct espi_any_model *model)
 {
     struct espi_json_writer w = {0};
     json_t *about;
@@ -236,7 +236,7 @@ static int print_report(esp_context *ctx, struct espi_json_writer *w, void (*pri
 }
 
 /* Measures one combination and prints it, or adds it to the document. */
-static int measure(esp_context *ctx, const struct options *options, const struct cli_model *model,
+static int measure(esp_context *ctx, const struct options *options, const struct espi_any_model *model,
                    const struct cli_bench_shape *shape, struct cli_bench_document *document)
 {
     struct cli_bench_result result;
@@ -263,7 +263,7 @@ static int measure(esp_context *ctx, const struct options *options, const struct
 }
 
 /* Measures every combination and prints it, or adds it to the document. */
-static int measure_all(esp_context *ctx, const struct options *options, const struct cli_model *model,
+static int measure_all(esp_context *ctx, const struct options *options, const struct espi_any_model *model,
                        struct cli_bench_document *document)
 {
     struct espi_progress progress = {.watch = cli_watch(!options->json || combinations(options) <= 1),
@@ -286,10 +286,10 @@ static int measure_all(esp_context *ctx, const struct options *options, const st
     return status;
 }
 
-static int check_model(esp_context *ctx, const struct options *options, const struct cli_model *model)
+static int check_model(esp_context *ctx, const struct options *options, const struct espi_any_model *model)
 {
-    const struct espi_config *config = cli_model_config(model);
-    if (options->ops && !cli_model_is_compiled(model))
+    const struct espi_config *config = espi_any_model_config(model);
+    if (options->ops && !espi_any_model_is_compiled(model))
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "--ops: expected a compiled file, found the checkpoint %s",
                          options->model);
     for (size_t i = 0; i < options->length.count; i++)
@@ -303,20 +303,20 @@ static int check_model(esp_context *ctx, const struct options *options, const st
 static int bench_model(esp_context *ctx, const struct options *options)
 {
     static struct cli_bench_document document; // the thread that waits for signals may outlive this call
-    struct cli_model model = {0};
+    struct espi_any_model model = {0};
     bool several = combinations(options) > 1;
     if (several)
         espi_put_array(&document.json, NULL);
     int status = cli_bench_stop_at_signals(ctx, several ? &document : NULL);
     if (!status)
-        status = cli_model_load(ctx, options->model, NULL, false, &model);
+        status = espi_any_model_load(ctx, options->model, NULL, false, &model);
     if (!status)
         status = check_model(ctx, options, &model);
     if (!status)
         status = measure_all(ctx, options, &model, &document);
     int printed = cli_bench_print(ctx, &document);
     free(document.json.data);
-    cli_model_close(&model);
+    espi_any_model_close(&model);
     return status ? status : printed;
 }
 
@@ -341,6 +341,28 @@ static int print_peaks(esp_context *ctx, enum espi_isa cap)
     return ESP_OK;
 }
 
+/* Times versions whose name contains `only` (NULL: all), under ESPALIER_ISA; the C reference only where it is all there is.
+ * Each for at least `seconds`. Prints a line each, or with `document` appends
+ * {"op", "version", "what", "rows", "columns", "tokens", "kept", "us", "gops", "gbytes", "peak", "of_peak"}: gops counts the
+ * operations of the dense product, whatever is left out of sparse weights; gbytes what is read and written. */
+static int time_kernels(esp_context *ctx, const char *only, double seconds, struct cli_bench_document *document)
+{
+    struct cli_kernels bench = {.ctx = ctx, .only = only, .seconds = seconds, .document = document};
+    bench.status = espi_kernels_choose_default(ctx, &bench.set);
+    if (!bench.status && !document)
+        printf("%-28s %-13s %-13s %6s %5s %10s %8s %8s %9s\n", "version", "", "rows x columns", "tokens", "kept", "us",
+               "GOP/s", "GB/s", "of peak %");
+    if (!bench.status)
+        cli_bench_products(&bench);
+    if (!bench.status)
+        cli_bench_panels(&bench);
+    espi_arena_clear(&bench.memory);
+    if (!bench.status && only && !bench.timed)
+        bench.status =
+            espi_fail(ctx, ESP_ERR_ARGUMENT, "--only: no kernel version of this CPU has \"%s\" in its name", only);
+    return bench.status;
+}
+
 static int bench_kernels(esp_context *ctx, const struct options *options)
 {
     static struct cli_bench_document written = {.print_empty = true};
@@ -359,7 +381,7 @@ static int bench_kernels(esp_context *ctx, const struct options *options)
     }
     status = cli_bench_stop_at_signals(ctx, document);
     if (!status)
-        status = cli_bench_kernels(ctx, options->only, options->seconds, document);
+        status = time_kernels(ctx, options->only, options->seconds, document);
     int printed = cli_bench_print(ctx, document);
     return status ? status : printed;
 }

@@ -3,11 +3,8 @@
 #ifndef ESPI_CREATE_CALIBRATE_H
 #define ESPI_CREATE_CALIBRATE_H
 
-#include "base/progress.h"
-#include "base/team.h"
-#include "model/batch.h"
+#include "create/compile/calibrate_pass.h"
 #include "model/checkpoint.h"
-#include "model/engine.h"
 #include "model/esp_model.h"
 
 enum espi_calibration {
@@ -16,12 +13,6 @@ enum espi_calibration {
     ESPI_CALIBRATE_ENTROPY, // the range whose 8-bit histogram is closest to the values' (Kullback-Leibler divergence;
                             // Migacz, "8-bit inference with TensorRT", 2017, for ranges with two ends)
     ESPI_CALIBRATE_MSE,     // the range with the least squared error
-};
-
-/* How a pass over example batches runs. */
-struct espi_calibrate_pass {
-    struct espi_team *team;  // NULL: one thread
-    struct espi_watch watch; // asked between batches
 };
 
 struct espi_calibrate_options {
@@ -36,9 +27,5 @@ struct espi_calibrate_options {
 int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_batch *examples,
                    size_t count, const struct espi_calibrate_options *options,
                    struct espi_scale (*points)[ESPI_POINT_COUNT]) ESPI_NODISCARD;
-
-/* Runs an encoder on all batches, for what its tap sees. `label` names the pass in its progress. */
-int espi_calibrate_run(esp_context *ctx, struct espi_engine *engine, const struct espi_batch *examples, size_t count,
-                       const char *label, const struct espi_calibrate_pass *pass) ESPI_NODISCARD;
 
 #endif

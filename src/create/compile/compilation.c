@@ -160,8 +160,7 @@ static int find_precisions(esp_context *ctx, struct work *work, const struct esp
         .may_per_token = how->activations == ESPI_ACTIVATIONS_DEFAULT,
     };
     if (!status)
-        status =
-            espi_precision_find(ctx, &finding, work->precisions, &work->report->per_token, &work->report->search);
+        status = espi_precision_find(ctx, &finding, work->precisions, &work->report->per_token, &work->report->search);
     espi_examples_clear(&examples);
     return status;
 }

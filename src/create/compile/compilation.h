@@ -18,8 +18,8 @@ enum espi_activations {
 
 /* What is wanted. espi_compilation_default, then what differs. Texts are borrowed. */
 struct espi_compilation {
-    const char *checkpoint; // directory
-    const char *output;     // a new file, or a compiled one to replace
+    const char *checkpoint;                // directory
+    const char *output;                    // a new file, or a compiled one to replace
     const struct espi_task *task;          // NULL: that of the model's head
     struct espi_task_options task_options; // how data are read
     size_t threads, batch_tokens;          // 0: the defaults

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "create/compile/smooth.h"
 
-#include "create/compile/calibrate.h"
 #include "create/network/network.h"
 
 #include <math.h>

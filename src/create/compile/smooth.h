@@ -12,7 +12,8 @@
 #ifndef ESPI_CREATE_SMOOTH_H
 #define ESPI_CREATE_SMOOTH_H
 
-#include "create/compile/calibrate.h"
+#include "create/compile/calibrate_pass.h"
+#include "model/checkpoint.h"
 
 /* Where a LayerNorm stands before int8 weights. */
 enum espi_smooth_point { ESPI_SMOOTH_QKV, ESPI_SMOOTH_FFN_IN, ESPI_SMOOTH_COUNT };

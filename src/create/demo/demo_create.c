@@ -9,7 +9,7 @@
 #include "create/demo/demo_corpus.h"
 #include "create/init/initial.h"
 #include "create/train/trainer.h"
-#include "create/vocab/vocab_trainer.h"
+#include "create/vocab/vocab_files.h"
 
 enum { VOCABULARY = 1500, CALIBRATION = 128, POSITIONS = 160 };
 
@@ -94,34 +94,16 @@ static int write_baseline(esp_context *ctx, const struct espi_demo *demo, const 
     return status ? status : espi_demo_baseline(ctx, dev.path, path);
 }
 
-static int add_text(esp_context *ctx, struct espi_vocab_trainer *trainer, const char *path)
-{
-    struct espi_lines lines;
-    int status = espi_lines_open(ctx, path, &lines);
-    while (!status && (status = espi_lines_next(ctx, &lines)) > 0)
-        status = espi_vocab_trainer_add(ctx, trainer, lines.text, lines.length);
-    espi_lines_close(&lines);
-    return status;
-}
-
 static int train_vocabulary(esp_context *ctx, const struct espi_demo *demo, const char *path)
 {
     struct place text;
-    struct espi_vocab_trainer *trainer = NULL;
     struct espi_vocab_options options;
     espi_vocab_options_default(&options);
     options.size = VOCABULARY;
     int status = find(ctx, demo, ESPI_DEMO_PATH_TEXT, &text);
-    if (!status)
-        status = espi_vocab_trainer_new(ctx, &options, &trainer);
-    if (!status)
-        status = add_text(ctx, trainer, text.path);
-    if (!status)
-        status = espi_vocab_trainer_train(ctx, trainer, NULL);
-    if (!status)
-        status = espi_vocab_trainer_write(ctx, trainer, path);
-    espi_vocab_trainer_free(trainer);
-    return status;
+    const struct espi_watch watch = {.stop = demo->watch.stop, .cookie = demo->watch.cookie};
+    const char *const texts[] = {text.path};
+    return status ? status : espi_vocab_train_files(ctx, &options, texts, 1, &watch, path);
 }
 
 /* ---- training ----------------------------------------------------------------------------------------------------------- */
@@ -149,20 +131,16 @@ static int write_config(esp_context *ctx, const struct espi_demo *demo, const ch
 
 static int write_initial(esp_context *ctx, const struct espi_demo *demo, const char *path)
 {
-    const struct espi_initial initial = {.seed = demo->seed, .mimetic = true, .watch = demo->watch};
     const struct espi_head_options head = {.head = ESPI_HEAD_NONE};
-    struct espi_config_changes changes = {.head = &head};
-    struct espi_config config = {0};
     struct place shape, vocabulary;
     int status = find_two(ctx, demo, ESPI_DEMO_PATH_CONFIG, &shape, ESPI_DEMO_PATH_VOCABULARY, &vocabulary);
-    if (!status)
-        status = espi_initial_vocab_size(ctx, vocabulary.path, &changes.vocab_size);
-    if (!status)
-        status = espi_config_named(ctx, shape.path, &changes, &config);
-    if (!status)
-        status = espi_initial_write(ctx, &config, vocabulary.path, &initial, path);
-    espi_config_clear(&config);
-    return status;
+    const struct espi_initial initial = {.config = shape.path,
+                                         .head = &head,
+                                         .tokenizer = vocabulary.path,
+                                         .seed = demo->seed,
+                                         .mimetic = true,
+                                         .watch = demo->watch};
+    return status ? status : espi_initial_write(ctx, &initial, path);
 }
 
 /* What all stages of training have in common. */

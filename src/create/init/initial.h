@@ -6,19 +6,17 @@
 #include "base/progress.h"
 #include "model/config.h"
 
-#include <stdint.h>
-
-/* The number of ids of a tokenizer: a directory, or a file such as vocab.txt. */
-int espi_initial_vocab_size(esp_context *ctx, const char *tokenizer, size_t *out) ESPI_NODISCARD;
-
+/* Texts are borrowed. */
 struct espi_initial {
+    const char *config;                   // a config.json, or a name of espi_config_list
+    const struct espi_head_options *head; // NULL: as the config says
+    const char *tokenizer; // its directory, or a file such as vocab.txt; NULL: one of the config's size is made up
     uint64_t seed;
-    bool mimetic;            // create/init/mimetic.h; sets config.initializer_range
+    bool mimetic;            // create/init/mimetic.h; sets initializer_range
     struct espi_watch watch; // asked before anything is written
 };
 
-/* Writes random weights of a config, with the files of the tokenizer in a directory, into a new or empty directory. */
-int espi_initial_write(esp_context *ctx, struct espi_config *config, const char *tokenizer,
-                       const struct espi_initial *initial, const char *directory) ESPI_NODISCARD;
+/* Writes random weights and the tokenizer's files into a new or empty directory. */
+int espi_initial_write(esp_context *ctx, const struct espi_initial *initial, const char *directory) ESPI_NODISCARD;
 
 #endif

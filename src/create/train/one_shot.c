@@ -190,18 +190,25 @@ static int prune_weights(esp_context *ctx, struct espi_trainer *t)
 }
 
 int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_watch *watch,
-                        struct espi_checkpoint *out)
+                        const char *directory, struct espi_checkpoint *out)
 {
     const struct espi_train_run alone = {.watch = *watch};
     struct espi_trainer t = {.options = options, .run = &alone, .watch = *watch};
     *out = (struct espi_checkpoint){0};
-    int status = check_options(ctx, options);
+    int status = espi_output_dir_check(ctx, directory);
+    if (!status)
+        status = check_options(ctx, options);
     if (!status)
         status = open_model(ctx, &t, options);
     if (!status && removes(options))
         status = remove_structure(ctx, &t);
     if (!status && options->sparsity > 0)
         status = prune_weights(ctx, &t);
+    if (!status && espi_watch_stops(watch))
+        status = espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted; nothing was written");
+    if (!status)
+        status = espi_checkpoint_write(ctx, &t.model.checkpoint.config, &t.model.checkpoint.params, options->model,
+                                       directory);
     if (!status) {
         *out = t.model.checkpoint;
         t.model.checkpoint = (struct espi_checkpoint){0};

@@ -11,13 +11,13 @@
 #include "create/train/train_options.h"
 #include "model/checkpoint.h"
 
-/* Prunes the checkpoint options->model: first heads and neurons as remove_heads and remove_neurons say (structure.h; by
+/* Prunes the checkpoint options->model into a new or empty directory: first heads and neurons as remove_heads and remove_neurons say (structure.h; by
  * magnitude, or with any other score by first order), then, scored anew, the weights of what is left as sparsity, pattern,
  * score, prune_scope and layer_max say. Scores of gradients
  * need data: options->train; options->task (set to the task of the model's head when NULL) and the options of the data
  * say how it is read. ESP_ERR_ARGUMENT: such a score without data; a task the model's head is not for; what
  * espi_pruner_new refuses. Owner of *out: the caller. */
 int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_watch *watch,
-                        struct espi_checkpoint *out) ESPI_NODISCARD;
+                        const char *directory, struct espi_checkpoint *out) ESPI_NODISCARD;
 
 #endif

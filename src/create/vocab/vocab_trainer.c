@@ -288,6 +288,8 @@ static int merge_pairs(esp_context *ctx, struct espi_vocab_trainer *trainer, str
             return status;
         if (progress)
             espi_progress_update(progress, trainer->vocabulary.count, NULL);
+        if (progress && espi_watch_stops(&progress->watch))
+            return espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted");
     }
     return ESP_OK;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "model.h"
+#include "create/open/any_model.h"
 
 #include "base/file.h"
 #include "create/network/network.h"
 #include "model/vocabulary.h"
 
 static int open_checkpoint(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
-                           struct cli_model *out)
+                           struct espi_any_model *out)
 {
     int status = espi_checkpoint_read_for(ctx, path, task ? task->head : ESPI_HEAD_NONE, &out->checkpoint);
     if (!status && need_tokenizer)
@@ -16,7 +16,7 @@ static int open_checkpoint(esp_context *ctx, const char *path, const struct espi
     return status;
 }
 
-static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer, struct cli_model *out)
+static int open_compiled(esp_context *ctx, const char *path, bool need_tokenizer, struct espi_any_model *out)
 {
     int status = espi_esp_model_open(ctx, path, &out->compiled);
     if (!status && need_tokenizer)
@@ -33,16 +33,16 @@ static int recognize(esp_context *ctx, const char *path, enum espi_path_kind *ki
     return status || *kind != ESPI_PATH_FILE ? status : espi_esp_recognize(ctx, path, compiled);
 }
 
-int cli_model_recognize(esp_context *ctx, const char *path, bool *compiled)
+int espi_any_model_recognize(esp_context *ctx, const char *path, bool *compiled)
 {
     enum espi_path_kind kind;
     return recognize(ctx, path, &kind, compiled);
 }
 
-int cli_model_load(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
-                   struct cli_model *out)
+int espi_any_model_load(esp_context *ctx, const char *path, const struct espi_task *task, bool need_tokenizer,
+                        struct espi_any_model *out)
 {
-    *out = (struct cli_model){0};
+    *out = (struct espi_any_model){0};
     enum espi_path_kind kind;
     bool compiled;
     int status = recognize(ctx, path, &kind, &compiled);
@@ -57,42 +57,43 @@ int cli_model_load(esp_context *ctx, const char *path, const struct espi_task *t
     status = compiled ? open_compiled(ctx, path, need_tokenizer, out)
                       : open_checkpoint(ctx, path, task, need_tokenizer, out);
     if (status)
-        cli_model_close(out);
+        espi_any_model_close(out);
     return status;
 }
 
-int cli_model_engine(esp_context *ctx, const struct cli_model *model, struct espi_team *team, struct espi_engine **out)
+int espi_any_model_engine(esp_context *ctx, const struct espi_any_model *model, struct espi_team *team,
+                          struct espi_engine **out)
 {
-    if (cli_model_is_compiled(model))
+    if (espi_any_model_is_compiled(model))
         return espi_session_new(ctx, &model->plan, team, ESPI_SESSION_CAPACITY, out);
     return espi_network_engine_new(ctx, &model->checkpoint.config, &model->checkpoint.params, team, out);
 }
 
-int cli_model_open(esp_context *ctx, const char *path, const struct espi_task *task, size_t threads,
-                   bool need_tokenizer, struct cli_model *out)
+int espi_any_model_open(esp_context *ctx, const char *path, const struct espi_task *task, size_t threads,
+                        bool need_tokenizer, struct espi_any_model *out)
 {
-    int status = cli_model_load(ctx, path, task, need_tokenizer, out);
+    int status = espi_any_model_load(ctx, path, task, need_tokenizer, out);
     if (!status)
         status = espi_team_new(ctx, threads, &out->team);
     if (!status)
-        status = cli_model_engine(ctx, out, out->team, &out->engine);
+        status = espi_any_model_engine(ctx, out, out->team, &out->engine);
     if (status)
-        cli_model_close(out);
+        espi_any_model_close(out);
     return status;
 }
 
-int cli_tokenizer_open(esp_context *ctx, const char *path, struct cli_model *out)
+int espi_any_tokenizer_open(esp_context *ctx, const char *path, struct espi_any_model *out)
 {
-    *out = (struct cli_model){0};
+    *out = (struct espi_any_model){0};
     bool compiled;
-    int status = cli_model_recognize(ctx, path, &compiled);
+    int status = espi_any_model_recognize(ctx, path, &compiled);
     if (status || !compiled)
         return status ? status : esp_tokenizer_open(ctx, path, &out->tokenizer);
     status = espi_esp_model_open(ctx, path, &out->compiled);
     return status ? status : espi_esp_model_tokenizer(ctx, &out->compiled, &out->tokenizer);
 }
 
-void cli_model_close(struct cli_model *model)
+void espi_any_model_close(struct espi_any_model *model)
 {
     if (model->engine)
         model->engine->free(model->engine);
@@ -101,5 +102,5 @@ void cli_model_close(struct cli_model *model)
     espi_plan_clear(&model->plan);
     espi_esp_model_close(&model->compiled);
     espi_checkpoint_clear(&model->checkpoint);
-    *model = (struct cli_model){0};
+    *model = (struct espi_any_model){0};
 }
