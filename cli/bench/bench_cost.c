@@ -69,10 +69,10 @@ static void put_cost(struct espi_json_writer *w, const struct espi_cost *cost, s
     espi_put_number(w, "pace", cost->pace);
 }
 
-int cli_bench_cost(esp_context *ctx, const struct cli_model *model, size_t threads, double seconds,
+int cli_bench_cost(esp_context *ctx, const struct espi_any_model *model, size_t threads, double seconds,
                    struct espi_json_writer *report)
 {
-    const struct espi_config *config = cli_model_config(model);
+    const struct espi_config *config = espi_any_model_config(model);
     size_t longest = espi_size_min(config->max_positions, ESPI_SESSION_CAPACITY);
     struct cli_bench_shape most = {.batch = MOST_SEQUENCES, .length = longest};
     struct draw draw = {.random = {.seed = 2}, .longest = espi_size_max(longest, LEAST_LENGTH)};
@@ -84,7 +84,7 @@ int cli_bench_cost(esp_context *ctx, const struct cli_model *model, size_t threa
     if (!status)
         status = espi_team_new(ctx, threads, &team);
     if (!status)
-        status = cli_model_engine(ctx, model, team, &engine);
+        status = espi_any_model_engine(ctx, model, team, &engine);
     if (!status)
         status = espi_cost_fit(ctx, engine, draw.batch.wanted.result, ESPI_SESSION_CAPACITY, FIT_SECONDS, &cost);
     if (!status)
