@@ -4,6 +4,8 @@
 
 #include "create/vocab/vocab_files.h"
 
+#include <string.h>
+
 struct options {
     const char *const *texts; // (text_count) borrowed from argv
     size_t text_count;
