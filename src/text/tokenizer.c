@@ -246,9 +246,13 @@ static int read_vocab(esp_context *ctx, esp_tokenizer *tokenizer, const char *pa
         status = espi_tokenizer_read_vocab(ctx, tokenizer, path);
     if (!status)
         status = espi_tokenizer_files_tokens(ctx, files, path, true, tokenizer);
-    if (!status)
+    if (status)
+        return status;
+    if (espi_tokenizer_is_mpnet(files))
+        espi_tokenizer_roberta_template(tokenizer, tokenizer->special.cls, tokenizer->special.sep);
+    else
         espi_tokenizer_bert_template(tokenizer, tokenizer->special.cls, tokenizer->special.sep);
-    return status;
+    return ESP_OK;
 }
 
 typedef int read_fn(esp_context *ctx, esp_tokenizer *tokenizer, const char *path, struct espi_tokenizer_files *files);

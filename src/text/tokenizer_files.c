@@ -19,6 +19,7 @@ static const struct espi_tokenizer_class classes[] = {
     {"LayoutLMTokenizer", "layoutlm", true},
     {"LxmertTokenizer", "lxmert", true},
     {"RetriBertTokenizer", "retribert", false},
+    {"MPNetTokenizer", "mpnet", false},
     {"DPRContextEncoderTokenizer", NULL, true},
     {"DPRQuestionEncoderTokenizer", NULL, true},
     {"DPRReaderTokenizer", NULL, true},
@@ -51,8 +52,15 @@ static int named_class(esp_context *ctx, const struct espi_json *json, struct es
     return espi_json_get_string(ctx, json, "tokenizer_class", &files->class_name, NULL);
 }
 
+static const char *const mpnet_specials[ESPI_SPECIAL_ROLES] = {"<pad>", "[UNK]", "<s>", "</s>", "<mask>"};
+
+bool espi_tokenizer_is_mpnet(const struct espi_tokenizer_files *files)
+{
+    return files->bert && strcmp(files->bert->name, "MPNetTokenizer") == 0;
+}
+
 /* The class of tokenizer_config.json, else of config.json, else the one of config.json's model type. */
-static int choose_class(esp_context *ctx, struct espi_tokenizer_files *files)
+static int find_class_of(esp_context *ctx, struct espi_tokenizer_files *files)
 {
     const char *type = NULL;
     int status = named_class(ctx, &files->config, files);
@@ -72,6 +80,16 @@ static int choose_class(esp_context *ctx, struct espi_tokenizer_files *files)
     if (!files->bert && files->config.value && !type)
         files->bert = &classes[0];
     return ESP_OK;
+}
+
+static int choose_class(esp_context *ctx, struct espi_tokenizer_files *files)
+{
+    int status = find_class_of(ctx, files);
+    if (!status && espi_tokenizer_is_mpnet(files)) {
+        files->standards = mpnet_specials;
+        files->mask_takes_space = true;
+    }
+    return status;
 }
 
 static int check_members(esp_context *ctx, const struct espi_tokenizer_files *files)
@@ -308,7 +326,7 @@ int espi_tokenizer_files_settings(esp_context *ctx, const struct espi_tokenizer_
     bool changed = clear_types(&tokenizer->single);
     changed |= clear_types(&tokenizer->pair);
     const char *model = json_string_value(json_object_get(files->model.value, "model_type"));
-    if (changed && (!model || strcmp(model, "distilbert") != 0)) // which has no types
+    if (changed && (!model || (strcmp(model, "distilbert") != 0 && strcmp(model, "mpnet") != 0))) // which have no types
         espi_log(
             ctx, ESP_LOG_WARNING,
             "%s: token_type_ids are not among the model's inputs (model_input_names, or those of %s): the second text "

@@ -43,6 +43,8 @@ int espi_tokenizer_files_options(esp_context *ctx, const struct espi_tokenizer_f
 /* The same over those that tokenizer.json has given; says so where that changes tokens. */
 int espi_tokenizer_files_over_json(esp_context *ctx, const struct espi_tokenizer_files *files,
                                    const struct espi_json *document, esp_tokenizer *tokenizer) ESPI_NODISCARD;
+/* Whether the class is MPNet's: BERT's with RoBERTa's special tokens. */
+bool espi_tokenizer_is_mpnet(const struct espi_tokenizer_files *files);
 /* Whether the class is RoBERTa's. */
 bool espi_tokenizer_is_roberta(const struct espi_tokenizer_files *files);
 /* The tokenizer of a vocab.json and the merges.txt beside it. */

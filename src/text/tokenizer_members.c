@@ -91,6 +91,7 @@ static const struct espi_member config_rows[] = {
     ROW(APPLIED, "keep_accents", "AlbertTokenizer with a spiece.model"),
     ROW(APPLIED, "split_by_punct", "DebertaV2Tokenizer with a spm.model"),
     ROW(NEUTRAL, "remove_space", others),
+    ROW(NEUTRAL, "vocab_type", others),
 };
 
 static const struct espi_member special_map_rows[] = {

@@ -458,6 +458,29 @@ static void test_vocab_lines(void **state)
     esp_tokenizer_free(tokenizer);
 }
 
+/* MPNet's vocab.txt: BERT's words between RoBERTa's tokens. */
+static void test_mpnet(void **state)
+{
+    (void)state;
+    static const int32_t expected[] = {0, 5, 2, 2, 6, 4, 2};
+    static const char pair[] = "B <mask>";
+    esp_tokenizer *tokenizer;
+    esp_encoding encoding = {0};
+    test_ok(ctx,
+            open_files(
+                &(struct files){
+                    {[VOCABULARY] = "<s>\n<pad>\n</s>\n[UNK]\n<mask>\na\nb\n", [MODEL] = "{\"model_type\":\"mpnet\"}"}},
+                &tokenizer));
+    test_ok(ctx, esp_encode(ctx, tokenizer, "a", 1, pair, sizeof pair - 1, NULL, &encoding));
+    assert_int_equal(encoding.tokens, ESPI_COUNT(expected));
+    assert_memory_equal(encoding.ids, expected, sizeof expected);
+    assert_int_equal(encoding.char_begin[5], 1); // the mask takes in the space
+    assert_int_equal(encoding.type_ids[4], 0);
+    assert_int_equal(warnings.count, 0);
+    esp_encoding_clear(&encoding);
+    esp_tokenizer_free(tokenizer);
+}
+
 /* Tokens that no text has are kept: from file to file ids stay what they are. */
 static void test_impossible_tokens(void **state)
 {
@@ -538,15 +561,11 @@ int main(void)
 {
     ctx = esp_context_new();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_normalizer),
-        cmocka_unit_test(test_special),
-        cmocka_unit_test(test_added_flags),
-        cmocka_unit_test(test_truncation_side),
-        cmocka_unit_test(test_inputs),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_members),
-        cmocka_unit_test(test_vocab_lines),
-        cmocka_unit_test(test_impossible_tokens),
+        cmocka_unit_test(test_normalizer),  cmocka_unit_test(test_special),
+        cmocka_unit_test(test_added_flags), cmocka_unit_test(test_truncation_side),
+        cmocka_unit_test(test_inputs),      cmocka_unit_test(test_values),
+        cmocka_unit_test(test_members),     cmocka_unit_test(test_vocab_lines),
+        cmocka_unit_test(test_mpnet),       cmocka_unit_test(test_impossible_tokens),
         cmocka_unit_test(test_kept),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
