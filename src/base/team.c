@@ -2,6 +2,7 @@
 #include "base/team.h"
 
 #include "base/arch.h"
+#include "base/clock.h"
 #include "base/cpu.h"
 #include "base/floats.h"
 #include "base/memory.h"
@@ -14,8 +15,12 @@
 
 enum {
     MAX_THREADS = 1024,
-    SPINS = 1000, // looks before a thread goes to sleep: some 20 microseconds, about what waking it up costs
+    LEFT_BITS = 40,
+    PAUSES = 16, // between two looks at the clock
 };
+
+static const double SPIN_SECONDS = 50e-6; // before a thread goes to sleep: about what waking it up costs
+static const uint64_t LEFT = ((uint64_t)1 << LEFT_BITS) - 1;
 
 struct worker {
     struct espi_team *team;
@@ -23,22 +28,26 @@ struct worker {
     pthread_t thread;
 };
 
+/* A loop is done when its indices are, whichever threads did them: the caller does not wait for a worker that has not
+ * woken up yet. `loop` says in one word which loop it is and how many of its indices nobody has taken; who has taken one may
+ * read the rest, since the loop cannot end before that index is done. */
 struct espi_team {
     size_t size;
     struct worker *workers; // (size - 1)
     size_t started;
     unsigned long process; // the value of forks where the workers run
 
-    pthread_mutex_t lock;
-    pthread_cond_t work, finished;
-    _Atomic unsigned long round; // grows with each loop; workers wait for a round they have not seen
-    bool stop;
-    _Atomic size_t busy; // workers that have not finished the round
-
+    _Atomic uint64_t loop; // number << LEFT_BITS | indices left; a number comes again after 16 million loops
     espi_team_fn *function;
     void *argument;
     size_t count;
-    _Atomic size_t next;
+    _Atomic size_t done; // indices
+
+    pthread_mutex_t lock; // for those who sleep
+    pthread_cond_t work, finished;
+    _Atomic size_t asleep; // workers
+    _Atomic bool caller_asleep;
+    _Atomic bool stop;
 };
 
 /* Forks between the first process that had a team and this one. A process number would not tell parent and child apart: it
@@ -59,52 +68,87 @@ static int watch_forks(void)
     return error;
 }
 
-static void take_indices(struct espi_team *team, size_t thread)
+/* Takes an index of loop `number`; false when it has none left, or is over. */
+static bool take(struct espi_team *team, uint64_t number, size_t *index)
 {
-    for (;;) {
-        size_t index = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
-        if (index >= team->count)
-            return;
+    uint64_t loop = atomic_load_explicit(&team->loop, memory_order_acquire);
+    do {
+        if (loop >> LEFT_BITS != number || !(loop & LEFT))
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&team->loop, &loop, loop - 1, memory_order_acq_rel,
+                                                    memory_order_acquire));
+    *index = team->count - (size_t)(loop & LEFT);
+    return true;
+}
+
+static void take_indices(struct espi_team *team, uint64_t number, size_t thread)
+{
+    size_t index, count = 0, taken = 0;
+    for (; take(team, number, &index); taken++) {
+        count = team->count;
         team->function(team->argument, index, thread);
     }
+    if (!taken || atomic_fetch_add(&team->done, taken) + taken < count || !team->caller_asleep)
+        return;
+    pthread_mutex_lock(&team->lock);
+    pthread_cond_signal(&team->finished);
+    pthread_mutex_unlock(&team->lock);
 }
 
-/* Loops of a model follow one another closely: waits a little for the next one without the lock. */
-static void spin_for_round(const struct espi_team *team, unsigned long seen)
+static bool has_loop(const struct espi_team *team, uint64_t seen)
 {
-    for (int i = 0; i < SPINS && atomic_load_explicit(&team->round, memory_order_relaxed) == seen; i++)
-        espi_arch_pause();
+    return atomic_load_explicit(&team->loop, memory_order_relaxed) >> LEFT_BITS != seen || team->stop;
 }
 
-static void spin_for_workers(const struct espi_team *team)
+static bool is_done(const struct espi_team *team, uint64_t count)
 {
-    for (int i = 0; i < SPINS && atomic_load_explicit(&team->busy, memory_order_relaxed) > 0; i++)
-        espi_arch_pause();
+    return atomic_load_explicit(&team->done, memory_order_acquire) == count;
+}
+
+/* Loops of a model follow one another closely: waits a little without the lock. */
+static bool spin(const struct espi_team *team, bool (*over)(const struct espi_team *team, uint64_t value),
+                 uint64_t value)
+{
+    for (double end = espi_clock() + SPIN_SECONDS; espi_clock() < end;)
+        for (int i = 0; i < PAUSES; i++) {
+            if (over(team, value))
+                return true;
+            espi_arch_pause();
+        }
+    return false;
+}
+
+static void sleep_until_loop(struct espi_team *team, uint64_t seen)
+{
+    pthread_mutex_lock(&team->lock);
+    team->asleep++; // before the look at the loop; who begins one looks at `asleep` behind that
+    while (team->loop >> LEFT_BITS == seen && !team->stop)
+        pthread_cond_wait(&team->work, &team->lock);
+    team->asleep--;
+    pthread_mutex_unlock(&team->lock);
+}
+
+static void sleep_until_done(struct espi_team *team)
+{
+    pthread_mutex_lock(&team->lock);
+    team->caller_asleep = true;
+    while (team->done < team->count)
+        pthread_cond_wait(&team->finished, &team->lock);
+    team->caller_asleep = false;
+    pthread_mutex_unlock(&team->lock);
 }
 
 static void *worker_main(void *argument)
 {
     struct worker *worker = argument;
     struct espi_team *team = worker->team;
-    unsigned long seen = 0;
     espi_floats_default();
-    pthread_mutex_lock(&team->lock);
-    for (;;) {
-        while (team->round == seen && !team->stop)
-            pthread_cond_wait(&team->work, &team->lock);
-        if (team->stop)
-            break;
-        seen = team->round;
-        pthread_mutex_unlock(&team->lock);
-        take_indices(team, worker->number);
-        pthread_mutex_lock(&team->lock);
-        if (--team->busy == 0)
-            pthread_cond_signal(&team->finished);
-        pthread_mutex_unlock(&team->lock);
-        spin_for_round(team, seen);
-        pthread_mutex_lock(&team->lock);
+    for (uint64_t seen = 0; !team->stop;) {
+        if (!spin(team, has_loop, seen))
+            sleep_until_loop(team, seen);
+        seen = team->loop >> LEFT_BITS;
+        take_indices(team, seen, worker->number);
     }
-    pthread_mutex_unlock(&team->lock);
     return NULL;
 }
 
@@ -128,8 +172,9 @@ static int start_workers(struct espi_team *team)
     int error = 0;
     team->process = forks;
     team->started = 0;
-    team->round = 0;
-    team->busy = 0;
+    team->loop = 0;
+    team->asleep = 0;
+    team->caller_asleep = false;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->work, NULL);
     pthread_cond_init(&team->finished, NULL);
@@ -228,7 +273,7 @@ static void run_alone(size_t count, espi_team_fn *function, void *argument)
 
 void espi_team_run(struct espi_team *team, size_t count, espi_team_fn *function, void *argument)
 {
-    if (!team || team->size == 1 || count <= 1) {
+    if (!team || team->size == 1 || count <= 1 || count > LEFT) {
         run_alone(count, function, argument);
         return;
     }
@@ -238,21 +283,18 @@ void espi_team_run(struct espi_team *team, size_t count, espi_team_fn *function,
         run_alone(count, function, argument);
         return;
     }
-    pthread_mutex_lock(&team->lock);
     team->function = function;
     team->argument = argument;
     team->count = count;
-    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
-    team->busy = team->started;
-    team->round++;
-    pthread_cond_broadcast(&team->work);
-    pthread_mutex_unlock(&team->lock);
-
-    take_indices(team, 0);
-    spin_for_workers(team);
-
-    pthread_mutex_lock(&team->lock);
-    while (team->busy)
-        pthread_cond_wait(&team->finished, &team->lock);
-    pthread_mutex_unlock(&team->lock);
+    team->done = 0;
+    uint64_t number = ((team->loop >> LEFT_BITS) + 1) & (UINT64_MAX >> LEFT_BITS);
+    team->loop = number << LEFT_BITS | count;
+    if (team->asleep) {
+        pthread_mutex_lock(&team->lock);
+        pthread_cond_broadcast(&team->work);
+        pthread_mutex_unlock(&team->lock);
+    }
+    take_indices(team, number, 0);
+    if (!spin(team, is_done, count))
+        sleep_until_done(team);
 }
