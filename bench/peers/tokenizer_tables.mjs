@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 const require = createRequire(pathToFileURL(process.cwd() + "/"));
-const { bertNormalizer, bertPreTokenizer, nfdNormalizer } = require("tokenizers");
+const { bertNormalizer, bertPreTokenizer, nfdNormalizer, stripAccentsNormalizer } = require("tokenizers");
 
 const only = (flags) =>
   bertNormalizer({ cleanText: false, handleChineseChars: false, stripAccents: false, lowercase: false, ...flags });
@@ -15,6 +15,7 @@ const strip = only({ stripAccents: true });
 const chinese = only({ handleChineseChars: true });
 const words = bertPreTokenizer();
 const nfd = nfdNormalizer();
+const accents = stripAccentsNormalizer();
 
 function ranges(test) {
   const out = [];
@@ -39,6 +40,7 @@ const tables = {
   punctuation: ["what stands alone", (c) => words.preTokenizeString(`a${c}b`).length === 3],
   marks: ["what strip_accents removes", mark],
   kept_marks: ["what canonical ordering moves and strip_accents keeps", (c) => nonstarter(c) && !mark(c)],
+  accents: ["what the normalizer StripAccents removes", (c) => accents.normalizeString(c) === ""],
   chinese: ["what handle_chinese_chars puts spaces around", (c) => chinese.normalizeString(c) !== c],
 };
 

@@ -46,12 +46,10 @@ static const uint8_t ascii[128] = {
 };
 /* clang-format on */
 
-bool espi_char_is(enum espi_char_class which, uint32_t code)
+/* Ascending ranges. */
+static bool among(const struct espi_range *ranges, size_t count, uint32_t code)
 {
-    if (code < 128)
-        return ascii[code] >> which & 1;
-    size_t low = 0, high;
-    const struct espi_range *ranges = espi_char_ranges(which, &high);
+    size_t low = 0, high = count;
     while (low < high) {
         size_t middle = (low + high) / 2;
         if (code > ranges[middle].last)
@@ -59,9 +57,16 @@ bool espi_char_is(enum espi_char_class which, uint32_t code)
         else
             high = middle;
     }
-    size_t count;
-    espi_char_ranges(which, &count);
     return low < count && code >= ranges[low].first;
+}
+
+bool espi_char_is(enum espi_char_class which, uint32_t code)
+{
+    size_t count;
+    if (code < 128)
+        return ascii[code] >> which & 1;
+    const struct espi_range *ranges = espi_char_ranges(which, &count);
+    return among(ranges, count, code);
 }
 
 bool espi_char_is_word(uint32_t code)
@@ -89,10 +94,7 @@ bool espi_char_is_word(uint32_t code)
 
 bool espi_char_is_mark(uint32_t code)
 {
-    if (code < 0x300)
-        return false;
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code);
-    return category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC || category == UTF8PROC_CATEGORY_ME;
+    return code >= accents[0].first && among(accents, ESPI_COUNT(accents), code);
 }
 
 enum espi_char_kind espi_char_kind(uint32_t code)
@@ -117,14 +119,6 @@ enum espi_char_kind espi_char_kind(uint32_t code)
     }
 }
 
-static bool in_ranges(const struct espi_range *ranges, size_t count, uint32_t code)
-{
-    for (size_t i = 0; i < count; i++)
-        if (code >= ranges[i].first && code <= ranges[i].last)
-            return true;
-    return false;
-}
-
 /* Canonical compositions that came with Unicode 13 and 16: the peer's tables are older and leave them whole. */
 static bool decomposes_later(uint32_t code)
 {
@@ -132,7 +126,7 @@ static bool decomposes_later(uint32_t code)
         {0x105c9, 0x105c9}, {0x105e4, 0x105e4}, {0x11383, 0x11385}, {0x1138e, 0x11391},
         {0x113c5, 0x113c8}, {0x11938, 0x11938}, {0x16121, 0x16128}, {0x16d68, 0x16d6a},
     };
-    return in_ranges(later, ESPI_COUNT(later), code);
+    return among(later, ESPI_COUNT(later), code);
 }
 
 /* The same of compatibility decompositions younger than Unicode 9. */
@@ -142,7 +136,7 @@ static bool is_compatible_later(uint32_t code)
         {0x32ff, 0x32ff},   {0xa7f1, 0xa7f4},   {0xab69, 0xab69},   {0x10781, 0x107ba},
         {0x1ccd6, 0x1ccf9}, {0x1e030, 0x1e06d}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
     };
-    return in_ranges(later, ESPI_COUNT(later), code);
+    return among(later, ESPI_COUNT(later), code);
 }
 
 /* Marks of Unicode 16 and 17, which the peer's clusters take in. */
@@ -154,7 +148,7 @@ static bool joins_later(uint32_t code)
         {0x113d2, 0x113d2}, {0x113e1, 0x113e2}, {0x11b60, 0x11b67}, {0x11f5a, 0x11f5a}, {0x1611e, 0x1612f},
         {0x1e5ee, 0x1e5ef}, {0x1e6e3, 0x1e6e3}, {0x1e6e6, 0x1e6e6}, {0x1e6ee, 0x1e6ef}, {0x1e6f5, 0x1e6f5},
     };
-    return code >= later[0].first && in_ranges(later, ESPI_COUNT(later), code);
+    return code >= later[0].first && among(later, ESPI_COUNT(later), code);
 }
 
 static size_t decompose(uint32_t code, int options, size_t most, bool whole, uint32_t *out)

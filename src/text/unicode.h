@@ -30,7 +30,7 @@ bool espi_char_is(enum espi_char_class which, uint32_t code);
 /* What a regular expression's \w matches: letters, marks, decimal and letter numbers, connectors, joiners. */
 bool espi_char_is_word(uint32_t code);
 
-/* A mark of any kind (the category M). */
+/* What StripAccents drops: marks of any kind. */
 bool espi_char_is_mark(uint32_t code);
 
 /* What ByteLevel splits by: White_Space, the categories L and N, and the rest. */

@@ -96,6 +96,16 @@ static void test_mappings(void **state)
     assert_int_equal(espi_char_decompose(0x1f82, out), 4); // the longest
     assert_int_equal(espi_char_decompose(0xfb01, out), 1); // a compatibility ligature stays
     assert_int_equal(espi_char_decompose(0x11938, out), 1);
+    uint32_t more[ESPI_DECOMPOSED_COMPATIBLE];
+    assert_int_equal(espi_char_decompose_compatible(0xfdfa, more), 18); // the longest
+    assert_int_equal(espi_char_decompose_compatible(0xfb01, more), 2);
+    assert_int_equal(espi_char_decompose_compatible(0x32ff, more), 1); // younger than the library's tables
+    assert_true(espi_char_is_mark(0x903) && espi_char_is_mark(0x301));
+    assert_false(espi_char_is_mark(0x1df8)); // the same
+    int32_t state = 0;
+    assert_true(espi_char_joins('e', 0x301, &state) && espi_char_joins('\r', '\n', &state));
+    state = 0;
+    assert_false(espi_char_joins('e', 'f', &state) || espi_char_joins('e', 0x3000, &state));
     assert_int_equal(espi_char_lower(0x130, lowered), 2);
     assert_int_equal(lowered[1], 0x307);
     assert_int_equal(espi_char_lower(0x3a3, lowered), 1);
