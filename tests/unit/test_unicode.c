@@ -102,10 +102,10 @@ static void test_mappings(void **state)
     assert_int_equal(espi_char_decompose_compatible(0x32ff, more), 1); // younger than the library's tables
     assert_true(espi_char_is_mark(0x903) && espi_char_is_mark(0x301));
     assert_false(espi_char_is_mark(0x1df8)); // the same
-    int32_t state = 0;
-    assert_true(espi_char_joins('e', 0x301, &state) && espi_char_joins('\r', '\n', &state));
-    state = 0;
-    assert_false(espi_char_joins('e', 'f', &state) || espi_char_joins('e', 0x3000, &state));
+    int32_t cluster = 0;
+    assert_true(espi_char_joins('e', 0x301, &cluster) && espi_char_joins('\r', '\n', &cluster));
+    cluster = 0;
+    assert_false(espi_char_joins('e', 'f', &cluster) || espi_char_joins('e', 0x3000, &cluster));
     assert_int_equal(espi_char_lower(0x130, lowered), 2);
     assert_int_equal(lowered[1], 0x307);
     assert_int_equal(espi_char_lower(0x3a3, lowered), 1);
