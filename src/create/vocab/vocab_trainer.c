@@ -74,7 +74,8 @@ static int open_form(esp_context *ctx, struct espi_vocab_trainer *trainer)
     trainer->form->put_stages(&w);
     espi_put_raw(&w, "model", words_model, sizeof words_model - 1);
     espi_put_object_end(&w);
-    int status = w.status ? w.status : espi_tokenizer_open_text(ctx, "words", w.data, w.length, &trainer->stages);
+    int status = w.status ? espi_fail(ctx, w.status, "out of memory")
+                          : espi_tokenizer_open_text(ctx, "words", w.data, w.length, &trainer->stages);
     free(w.data);
     return status;
 }
