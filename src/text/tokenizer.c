@@ -270,20 +270,31 @@ static int read_all(esp_context *ctx, esp_tokenizer *tokenizer, const char *path
     return status ? status : espi_tokenizer_finish(ctx, tokenizer, path);
 }
 
+/* Vocabularies, the first that is there counts. */
+static const struct {
+    const char *name;
+    read_fn *read;
+} kinds[] = {
+    {"tokenizer.json", read_json},
+    {"vocab.txt", read_vocab},
+    {"vocab.json", espi_tokenizer_read_merges},
+    {"sentencepiece.bpe.model", espi_tokenizer_read_spm},
+    {"spiece.model", espi_tokenizer_read_spm},
+    {"spm.model", espi_tokenizer_read_spm},
+    {"tokenizer.model", espi_tokenizer_read_spm},
+};
+
+bool espi_tokenizer_is_there(const char *directory)
+{
+    char path[ESPI_PATH_BYTES];
+    for (size_t i = 0; i < ESPI_COUNT(kinds); i++)
+        if (!espi_path_join(NULL, path, directory, kinds[i].name) && espi_path_exists(path))
+            return true;
+    return false;
+}
+
 static int open_directory(esp_context *ctx, esp_tokenizer *tokenizer, const char *model)
 {
-    static const struct {
-        const char *name;
-        read_fn *read;
-    } kinds[] = {
-        {"tokenizer.json", read_json},
-        {"vocab.txt", read_vocab},
-        {"vocab.json", espi_tokenizer_read_merges},
-        {"sentencepiece.bpe.model", espi_tokenizer_read_spm},
-        {"spiece.model", espi_tokenizer_read_spm},
-        {"spm.model", espi_tokenizer_read_spm},
-        {"tokenizer.model", espi_tokenizer_read_spm},
-    };
     char directory[ESPI_PATH_BYTES], path[ESPI_PATH_BYTES];
     int status = espi_encoder_folder(ctx, model, directory);
     for (size_t i = 0; i < ESPI_COUNT(kinds) && !status; i++) {

@@ -65,6 +65,8 @@ size_t espi_clean_up(char *text, size_t length, bool decoder);
 int espi_encode_lines(esp_context *ctx, const esp_tokenizer *tokenizer, const char *text, size_t bytes,
                       size_t max_length, esp_encoding *out) ESPI_NODISCARD;
 
+/* Whether a directory has a vocabulary of any kind. */
+bool espi_tokenizer_is_there(const char *directory);
 /* A tokenizer from the text of a tokenizer.json in memory; `source` is named in messages. */
 int espi_tokenizer_open_text(esp_context *ctx, const char *source, const char *text, size_t bytes,
                              esp_tokenizer **out) ESPI_NODISCARD;

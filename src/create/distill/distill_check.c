@@ -73,16 +73,6 @@ static int compare_tokens(esp_context *ctx, const esp_tokenizer *student, const 
     return ESP_OK;
 }
 
-static bool has_tokenizer(const char *directory)
-{
-    static const char *const names[] = {"tokenizer.json", "vocab.txt", "vocab.json"};
-    char path[ESPI_PATH_BYTES];
-    for (size_t i = 0; i < ESPI_COUNT(names); i++)
-        if (!espi_path_join(NULL, path, directory, names[i]) && espi_path_exists(path))
-            return true;
-    return false;
-}
-
 static int check_vocabulary(esp_context *ctx, const struct espi_distill *distill)
 {
     const struct espi_config *student = distill->job->config, *teacher = &distill->teacher->config;
@@ -95,7 +85,7 @@ static int check_vocabulary(esp_context *ctx, const struct espi_distill *distill
     if (length > teacher->max_positions)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "teacher: takes %zu tokens, the windows have up to %zu",
                          teacher->max_positions, length);
-    if (!distill->job->tokenizer || !has_tokenizer(distill->teacher->directory))
+    if (!distill->job->tokenizer || !espi_tokenizer_is_there(distill->teacher->directory))
         return ESP_OK;
     esp_tokenizer *tokenizer;
     int status = esp_tokenizer_open(ctx, distill->teacher->directory, &tokenizer);
