@@ -104,7 +104,7 @@ static void print_summary(const json_t *report)
         print_labels(json_object_get(report, "labels"));
     const json_t *tokenizer = json_object_get(report, "tokenizer");
     if (json_is_object(tokenizer))
-        printf("tokenizer     WordPiece, %lld tokens\n", integer_of(tokenizer, "size"));
+        printf("tokenizer     %s, %lld tokens\n", text_of(tokenizer, "model"), integer_of(tokenizer, "size"));
     else
         printf("tokenizer     none\n");
     if (json_object_get(report, "parameters"))

@@ -27,6 +27,7 @@ static void put_tokenizer(struct espi_json_writer *w, const esp_tokenizer *token
     }
     size_t limit = esp_tokenizer_max_length(tokenizer);
     espi_put_object(w, "tokenizer");
+    espi_put_string(w, "model", espi_tokenizer_model(tokenizer));
     espi_put_size(w, "size", esp_tokenizer_size(tokenizer));
     if (limit == SIZE_MAX)
         espi_put_null(w, "max_length");

@@ -495,6 +495,11 @@ size_t espi_tokenizer_added(const esp_tokenizer *tokenizer, bool pair)
     return pair ? tokenizer->pair.special : tokenizer->single.special;
 }
 
+const char *espi_tokenizer_model(const esp_tokenizer *tokenizer)
+{
+    return tokenizer->model.form->type;
+}
+
 bool espi_tokenizer_marks_words(const esp_tokenizer *tokenizer)
 {
     return tokenizer->model.form->model->marks_words;

@@ -44,6 +44,8 @@ bool espi_tokenizer_keeps_spaces(const esp_tokenizer *tokenizer);
 
 /* Special tokens that the template of one text, or of two, adds. */
 size_t espi_tokenizer_added(const esp_tokenizer *tokenizer, bool pair);
+/* The name of its model: "WordPiece", "BPE", … Static storage. */
+const char *espi_tokenizer_model(const esp_tokenizer *tokenizer);
 /* Whether tokens say that they continue a word, as WordPiece's do. */
 bool espi_tokenizer_marks_words(const esp_tokenizer *tokenizer);
 

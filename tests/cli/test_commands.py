@@ -232,6 +232,7 @@ class Others(support.Scratch):
         self.assertEqual(len(report["linear_layers"]), 12)
         self.assertEqual(report["sparsity"], 0)
         self.assertIn("2 layers, hidden 16", self.ok("info", model).stdout)
+        self.assertIn("tokenizer     WordPiece, ", self.ok("info", model).stdout)
 
     def test_tokenize(self):
         model = self.model()
