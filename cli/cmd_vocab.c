@@ -26,8 +26,8 @@ enum {
 static const struct argp_option option_table[] = {
     {"size", 'n', "N", 0, "tokens, the special ones included (default 30522)", 0},
     {"output", 'o', "DIR", 0, "where to write; a new or empty directory (required)", 0},
-    {"model", OPTION_MODEL, "MODEL", 0,
-     "wordpiece (the default), bpe (over bytes, as RoBERTa) or unigram (as XLM-RoBERTa)", 0},
+    {"model", OPTION_MODEL, "wordpiece|bpe|unigram", 0,
+     "as BERT's (default wordpiece), as RoBERTa's (over bytes) or as XLM-RoBERTa's", 0},
     {"cased", OPTION_CASED, NULL, 0, "keep upper case (and accents); the other models always do", 0},
     {"keep-accents", OPTION_KEEP_ACCENTS, NULL, 0, "keep accents in lower case too", 0},
     {"strip-accents", OPTION_STRIP_ACCENTS, NULL, 0, "strip accents with --cased too", 0},
@@ -37,18 +37,6 @@ static const struct argp_option option_table[] = {
     {"quiet", 'q', NULL, 0, "no progress on standard error", 0},
     {0},
 };
-
-static enum espi_vocab_model parse_model(struct argp_state *state, const char *argument)
-{
-    static const char *const names[] = {
-        [ESPI_VOCAB_WORDPIECE] = "wordpiece", [ESPI_VOCAB_BPE] = "bpe", [ESPI_VOCAB_UNIGRAM] = "unigram"};
-    enum espi_vocab_model model = ESPI_VOCAB_WORDPIECE;
-    while (model <= ESPI_VOCAB_UNIGRAM && strcmp(names[model], argument) != 0)
-        model++;
-    if (model > ESPI_VOCAB_UNIGRAM)
-        argp_error(state, "--model: expected wordpiece, bpe or unigram, found %s", argument);
-    return model;
-}
 
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
@@ -61,7 +49,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->output = cli_parse_output_directory(state, argument);
         break;
     case OPTION_MODEL:
-        options->vocab.model = parse_model(state, argument);
+        options->vocab.model = (enum espi_vocab_model)cli_parse_word(state, "model", argument);
         break;
     case OPTION_CASED:
         options->vocab.lowercase = false;
