@@ -75,6 +75,10 @@ class Readme(support.Scratch):
     def test_one_page(self):
         self.assertLessEqual(len(read("README.md").split()), 900)
 
+    def test_families(self):
+        for family in re.findall(r'\.model_type = "([^"]+)"', read("src/model/archs.inc")):
+            self.assertIn(f"`{family}`", read("README.md"))
+
     def test_own_model(self):
         """The console lines, with a model of two layers."""
         console, = [block for block in blocks(read("README.md")) if block.startswith("$ export")]
