@@ -12,7 +12,7 @@ add_executable(espalier_pages ${pages_SOURCES} ${pages_COMMANDS})
 target_include_directories(espalier_pages PRIVATE cli)
 target_link_libraries(espalier_pages PRIVATE espi_all)
 add_custom_command(OUTPUT ${pages_DIR}/espalier.bash ${pages_DIR}/_espalier ${pages_DIR}/espalier.fish
-  COMMAND espalier_pages ${CMAKE_SOURCE_DIR}/docs/man ${pages_DIR} ${pages_DATE} DEPENDS ${pages_NOTES} VERBATIM)
+  COMMAND espalier_pages ${CMAKE_SOURCE_DIR}/docs/man ${pages_DIR} ${pages_DATE} DEPENDS espalier_pages ${pages_NOTES} VERBATIM)
 add_custom_target(pages ALL DEPENDS ${pages_DIR}/espalier.bash)
 
 install(DIRECTORY ${pages_DIR}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
