@@ -196,7 +196,8 @@ static void test_config(void **state)
         {"{\"tokenizer_class\":\"PreTrainedTokenizerFast\"}", "11[0,0] 7[1,3]0 4[4,4]1 12[0,0]"},
         {"{\"tokenizer_class\":\"RobertaTokenizer\"}", "11[0,0] 1[0,1]0 5[1,3]0 4[4,4]1 12[0,0]"},
         {"{\"tokenizer_class\":\"RobertaTokenizerFast\",\"add_prefix_space\":true}", "11[0,0] 7[0,3]0 4[4,4]1 12[0,0]"},
-        {"{\"tokenizer_class\":\"RobertaTokenizer\",\"trim_offsets\":false}", "11[0,0] 1[0,1]0 5[1,3]0 4[3,4]1 12[0,0]"},
+        {"{\"tokenizer_class\":\"RobertaTokenizer\",\"trim_offsets\":false}",
+         "11[0,0] 1[0,1]0 5[1,3]0 4[3,4]1 12[0,0]"},
     };
     for (size_t i = 0; i < ESPI_COUNT(cases); i++) {
         const char *directory = test_scratch();
