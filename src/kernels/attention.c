@@ -39,17 +39,36 @@ size_t espi_attention_scratch(size_t tokens, size_t size)
     return espi_round_up(block + (keys + 80) * size, 64);
 }
 
+static const double score_range = 64; // exponents that 16 bits have to hold
+
+static void set_multiplier(struct espi_attention *attention, double unit)
+{
+    double multiplier = rint(65536 * unit / ESPI_SOFTMAX_STEP);
+    attention->multiplier = (uint16_t)(multiplier < INT16_MAX ? multiplier : INT16_MAX);
+}
+
 void espi_attention_scores(struct espi_attention *attention, size_t size, float scale)
 {
-    const double range = 64; // exponents that 16 bits have to hold
     double largest = 128.0 * 128.0 * (double)size, unit = (double)scale;
     attention->shift = 0;
-    while (unit * INT16_MAX < range && ldexp(INT16_MAX, (int)attention->shift) < largest) {
+    while (unit * INT16_MAX < score_range && ldexp(INT16_MAX, (int)attention->shift) < largest) {
         unit *= 2;
         attention->shift++;
     }
-    double multiplier = rint(65536 * unit / ESPI_SOFTMAX_STEP);
-    attention->multiplier = (uint16_t)(multiplier < INT16_MAX ? multiplier : INT16_MAX);
+    set_multiplier(attention, unit);
+}
+
+float espi_attention_biased_scores(struct espi_attention *attention, float scale)
+{
+    double unit = (double)scale;
+    attention->shift = 0;
+    while (unit * INT16_MAX < score_range && attention->shift < 15) {
+        unit *= 2;
+        attention->shift++;
+    }
+    /* Where q and k are that small, a unit more of their product says nothing. */
+    set_multiplier(attention, unit * INT16_MAX < score_range ? score_range / INT16_MAX : unit);
+    return (float)(attention->multiplier * (ESPI_SOFTMAX_STEP / 65536));
 }
 
 const uint16_t espi_softmax_factors[2][ESPI_SOFTMAX_FACTORS] = {

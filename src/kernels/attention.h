@@ -44,9 +44,19 @@ size_t espi_attention_scratch(size_t tokens, size_t size);
  * A scale above 0.015 (a unit of q · k is half an entry of the table) counts as 0.015. scale: not negative, finite. */
 void espi_attention_scores(struct espi_attention *attention, size_t size, float scale);
 
+/* The same where biases are added to the scores: 16 bits hold exponents of +-64 at least, whatever q and k are. Returns the
+ * exponent of a unit, for `distances`. */
+float espi_attention_biased_scores(struct espi_attention *attention, float scale);
+
 static inline size_t espi_query_blocks(size_t tokens)
 {
     return (tokens + ESPI_PANEL_TOKENS - 1) / ESPI_PANEL_TOKENS;
+}
+
+/* Values of espi_attention.distances; that of distance 0 is number tokens - 1. */
+static inline size_t espi_distance_count(size_t tokens)
+{
+    return tokens - 1 + espi_query_blocks(tokens) * ESPI_PANEL_TOKENS;
 }
 
 /* Lanes of a query block: those of the narrowest panel that holds its queries. */

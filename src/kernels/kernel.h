@@ -213,6 +213,7 @@ typedef void espi_attention_pack_f32_fn(const float *panels, const struct espi_s
 
 /* Attention of one head over query blocks first_block .. end_block - 1. For each query:
  *     s[key]  = (start[key] + Σ_features q * k[key]) >> shift (arithmetic), clamped to 16 bits
+ *     s[key] += distances[query - key], clamped to 16 bits                           distances != NULL
  *     top     = min(max_keys s + half, 32767),  half = multiplier ? 32767 / multiplier : 0
  *     p[key]  = espi_softmax_table[key % 4][min((top - s[key]) * multiplier >> 16, 255)]           0 .. 255
  *     y       = fma(float(Σ_keys p * v[row]) * (1 / float(Σ_keys p)), scale[row], bias[row])
@@ -220,6 +221,9 @@ typedef void espi_attention_pack_f32_fn(const float *panels, const struct espi_s
 struct espi_attention {
     uint32_t shift;      // 0 .. 15; espi_attention_scores sets both
     uint16_t multiplier; // at most 32767
+    /* What is added by the distance of a query from its key, of distance 0; NULL: nothing. There are those from 1 - count to
+     * espi_query_blocks(count) * 64 - 1; what no query and key have between them may be anything. */
+    const int16_t *distances;
     enum espi_epilogue_kind kind;
     const float *scale, *bias; // (size)
     struct espi_span span;     // of the output panels

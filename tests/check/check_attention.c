@@ -217,6 +217,20 @@ static void choose_scores(struct espi_random *random, size_t size, struct espi_a
     }
 }
 
+/* What is added by distance, of a third of the cases: any words, or such as come near to the scores. */
+static struct buffer random_distances(struct espi_random *random, size_t tokens, struct espi_attention *attention)
+{
+    bool there = !espi_random_below(random, 3);
+    size_t count = there ? espi_distance_count(tokens) : 0;
+    struct buffer buffer = buffer_new(random, count * sizeof(int16_t));
+    int shift = espi_random_below(random, 2) ? 0 : (int)espi_random_below(random, 12);
+    uint64_t state = espi_random_u32(random);
+    for (size_t i = 0; i < count; i++)
+        ((int16_t *)(void *)buffer.data)[i] = (int16_t)((int16_t)bulk_random(&state) >> shift);
+    attention->distances = there ? (const int16_t *)(const void *)buffer.data + tokens - 1 : NULL;
+    return buffer;
+}
+
 bool check_attention(struct espi_random *random, const struct version *version, char failure[FAILURE_BYTES])
 {
     size_t size = multiple_of_4(random), rows = size + espi_random_below(random, 10);
@@ -227,6 +241,7 @@ bool check_attention(struct espi_random *random, const struct version *version, 
     attention->kind = espi_random_below(random, 3) ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32;
     choose_scores(random, size, attention);
     struct buffer memory = make_head(random, attention->span.count, size, &reference.head);
+    struct buffer distances = random_distances(random, attention->span.count, attention);
     struct buffer scale = buffer_new(random, size * sizeof(float)), bias = buffer_new(random, size * sizeof(float));
     for (size_t i = 0; i < size; i++) {
         ((float *)(void *)scale.data)[i] = espi_random_below(random, 2) ? 1 : 2 * espi_random_uniform(random);
@@ -250,10 +265,12 @@ bool check_attention(struct espi_random *random, const struct version *version, 
     if (!problem && !buffer_intact(&scratch.found))
         problem = "wrote outside its scratch memory";
     if (problem)
-        snprintf(failure, FAILURE_BYTES, "head of %zu, tokens %zu + %zu of %zu, shift %u, multiplier %u, %s: %s", size,
-                 attention->span.first, attention->span.count, attention->span.tokens, (unsigned)attention->shift,
-                 (unsigned)attention->multiplier, element == 1 ? "u8" : "f32", problem);
+        snprintf(failure, FAILURE_BYTES, "head of %zu, tokens %zu + %zu of %zu, shift %u, multiplier %u, %s%s: %s",
+                 size, attention->span.first, attention->span.count, attention->span.tokens, (unsigned)attention->shift,
+                 (unsigned)attention->multiplier, element == 1 ? "u8" : "f32",
+                 attention->distances ? ", distances" : "", problem);
     buffer_free(&memory);
+    buffer_free(&distances);
     buffer_free(&scale);
     buffer_free(&bias);
     output_free(&out);

@@ -41,6 +41,20 @@ static struct words score_chunk(const struct espi_packed_head *head, const uint8
     return largest;
 }
 
+/* Adds to the scores of a chunk, whose first query is number `query`, what there is by distance. */
+static struct words add_distances(size_t count, const int16_t *distances, size_t query, struct words *scores)
+{
+    struct words largest = {vdupq_n_s16(INT16_MIN), vdupq_n_s16(INT16_MIN)};
+    const int16_t *at = distances + query;
+    for (size_t key = 0; key < count; key++, at--) {
+        scores[key].low = vqaddq_s16(scores[key].low, vld1q_s16(at));
+        scores[key].high = vqaddq_s16(scores[key].high, vld1q_s16(at + 8));
+        largest.low = vmaxq_s16(largest.low, scores[key].low);
+        largest.high = vmaxq_s16(largest.high, scores[key].high);
+    }
+    return largest;
+}
+
 /* ---- probabilities ------------------------------------------------------------------------------------------------------- */
 
 /* espi_softmax_factors, each 16 words as their low bytes and their high bytes. */
@@ -182,6 +196,8 @@ ESPI_INLINE void attend_blocks(const struct espi_packed_head *head, size_t first
             int32x4_t totals[4];
             const uint8_t *q = head->q + first * head->size + lane * 4;
             struct words largest = score_chunk(head, q, width * 4, attention->shift, scores);
+            if (attention->distances)
+                largest = add_distances(head->count, attention->distances, first + lane, scores);
             softmax_chunk(head->count, attention, largest, scores, totals, p);
             const struct espi_stretch lanes = espi_span_stretch(&attention->span, first + lane, CHUNK);
             weigh_chunk(head, attention, &lanes, p, totals);

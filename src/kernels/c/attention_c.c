@@ -19,6 +19,17 @@ static int32_t score_keys(const struct espi_packed_head *head, const uint8_t *q,
     return largest;
 }
 
+/* The same with what is added by distance. */
+static int32_t add_distances(size_t count, const int16_t *distances, size_t query, int16_t *s)
+{
+    int32_t largest = INT16_MIN;
+    for (size_t key = 0; key < count; key++) {
+        s[key] = (int16_t)clamp(s[key] + distances[(ptrdiff_t)query - (ptrdiff_t)key], INT16_MIN, INT16_MAX);
+        largest = s[key] > largest ? s[key] : largest;
+    }
+    return largest;
+}
+
 /* s becomes p; returns its sum. */
 static int32_t softmax(size_t count, int32_t largest, uint32_t multiplier, int16_t *s)
 {
@@ -59,6 +70,8 @@ void espi_attention_c(const struct espi_packed_head *head, size_t first_block, s
             const uint8_t *q = head->q + first * head->size + lane * 4;
             int16_t *s = scratch;
             int32_t largest = score_keys(head, q, width, attention->shift, s);
+            if (attention->distances)
+                largest = add_distances(head->count, attention->distances, first + lane, s);
             int32_t total = softmax(head->count, largest, attention->multiplier, s);
             weigh_values(head, attention, first + lane, s, total);
         }

@@ -51,11 +51,6 @@ ESPI_INLINE void score_4(const struct work *work, size_t size, size_t key, __m12
     }
 }
 
-/* Of each query, in the order of the scores. */
-struct extremes_16 {
-    __m256i largest, smallest;
-};
-
 /* All keys. Behind the last one there is anything. */
 static struct extremes_16 score_chunk(const struct espi_packed_head *head, const struct work *work,
                                       uint32_t shift_count, const __m256i begin[2])
@@ -268,6 +263,8 @@ void espi_attention_avx2(const struct espi_packed_head *head, size_t first_block
             find_valid(head->count - first - lane, valid);
             take_queries(head, &work, head->q + first * head->size + lane * 4, width * 4, valid, begin);
             struct extremes_16 scores = score_chunk(head, &work, attention->shift, begin);
+            if (attention->distances)
+                scores = add_distances(head->count, attention->distances, first + lane, work.scores);
             softmax(head->count, attention, &work, &scores, valid, sums);
             list_values(head->count, &work, valid);
             __m256 factor[2];

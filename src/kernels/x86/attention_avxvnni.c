@@ -72,6 +72,8 @@ ESPI_INLINE void attend_chunk(const struct espi_packed_head *head, size_t token,
     __m256i *scores = scratch, *p = scratch + round_up_16(head->count), sums[2];
     __m256i largest = score_chunk(head, q, stride, attention->shift, scores);
     __m256 factor[2];
+    if (attention->distances)
+        largest = add_distances(head->count, attention->distances, token, scores).largest;
     softmax_chunk(head->count, attention, find_top(attention, largest), _mm256_setzero_si256(), scores, sums, p);
     invert_sums(sums, factor);
     struct espi_stretch lanes = espi_span_stretch(&attention->span, token, CHUNK);

@@ -12,6 +12,27 @@ ESPI_INLINE size_t round_up_16(size_t value)
     return (value + 15) / 16 * 16;
 }
 
+/* ---- scores -------------------------------------------------------------------------------------------------------------- */
+
+/* Of each query, in the order of the scores. */
+struct extremes_16 {
+    __m256i largest, smallest;
+};
+
+/* Adds to the scores of a chunk, whose first query is number `query`, what there is by distance. */
+static struct extremes_16 add_distances(size_t count, const int16_t *distances, size_t query, __m256i *scores)
+{
+    struct extremes_16 found = {_mm256_set1_epi16(INT16_MIN), _mm256_set1_epi16(INT16_MAX)};
+    const int16_t *at = distances + query;
+    for (size_t key = 0; key < count; key++, at--) {
+        __m256i added = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(const void *)at), 0xd8);
+        scores[key] = _mm256_adds_epi16(scores[key], added);
+        found.largest = _mm256_max_epi16(found.largest, scores[key]);
+        found.smallest = _mm256_min_epi16(found.smallest, scores[key]);
+    }
+    return found;
+}
+
 /* ---- probabilities --------------------------------------------------------------------------------------------------------- */
 
 /* espi_softmax_factors, each 16 words as their low bytes and their high bytes. */

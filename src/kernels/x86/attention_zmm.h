@@ -96,6 +96,28 @@ ESPI_INLINE void score_block(const struct espi_packed_head *head, const uint8_t 
     }
 }
 
+/* Adds to the scores of a block, whose first query is number `query`, what there is by distance. */
+ESPI_INLINE void add_distances(size_t count, const int16_t *distances, size_t query, int vectors, __m512i *largest,
+                               __m512i *scores)
+{
+    /* quads of words as packing leaves those of the tokens: of two vectors, or of one twice */
+    const __m512i order =
+        vectors > 1 ? _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7) : _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+    const int words = words_of(vectors);
+    const int16_t *at = distances + query;
+    largest[0] = largest[1] = _mm512_set1_epi16(INT16_MIN);
+    for (size_t key = 0; key < count; key++, at--, scores += words) {
+#pragma GCC unroll 2
+        for (int w = 0; w < words; w++) {
+            __m512i added = vectors > 1 ? _mm512_loadu_si512(at + 32 * w)
+                                        : _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)at));
+            added = _mm512_adds_epi16(_mm512_load_si512(scores + w), _mm512_permutexvar_epi64(order, added));
+            largest[w] = _mm512_max_epi16(largest[w], added);
+            _mm512_store_si512(scores + w, added);
+        }
+    }
+}
+
 /* ---- probabilities --------------------------------------------------------------------------------------------------------- */
 
 /* Bytes of the 256-entry table with the numbers of two vectors of words up to 32767; above 255 they count as 255. */
@@ -250,6 +272,8 @@ ESPI_INLINE void attend_block(const struct espi_packed_head *head, size_t block,
     __m512i *scores = scratch;
     uint8_t *p = (uint8_t *)(scores + keys * (size_t)words_of(vectors));
     score_block(head, head->q + block * 64 * head->size, attention->shift, vectors, largest, scores);
+    if (attention->distances)
+        add_distances(head->count, attention->distances, block * 64, vectors, largest, scores);
     softmax_block(head->count, attention, vectors, largest, scores, sums, p);
 #pragma GCC unroll 4
     for (int v = 0; v < vectors; v++)
