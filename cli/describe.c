@@ -54,6 +54,12 @@ static void put_config(struct espi_json_writer *w, const struct espi_config *c, 
     espi_put_string(w, "task", espi_task_for_head(c->head)->name);
     espi_put_size(w, "layers", c->layers);
     espi_put_size(w, "hidden", c->hidden);
+    if (c->block.shared_layers)
+        espi_put_size(w, "shared_layers", c->block.shared_layers);
+    if (c->block.embedding)
+        espi_put_size(w, "embedding_size", c->block.embedding);
+    if (c->block.buckets)
+        espi_put_size(w, "distance_buckets", c->block.buckets);
     espi_put_size(w, "heads", c->heads);
     espi_put_size(w, "intermediate", c->intermediate);
     espi_put_size(w, "vocab_size", c->vocab_size);
@@ -121,9 +127,10 @@ static void put_layers(struct espi_json_writer *w, const struct espi_checkpoint 
     double weights = 0;
     *total = (struct sparsity){0, 0};
     espi_put_array(w, NULL);
-    for (size_t layer = 0; layer < checkpoint->config.layers; layer++)
+    for (size_t layer = 0; layer < espi_config_stored_layers(&checkpoint->config); layer++)
         for (size_t i = 0; i < ESPI_COUNT(linears); i++) {
-            const struct espi_param *param = espi_params_find(&checkpoint->params, linears[i].role, layer);
+            const struct espi_param *param = espi_params_find(&checkpoint->params, linears[i].role,
+                                                              layer * espi_config_sharing(&checkpoint->config));
             struct sparsity s = sparsity_of(checkpoint->params.slab + param->offset, param->rows, param->cols);
             espi_put_object(w, NULL);
             espi_put_size(w, "layer", layer);
@@ -217,8 +224,8 @@ void cli_put_compiled(struct espi_json_writer *w, const struct espi_plan *plan, 
     espi_put_size(w, "bytes", model->file.map.bytes);
     espi_put_string(w, "activations", model->static_scales ? "static" : "per_token");
     espi_put_array(w, "linear_layers");
-    for (size_t layer = 0; layer < model->config.layers; layer++) {
-        const struct espi_esp_layer *l = &model->layers[layer];
+    for (size_t layer = 0; layer < espi_config_stored_layers(&model->config); layer++) {
+        const struct espi_esp_layer *l = &model->layers[layer * espi_config_sharing(&model->config)];
         put_linear(w, plan, layer, "query_key_value", &l->qkv);
         put_linear(w, plan, layer, "attention_output", &l->attention_out);
         put_linear(w, plan, layer, "ffn_input", &l->ffn_in);

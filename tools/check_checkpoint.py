@@ -79,7 +79,7 @@ def read_tensors(directory, strict=False):
 
 
 def plain_name(name):
-    for prefix in ("bert.", "distilbert.", "roberta."):
+    for prefix in ("bert.", "distilbert.", "roberta.", "electra.", "albert.", "mpnet."):
         if name.startswith(prefix):
             name = name[len(prefix) :]
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")

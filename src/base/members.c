@@ -6,13 +6,24 @@
 
 enum { VALUE_BYTES = 64 }; // of a value in a message
 
-static const struct espi_member *find_row(const struct espi_member_table *table, const char *name, const char *scope)
+static bool has_scope(const char *scopes, const char *scope)
+{
+    size_t length = strlen(scope);
+    for (const char *at = scopes; at; at = strchr(at, ' ')) {
+        at += *at == ' ';
+        if (strncmp(at, scope, length) == 0 && (!at[length] || at[length] == ' '))
+            return true;
+    }
+    return false;
+}
+
+static const struct espi_member *find_row(const struct espi_member_table *table, const char *name, const char *scopes)
 {
     for (size_t i = 0; i < table->count; i++) {
         const struct espi_member *row = &table->rows[i];
         size_t length = strlen(row->name);
         bool same = row->name[length - 1] == '*' ? strncmp(row->name, name, length - 1) == 0 : !strcmp(row->name, name);
-        if (same && (!row->scope || (scope && strcmp(row->scope, scope) == 0)))
+        if (same && (!row->scope || has_scope(scopes, row->scope)))
             return row;
     }
     return NULL;
@@ -83,7 +94,7 @@ static int check_member(esp_context *ctx, const struct espi_json *object, const 
 }
 
 static int check(esp_context *ctx, const struct espi_json *object, const struct espi_member_table *table,
-                 const char *scope, bool warn)
+                 const char *scopes, bool warn)
 {
     const char *name;
     json_t *value;
@@ -92,20 +103,20 @@ static int check(esp_context *ctx, const struct espi_json *object, const struct 
         return status;
     json_object_foreach(object->value, name, value)
     {
-        if ((status = check_member(ctx, object, name, value, find_row(table, name, scope), warn)))
+        if ((status = check_member(ctx, object, name, value, find_row(table, name, scopes), warn)))
             return status;
     }
     return ESP_OK;
 }
 
 int espi_members_check(esp_context *ctx, const struct espi_json *object, const struct espi_member_table *table,
-                       const char *scope)
+                       const char *scopes)
 {
-    return check(ctx, object, table, scope, true);
+    return check(ctx, object, table, scopes, true);
 }
 
 int espi_members_refuse(esp_context *ctx, const struct espi_json *object, const struct espi_member_table *table,
-                        const char *scope)
+                        const char *scopes)
 {
-    return check(ctx, object, table, scope, false);
+    return check(ctx, object, table, scopes, false);
 }

@@ -22,7 +22,7 @@ struct espi_member {
     enum espi_member_use use;
     const char *why;                            // "decoding only", "only encoders are supported"
     const char *accepted[ESPI_MEMBER_ACCEPTED]; // compact JSON of values that change nothing
-    const char *scope;                          // only for files of this scope; NULL: for all
+    const char *scope;                          // only for files that have this scope; NULL: for all
 };
 
 struct espi_member_table {
@@ -34,11 +34,11 @@ struct espi_member_table {
 /* null, {} and [] are as good as absent.
  *
  * Goes through the members of an object in the order of the file. A refused one is ESP_ERR_UNSUPPORTED; an unknown or
- * WARNED one is logged as a warning with its value. `scope` may be NULL. */
+ * WARNED one is logged as a warning with its value. `scopes`: of the file, words with spaces between; NULL: none. */
 int espi_members_check(esp_context *ctx, const struct espi_json *object, const struct espi_member_table *table,
-                       const char *scope) ESPI_NODISCARD;
+                       const char *scopes) ESPI_NODISCARD;
 /* The same without warnings: for text that has been read before. */
 int espi_members_refuse(esp_context *ctx, const struct espi_json *object, const struct espi_member_table *table,
-                        const char *scope) ESPI_NODISCARD;
+                        const char *scopes) ESPI_NODISCARD;
 
 #endif

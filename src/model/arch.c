@@ -44,9 +44,8 @@ bool espi_arch_head(const struct espi_arch *arch, const char *class_name, enum e
     if (strncmp(class_name, arch->class_name, length) != 0)
         return false;
     const char *suffix = class_name + length;
-    /* Masked LM with a next-sentence classifier beside it, which nothing here uses. */
     if (strcmp(suffix, "ForPreTraining") == 0)
-        suffix = head_suffixes[ESPI_HEAD_MLM];
+        suffix = head_suffixes[arch->pretraining];
     for (size_t head = 0; head < ESPI_HEAD_COUNT; head++) {
         bool there = head == ESPI_HEAD_NONE || arch->heads[head].recipe.rows != ESPI_ROWS_NONE;
         if (there && strcmp(suffix, head_suffixes[head]) == 0) {
@@ -65,7 +64,7 @@ const char *espi_head_suffix(enum espi_head head)
 const char *espi_head_list(void)
 {
     return "Model, ForQuestionAnswering, ForSequenceClassification, ForTokenClassification, ForMaskedLM, "
-           "ForPreTraining (its masked-LM head)";
+           "ForPreTraining (its masked-LM head, or its encoder)";
 }
 
 static const char *head_module(const struct espi_arch_head *head, enum espi_role module)

@@ -9,6 +9,8 @@
 struct espi_arch_keys {
     const char *hidden, *layers, *heads, *intermediate, *activation;
     const char *type_vocab;
+    const char *embedding; // width of the embeddings
+    const char *groups;    // how many layers have weights of their own
     const char *layer_norm_eps;
     const char *hidden_dropout, *attention_dropout;
 };
@@ -29,13 +31,18 @@ struct espi_arch {
     const char *prefix;       // of encoder tensors in checkpoints with a head
     const char *layer_prefix; // + layer number + "." + name
     struct espi_arch_keys keys;
-    const char *spelling;       // scope of its members in the table of config.json: the family whose fields it has
-    float layer_norm_eps;       // when the field is absent
-    int32_t pad_token_id;       // likewise
-    struct espi_block block;    // position_offset: COUNTED: rows before that of the padding id
-    bool attention_out_dropout; // training: hidden dropout behind the attention's output layer, too
+    const char *spelling; // scopes of its members in the table of config.json: the families whose fields it has
+    enum espi_activation activation; // when the field is absent, as the following
+    float layer_norm_eps;
+    size_t embedding;
+    bool always_projected; // embeddings that are as wide as the layers, too
+    int32_t pad_token_id;
+    bool pad_fixed;                       // whatever the field says
+    struct espi_block block;              // position_offset: COUNTED: rows before that of the padding id
+    bool attention_out_dropout;           // training: hidden dropout behind the attention's output layer, too
     const char *names[ESPI_HEAD_DENSE_W]; // modules of the encoder by role, without prefix
     struct espi_arch_head heads[ESPI_HEAD_COUNT];
+    enum espi_head pretraining; // what its ...ForPreTraining is read for; what else it has is not used
     const char *decoder_weight; // masked-LM decoder, where a file stores it apart from the word embeddings
     const char *decoder_bias;   // another name of ESPI_DECODER_B; NULL: none
 };

@@ -10,6 +10,7 @@
 #include "text/encoder_folder.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,11 +117,36 @@ static int read_arch(esp_context *ctx, const struct espi_json *json, struct espi
     return status;
 }
 
+/* The width of the embeddings, and which layers have the same weights. */
+static int read_sharing(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
+{
+    const struct espi_arch *arch = out->arch;
+    size_t width = arch->embedding, groups = 1;
+    int status = ESP_OK;
+    if (arch->keys.embedding && espi_json_has(json, arch->keys.embedding))
+        status = espi_json_get_size(ctx, json, arch->keys.embedding, 1, ESPI_MAX_HIDDEN, &width);
+    if (arch->keys.embedding)
+        out->block.embedding = width == out->hidden && !arch->always_projected ? 0 : width;
+    if (status || !arch->keys.groups)
+        return status;
+    if (espi_json_has(json, arch->keys.groups))
+        status = espi_json_get_size(ctx, json, arch->keys.groups, 1, out->layers, &groups);
+    struct espi_json at = espi_json_at(json, arch->keys.groups);
+    if (!status && out->layers % groups)
+        return espi_config_unsupported(ctx, &at, "%zu groups of %zu layers: not supported; expected a divisor", groups,
+                                       out->layers);
+    out->block.shared_layers = groups < out->layers ? out->layers / groups : 0;
+    return status;
+}
+
 /* What a layer computes, and how long a sequence its position table has rows for; behind pad_token_id. */
 static int read_block(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
 {
     struct espi_block *block = &out->block;
     *block = out->arch->block;
+    int status = read_sharing(ctx, json, out);
+    if (status)
+        return status;
     if (block->positions == ESPI_POSITIONS_COUNTED)
         block->position_offset += (size_t)out->pad_token_id + 1;
     struct espi_json at = espi_json_at(json, "max_position_embeddings");
@@ -155,30 +181,34 @@ static int read_shape(esp_context *ctx, const struct espi_json *json, struct esp
     /* Nothing is padded here: an id outside the vocabulary is no reason to refuse the model. */
     int64_t pad = -1;
     espi_json_is_integer(espi_json_at(json, "pad_token_id").value, &pad);
-    if (pad < 0 || (size_t)pad >= out->vocab_size)
+    if (pad < 0 || (size_t)pad >= out->vocab_size || out->arch->pad_fixed)
         pad = out->arch->pad_token_id;
     out->pad_token_id = (size_t)pad < out->vocab_size ? (int32_t)pad : 0;
     return status ? status : read_block(ctx, json, out);
 }
 
-/* A layer's list of heads; the object's keys are layers. */
+/* A layer's list of heads; the object's keys are the numbers of layers' weights. */
 static int read_removed_heads(esp_context *ctx, const struct espi_json *map, const char *key,
                               const struct espi_config *config, uint8_t *removed)
 {
     struct espi_json list = espi_json_at(map, key);
     char *end;
     unsigned long long layer = strtoull(key, &end, 10);
-    if (*key < '0' || *key > '9' || *end || layer >= config->layers)
-        return espi_json_fail(ctx, map, "expected layers from 0 to %zu, found \"%.32s\"", config->layers - 1, key);
+    if (*key < '0' || *key > '9' || *end || layer >= espi_config_stored_layers(config))
+        return espi_json_fail(ctx, map, "expected layers from 0 to %zu, found \"%.32s\"",
+                              espi_config_stored_layers(config) - 1, key);
     int status = espi_json_expect_array(ctx, &list);
+    const size_t first = layer * espi_config_sharing(config) * config->heads;
     for (size_t i = 0; !status && i < espi_json_length(&list); i++) {
         struct espi_json item = espi_json_item(&list, i);
         int64_t head = 0;
         status = espi_json_integer(ctx, &item, 0, (int64_t)config->heads - 1, &head);
         if (!status)
-            removed[layer * config->heads + (size_t)head] = 1;
+            removed[first + (size_t)head] = 1;
     }
-    if (!status && !memchr(removed + layer * config->heads, 0, config->heads))
+    for (size_t i = 1; i < espi_config_sharing(config); i++)
+        memcpy(removed + first + i * config->heads, removed + first, config->heads);
+    if (!status && !memchr(removed + first, 0, config->heads))
         status = espi_config_unsupported(ctx, &list, "all %zu heads of a layer: not supported; one has to stay",
                                          config->heads);
     return status;
@@ -210,7 +240,7 @@ static int read_pruned_heads(esp_context *ctx, const struct espi_json *json, str
 static int read_activation(esp_context *ctx, const struct espi_json *json, struct espi_config *out)
 {
     const char *name, *key = out->arch->keys.activation;
-    out->activation = ESPI_GELU;
+    out->activation = out->arch->activation;
     if (!espi_json_has(json, key))
         return ESP_OK;
     int status = espi_json_get_string(ctx, json, key, &name, NULL);
@@ -286,11 +316,11 @@ static int read_head(esp_context *ctx, const struct espi_json *json, struct espi
 /* A file that is read for the first time tells what of it is not applied. */
 static int check_members(esp_context *ctx, const struct espi_json *json, bool first, const struct espi_config *config)
 {
-    const char *family = config->arch->spelling;
+    const char *families = config->arch->spelling;
     if (!first)
-        return espi_members_refuse(ctx, json, &espi_config_members, family);
+        return espi_members_refuse(ctx, json, &espi_config_members, families);
     struct espi_json inner = espi_json_at(json, "sentence_transformers");
-    int status = espi_members_check(ctx, json, &espi_config_members, family);
+    int status = espi_members_check(ctx, json, &espi_config_members, families);
     return status || !inner.value ? status : espi_members_check(ctx, &inner, &espi_cross_encoder_members, NULL);
 }
 
@@ -303,7 +333,9 @@ static void warn_numbers(esp_context *ctx, const struct espi_json *json, const s
     if (labelled && labels.value && !(espi_json_is_integer(labels.value, &value) && value == (int64_t)config->labels))
         espi_json_warn(ctx, &labels, "is not applied: id2label has %zu labels", config->labels);
     if (pad.value && !(espi_json_is_integer(pad.value, &value) && value == config->pad_token_id))
-        espi_json_warn(ctx, &pad, "is not applied: expected a token id from 0 to %zu", config->vocab_size - 1);
+        espi_json_warn(ctx, &pad, "is not applied: expected %s%zu",
+                       config->arch->pad_fixed ? "" : "a token id from 0 to ",
+                       config->arch->pad_fixed ? (size_t)config->pad_token_id : config->vocab_size - 1);
 }
 
 static int read_document(esp_context *ctx, const struct espi_json *json, bool first, struct espi_config *out)
@@ -405,6 +437,25 @@ void espi_config_positions(const struct espi_config *config, const int32_t *ids,
         rows[i] = ids[first + i] == config->pad_token_id ? (uint32_t)config->block.position_offset - 1 : next++;
 }
 
+size_t espi_config_bucket(const struct espi_config *config, ptrdiff_t distance)
+{
+    const size_t side = config->block.buckets / 2, exact = side / 2;
+    const size_t n = (size_t)(distance < 0 ? -distance : distance), first = distance > 0 ? side : 0;
+    if (n < exact)
+        return first + n;
+    const float share = logf((float)n / (float)exact) / logf((float)ESPI_BUCKET_DISTANCE / (float)exact);
+    return first + espi_size_min(exact + (size_t)(share * (float)(side - exact)), side - 1);
+}
+
+int espi_config_buckets(esp_context *ctx, const struct espi_config *config, uint8_t **out)
+{
+    size_t count = 2 * config->max_positions - 1;
+    *out = espi_calloc(ctx, count, 1);
+    for (size_t i = 0; *out && i < count; i++)
+        (*out)[i] = (uint8_t)espi_config_bucket(config, (ptrdiff_t)i - (ptrdiff_t)config->max_positions + 1);
+    return *out ? ESP_OK : ESP_ERR_MEMORY;
+}
+
 int espi_block_check(esp_context *ctx, const char *source, const struct espi_block *block)
 {
     const char *what = block->norm_first            ? "LayerNorm in front of its layer"
@@ -412,8 +463,6 @@ int espi_block_check(esp_context *ctx, const char *source, const struct espi_blo
                        : block->no_bias             ? "linear layers without bias"
                        : block->gated               ? "a gated feed-forward"
                        : block->window              ? "attention within a window"
-                       : block->shared_layers       ? "layers that share their weights"
-                       : block->embedding           ? "embeddings of another width than the layers'"
                        : block->position_theta != 0 ? "rotary positions"
                                                     : NULL;
     if (!what && block->positions != ESPI_POSITIONS_LEARNED && block->positions != ESPI_POSITIONS_COUNTED)
@@ -428,6 +477,15 @@ size_t espi_config_layer_heads(const struct espi_config *config, size_t layer)
     for (size_t head = 0; config->removed_heads && head < config->heads; head++)
         count -= config->removed_heads[layer * config->heads + head];
     return count;
+}
+
+size_t espi_config_head_number(const struct espi_config *config, size_t layer, size_t head)
+{
+    size_t number = 0;
+    for (const uint8_t *removed = config->removed_heads; removed && number < config->heads; number++)
+        if (!removed[layer * config->heads + number] && !head--)
+            return number;
+    return head;
 }
 
 size_t espi_config_context(const struct espi_config *config, size_t layer)

@@ -23,8 +23,7 @@ enum espi_problem { ESPI_SINGLE_LABEL, ESPI_MULTI_LABEL, ESPI_REGRESSION };
 enum espi_positions {
     ESPI_POSITIONS_LEARNED, // a table's row for each place in the sequence, from position_offset on
     ESPI_POSITIONS_COUNTED, // the same with tokens counted that are not the padding id, which has the row before the first
-    ESPI_POSITIONS_ROTARY,  // queries and keys turned by position_theta
-    ESPI_POSITIONS_BUCKETS, // a bias of the scores by the distance
+    ESPI_POSITIONS_ROTARY, // queries and keys turned by position_theta
     ESPI_POSITIONS_NONE,
 };
 
@@ -39,8 +38,9 @@ struct espi_block {
     size_t position_offset; // rows of the position table before that of the first token
     float position_theta;   // ROTARY
     size_t window;          // tokens that attention sees on either side; 0: all
-    size_t shared_layers;   // layers that have the weights of one; 0: each has its own
-    size_t embedding;       // width of the embeddings where it is not that of the layers; 0: it is
+    size_t shared_layers;   // neighbouring layers that have the weights of one; 0: each has its own
+    size_t embedding;       // width of the embeddings, which a linear layer brings to that of the layers; 0: it is that
+    size_t buckets;         // of distances (espi_config_bucket), each with a bias of the scores by head; 0: none
 };
 
 /* Which rows of the last hidden states a head reads. */
@@ -139,6 +139,35 @@ static inline bool espi_config_has_pooler(const struct espi_config *config)
  * ids: of the whole sequence; rows: (count) */
 void espi_config_positions(const struct espi_config *config, const int32_t *ids, size_t first, size_t count,
                            uint32_t *rows);
+/* Columns of the embedding tables. */
+static inline size_t espi_config_word_width(const struct espi_config *config)
+{
+    return config->block.embedding ? config->block.embedding : config->hidden;
+}
+/* What the head's dense layer gives: a decoder reads what the word embeddings are as wide as. */
+static inline size_t espi_config_head_width(const struct espi_config *config)
+{
+    return config->recipe.decoder ? espi_config_word_width(config) : config->hidden;
+}
+/* The number a layer's weights have, and how many of them there are. */
+static inline size_t espi_config_sharing(const struct espi_config *config) // layers that have the same
+{
+    return config->block.shared_layers ? config->block.shared_layers : 1;
+}
+static inline size_t espi_config_stored(const struct espi_config *config, size_t layer)
+{
+    return layer / espi_config_sharing(config);
+}
+static inline size_t espi_config_stored_layers(const struct espi_config *config)
+{
+    return config->layers / espi_config_sharing(config);
+}
+/* The bucket of a key that stands `distance` tokens behind its query (before it where that is negative): T5's, one for each
+ * distance below a quarter of them on either side, then wider and wider up to ESPI_BUCKET_DISTANCE. */
+enum { ESPI_BUCKET_DISTANCE = 128, ESPI_MAX_BUCKETS = 256 };
+size_t espi_config_bucket(const struct espi_config *config, ptrdiff_t distance);
+/* Those of all distances, from the smallest on: (2 max_positions - 1), free(). */
+int espi_config_buckets(esp_context *ctx, const struct espi_config *config, uint8_t **out) ESPI_NODISCARD;
 /* ESP_ERR_UNSUPPORTED that names the part of the block that nothing here computes. */
 int espi_block_check(esp_context *ctx, const char *source, const struct espi_block *block) ESPI_NODISCARD;
 static inline size_t espi_config_inner(const struct espi_config *config, size_t layer)
@@ -147,6 +176,8 @@ static inline size_t espi_config_inner(const struct espi_config *config, size_t 
 }
 /* Heads a layer has: those that have not been removed, 1 or more. */
 size_t espi_config_layer_heads(const struct espi_config *config, size_t layer);
+/* The number that a layer's head has in the whole model. */
+size_t espi_config_head_number(const struct espi_config *config, size_t layer, size_t head);
 /* Columns of a layer's query, key, value and context: its heads side by side, in their old order. */
 size_t espi_config_context(const struct espi_config *config, size_t layer);
 /* Sets removed_heads to a copy (NULL: none). removed: (layers, heads) */

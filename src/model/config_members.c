@@ -9,15 +9,12 @@ static const char generation[] = "text generation only", internal[] = "transform
                   unread[] = "transformers does not read it either", tokens[] = "the tokenizer's files say it",
                   encoders[] = "only encoders are";
 
-/* Shape and numbers of the two families. */
-#define BERT_APPLIED(name, why)                                                                                        \
+#define FAMILY_APPLIED(family, name, why)                                                                              \
     {                                                                                                                  \
-        name, ESPI_MEMBER_APPLIED, why, {0}, "bert"                                                                    \
+        name, ESPI_MEMBER_APPLIED, why, {0}, family                                                                    \
     }
-#define DISTIL_APPLIED(name, why)                                                                                      \
-    {                                                                                                                  \
-        name, ESPI_MEMBER_APPLIED, why, {0}, "distilbert"                                                              \
-    }
+#define BERT_APPLIED(name, why) FAMILY_APPLIED("bert", name, why)
+#define DISTIL_APPLIED(name, why) FAMILY_APPLIED("distilbert", name, why)
 #define APPLIED(name, why)                                                                                             \
     {                                                                                                                  \
         name, ESPI_MEMBER_APPLIED, why, {0}, NULL                                                                      \
@@ -51,6 +48,10 @@ static const struct espi_member rows[] = {
     DISTIL_APPLIED("attention_dropout", "training"),
     DISTIL_APPLIED("qa_dropout", "training"),
     DISTIL_APPLIED("seq_classif_dropout", "training"),
+    FAMILY_APPLIED("electra", "embedding_size", "shape"),
+    FAMILY_APPLIED("albert", "embedding_size", "shape"),
+    FAMILY_APPLIED("albert", "num_hidden_groups", "which layers have weights of their own"),
+    FAMILY_APPLIED("albert", "classifier_dropout_prob", "training"),
     APPLIED("initializer_range", "training of new tensors"),
     APPLIED("pad_token_id", "RoBERTa counts positions from it; nothing is padded here"),
     APPLIED("pruned_heads", "attention heads that are not in the weights"),
@@ -67,6 +68,8 @@ static const struct espi_member rows[] = {
     {"is_encoder_decoder", ESPI_MEMBER_REFUSED, encoders, {"false"}, NULL},
     {"position_embedding_type", ESPI_MEMBER_REFUSED, "only \"absolute\" is", {"\"absolute\""}, NULL},
     {"quantization_config", ESPI_MEMBER_REFUSED, "only weights that are not quantized are", {0}, NULL},
+    {"inner_group_num", ESPI_MEMBER_REFUSED, "only one layer a group is", {"1"}, "albert"},
+    {"relative_attention_num_buckets", ESPI_MEMBER_REFUSED, "transformers' class takes 32", {"32"}, "mpnet"},
     {"auto_map", ESPI_MEMBER_REFUSED, "models with code of their own are not", {0}, NULL},
     {"task_specific_params", ESPI_MEMBER_WARNED, "pipelines of transformers may read it", {0}, NULL},
 
@@ -89,6 +92,11 @@ static const struct espi_member rows[] = {
     NEUTRAL("pooler_*", unread),
     NEUTRAL("summary_*", unread),
     NEUTRAL("tie_weights_", unread),
+    NEUTRAL("down_scale_factor", unread),
+    NEUTRAL("gap_size", unread),
+    NEUTRAL("net_structure_type", unread),
+    NEUTRAL("num_memory_blocks", unread),
+    NEUTRAL("layers_to_keep", unread),
     NEUTRAL("sinusoidal_pos_embds", "the position embeddings are in the weights"),
     NEUTRAL("use_cache", generation),
     NEUTRAL("cross_attention_hidden_size", generation),

@@ -137,10 +137,10 @@ static void put_pruned_heads(struct espi_json_writer *w, const json_t *json, con
     if (!some && !json_object_get(json, "pruned_heads"))
         return;
     espi_put_object(w, "pruned_heads");
-    for (size_t layer = 0; some && layer < config->layers; layer++) {
+    for (size_t layer = 0; some && layer < config->layers; layer += espi_config_sharing(config)) {
         const uint8_t *removed = config->removed_heads + layer * config->heads;
         char key[24];
-        snprintf(key, sizeof key, "%zu", layer);
+        snprintf(key, sizeof key, "%zu", espi_config_stored(config, layer));
         if (!memchr(removed, 1, config->heads))
             continue;
         espi_put_array(w, key);
@@ -165,6 +165,8 @@ static int put_all(esp_context *ctx, struct espi_json_writer *w, const json_t *j
     put_pruned_heads(w, json, config);
     put_size(w, "max_position_embeddings", config->max_positions + config->block.position_offset);
     put_size(w, keys->type_vocab, config->type_vocab);
+    put_size(w, keys->embedding, espi_config_word_width(config));
+    put_size(w, keys->groups, espi_config_stored_layers(config));
     put_pad(w, json, config);
     put_activation(w, json, keys->activation, config->activation);
     put_float(w, json, keys->layer_norm_eps, config->layer_norm_eps);

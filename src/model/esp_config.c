@@ -12,19 +12,19 @@
 
 /* ---- fields --------------------------------------------------------------------------------------------------------- */
 
-enum field_kind { SIZE, ID, FLAG, FLOAT, WORD };
+enum field_kind { SIZE, LATER, ID, FLAG, FLOAT, WORD }; // LATER: a size that is not there where it is 0
 
 struct field {
     const char *name;
     enum field_kind kind;
     size_t offset;            // in struct espi_config
-    size_t low, high;         // SIZE, ID
+    size_t low, high;         // SIZE, LATER, ID
     const char *const *words; // WORD: by the enum, NULL-terminated
 };
 
 #define ACTIVATION_WORD(name, word) word,
 static const char *const activations[] = {ESPI_ACTIVATIONS(ACTIVATION_WORD) NULL};
-static const char *const positions[] = {"learned", "counted", "rotary", "buckets", "none", NULL};
+static const char *const positions[] = {"learned", "counted", "rotary", "none", NULL};
 static const char *const heads[] = {"none", "qa", "sequence", "token", "mlm", NULL};
 static const char *const head_rows[] = {"none", "all", "first", "wanted", NULL};
 static const char *const problems[] = {"single_label", "multi_label", "regression", NULL};
@@ -54,6 +54,7 @@ static const struct field block_fields[] = {
     {"window", SIZE, AT(block.window), 0, ESPI_MAX_POSITIONS, NULL},
     {"shared_layers", SIZE, AT(block.shared_layers), 0, ESPI_MAX_LAYERS, NULL},
     {"embedding", SIZE, AT(block.embedding), 0, ESPI_MAX_HIDDEN, NULL},
+    {"buckets", LATER, AT(block.buckets), 4, ESPI_MAX_BUCKETS, NULL},
 };
 
 static const struct field head_fields[] = {
@@ -82,6 +83,10 @@ static void put_fields(struct espi_json_writer *w, const struct espi_config *con
         switch (f->kind) {
         case SIZE:
             espi_put_size(w, f->name, *(const size_t *)at);
+            break;
+        case LATER:
+            if (*(const size_t *)at)
+                espi_put_size(w, f->name, *(const size_t *)at);
             break;
         case ID:
             espi_put_integer(w, f->name, *(const int32_t *)at);
@@ -152,6 +157,8 @@ static int read_field(esp_context *ctx, const struct espi_json *object, const st
     switch (f->kind) {
     case SIZE:
         return espi_json_get_size(ctx, object, f->name, f->low, f->high, to);
+    case LATER:
+        return at.value ? espi_json_get_size(ctx, object, f->name, f->low, f->high, to) : ESP_OK;
     case ID:
         status = espi_json_get_integer(ctx, object, f->name, (int64_t)f->low, (int64_t)f->high, &id);
         if (!status)
@@ -317,10 +324,30 @@ static int read_head(esp_context *ctx, const struct espi_json *json, struct espi
     return read_label_names(ctx, &head, config);
 }
 
+/* Layers that share their weights have the same shape. */
+static int check_sharing(esp_context *ctx, const struct espi_json *json, const struct espi_config *config)
+{
+    size_t sharing = espi_config_sharing(config), width = config->heads;
+    struct espi_json block = espi_json_at(json, "block"), at = espi_json_at(&block, "shared_layers");
+    struct espi_json layers = espi_json_at(json, "layers");
+    if (config->layers % sharing)
+        return espi_json_fail(ctx, &at, "expected a divisor of the %zu layers, found %zu", config->layers, sharing);
+    for (size_t layer = 0; layer < config->layers; layer++) {
+        size_t first = layer / sharing * sharing;
+        const uint8_t *removed = config->removed_heads;
+        struct espi_json item = espi_json_item(&layers, layer);
+        if (config->inner[layer] != config->inner[first] ||
+            (removed && memcmp(removed + layer * width, removed + first * width, width) != 0))
+            return espi_json_fail(ctx, &item, "expected the shape of layer %zu, whose weights it has", first);
+    }
+    return ESP_OK;
+}
+
 static int check_shape(esp_context *ctx, const struct espi_json *json, const struct espi_config *config)
 {
     struct espi_json heads_at = espi_json_at(json, "heads"), pad = espi_json_at(json, "pad");
     struct espi_json block = espi_json_at(json, "block"), offset = espi_json_at(&block, "position_offset");
+    struct espi_json buckets = espi_json_at(&block, "buckets");
     if (config->hidden % config->heads)
         return espi_json_fail(ctx, &heads_at, "expected a divisor of hidden (%zu), found %zu", config->hidden,
                               config->heads);
@@ -329,7 +356,10 @@ static int check_shape(esp_context *ctx, const struct espi_json *json, const str
                               (int)config->pad_token_id);
     if (config->block.positions == ESPI_POSITIONS_COUNTED && !config->block.position_offset)
         return espi_json_fail(ctx, &offset, "expected 1 or more, the row of the padding id among them");
-    return espi_block_check(ctx, json->source, &config->block);
+    if (config->block.buckets % 4)
+        return espi_json_fail(ctx, &buckets, "expected a multiple of 4, found %zu", config->block.buckets);
+    int status = check_sharing(ctx, json, config);
+    return status ? status : espi_block_check(ctx, json->source, &config->block);
 }
 
 static int read_document(esp_context *ctx, const struct espi_json *json, struct espi_config *config)

@@ -182,7 +182,7 @@ static int view_layer_section(esp_context *ctx, const struct espi_esp_file *file
     return ESP_OK;
 }
 
-static void view_model_section(const struct espi_esp_section *section, struct espi_esp_model *model)
+static int view_model_section(esp_context *ctx, const struct espi_esp_section *section, struct espi_esp_model *model)
 {
     const void *data = data_of(&model->file, section);
     switch ((enum espi_esp_kind)section->kind) {
@@ -202,11 +202,32 @@ static void view_model_section(const struct espi_esp_section *section, struct es
     case ESPI_ESP_EMBED_NORM:
         model->embed_norm = view_norm(&model->file, section);
         break;
+    case ESPI_ESP_EMBED_PROJECT:
+        return view_weights(ctx, &model->file, section, &model->embed_project);
+    case ESPI_ESP_EMBED_PROJECT_ROWS:
+        view_rows(&model->file, section, &model->embed_project);
+        break;
+    case ESPI_ESP_DISTANCE_BIAS:
+        model->distance_bias = data;
+        break;
     default:
         if (section->kind >= ESPI_ESP_HEAD_DENSE_W)
             model->heads[section->kind - ESPI_ESP_HEAD_DENSE_W] = data;
         break;
     }
+    return ESP_OK;
+}
+
+/* In all layers that have it: what layers share stands in the file once, but for their rows. */
+static int view_shared_section(esp_context *ctx, const struct espi_esp_section *section, struct espi_esp_model *model)
+{
+    const size_t sharing = espi_config_sharing(&model->config);
+    if (section->encoding == ESPI_ESP_ROWS)
+        return view_layer_section(ctx, &model->file, section, &model->layers[section->layer]);
+    int status = ESP_OK;
+    for (size_t i = 0; !status && i < sharing; i++)
+        status = view_layer_section(ctx, &model->file, section, &model->layers[section->layer * sharing + i]);
+    return status;
 }
 
 /* Every section fits its slot by now. */
@@ -216,9 +237,9 @@ static int view_sections(esp_context *ctx, struct espi_esp_model *model)
     for (size_t i = 0; !status && i < model->file.count; i++) {
         const struct espi_esp_section *section = &model->file.sections[i];
         if (section->kind >= ESPI_ESP_QKV && section->kind <= ESPI_ESP_FFN_NORM)
-            status = view_layer_section(ctx, &model->file, section, &model->layers[section->layer]);
+            status = view_shared_section(ctx, section, model);
         else
-            view_model_section(section, model);
+            status = view_model_section(ctx, section, model);
     }
     return status;
 }

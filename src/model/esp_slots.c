@@ -9,6 +9,7 @@
 struct slot_list {
     struct espi_esp_slot *slots;
     size_t count;
+    size_t sharing; // layers that have the same weights, and rows of their own, since these hold the steps of activations
 };
 
 static void put(struct slot_list *list, uint32_t kind, const struct espi_param *param, uint32_t encoding, size_t rows,
@@ -22,17 +23,26 @@ static void put(struct slot_list *list, uint32_t kind, const struct espi_param *
                                                         .param = param};
 }
 
-/* A weight's section and behind it that of its rows, which is there without biases too. */
+static size_t users_of(const struct slot_list *list, const struct espi_param *param)
+{
+    return espi_role_row(param->role)->scope == ESPI_SCOPE_LAYER ? list->sharing : 1;
+}
+
+/* A weight's section and behind it those of its rows, a layer each, which are there without biases too. */
 static void put_weight(struct slot_list *list, uint32_t kind, const struct espi_param *param, bool more)
 {
+    bool projection = espi_role_row(param->role)->scope == ESPI_SCOPE_EMBEDDING; // too small to gain by less
+    size_t users = users_of(list, param);
     if (more) {
-        list->slots[list->count - 2].rows += param->rows;
-        list->slots[list->count - 1].rows += param->rows;
+        for (size_t i = 0; i <= users; i++)
+            list->slots[list->count - 1 - i].rows += param->rows;
         return;
     }
-    put(list, kind, param, ESPI_ESP_QUADS_DENSE, param->rows, param->cols);
-    put(list, kind + 1, param, ESPI_ESP_ROWS, param->rows, 3);
-    list->slots[list->count - 1].param = NULL;
+    put(list, kind, param, projection ? ESPI_ESP_QUADS_F32 : ESPI_ESP_QUADS_DENSE, param->rows, param->cols);
+    for (size_t i = 0; i < users; i++) {
+        put(list, kind + 1, NULL, ESPI_ESP_ROWS, param->rows, 3);
+        list->slots[list->count - 1].layer = (uint32_t)(param->layer * users + i);
+    }
 }
 
 /* Adds a tensor to its section: a new one, or (`more`) that of the tensor before. */
@@ -48,7 +58,8 @@ static void put_tensor(struct slot_list *list, const struct espi_param *param, b
         put_weight(list, row->section, param, more);
         break;
     case ESPI_FORM_BIAS:
-        last->param = more ? last->param : param;
+        for (size_t i = 0; !more && i < users_of(list, param); i++)
+            last[-(ptrdiff_t)i].param = param;
         break;
     case ESPI_FORM_SCALE:
         put(list, row->section, param, ESPI_ESP_F32, 1, param->rows);
@@ -67,7 +78,8 @@ int espi_esp_slots(esp_context *ctx, const struct espi_params *params, bool toke
                    size_t *count)
 {
     enum { TEXTS = 3 };
-    struct slot_list list = {.slots = espi_calloc(ctx, 2 * params->length + TEXTS, sizeof *list.slots)};
+    struct slot_list list = {.sharing = params->shared};
+    list.slots = espi_calloc(ctx, (1 + list.sharing) * params->length + TEXTS, sizeof *list.slots);
     *slots = list.slots;
     if (!list.slots)
         return ESP_ERR_MEMORY;

@@ -34,11 +34,20 @@ const struct espi_role_row *espi_role_row(enum espi_role role)
 static size_t extent(const struct espi_config *config, enum espi_extent extent, size_t layer)
 {
     const struct espi_head_recipe *head = &config->recipe;
+    layer *= espi_config_sharing(config); // the first that has these weights
     switch (extent) {
     case ESPI_EXTENT_ONE:
         return 1;
     case ESPI_EXTENT_HIDDEN:
         return config->hidden;
+    case ESPI_EXTENT_WORD:
+        return espi_config_word_width(config);
+    case ESPI_EXTENT_PROJECTED:
+        return config->block.embedding ? config->hidden : 0;
+    case ESPI_EXTENT_BUCKETS:
+        return config->block.buckets;
+    case ESPI_EXTENT_HEADS:
+        return config->heads;
     case ESPI_EXTENT_CONTEXT:
         return espi_config_context(config, layer);
     case ESPI_EXTENT_INTERMEDIATE:
@@ -50,9 +59,9 @@ static size_t extent(const struct espi_config *config, enum espi_extent extent, 
     case ESPI_EXTENT_TYPES:
         return config->type_vocab;
     case ESPI_EXTENT_HEAD_DENSE:
-        return head->dense ? config->hidden : 0;
+        return head->dense ? espi_config_head_width(config) : 0;
     case ESPI_EXTENT_HEAD_NORM:
-        return head->norm ? config->hidden : 0;
+        return head->norm ? espi_config_head_width(config) : 0;
     case ESPI_EXTENT_LABELS:
         return config->labels;
     case ESPI_EXTENT_DECODER:
@@ -101,7 +110,7 @@ static int add(esp_context *ctx, const struct espi_config *config, enum espi_rol
 static int add_all(esp_context *ctx, const struct espi_config *config, struct espi_params *params)
 {
     for (size_t scope = ESPI_SCOPE_EMBEDDING; scope <= ESPI_SCOPE_HEAD; scope++) {
-        size_t layers = scope == ESPI_SCOPE_LAYER ? config->layers : 1;
+        size_t layers = scope == ESPI_SCOPE_LAYER ? espi_config_stored_layers(config) : 1;
         for (size_t layer = 0; layer < layers; layer++) {
             for (size_t role = 0; role < ESPI_ROLE_COUNT; role++) {
                 int status = role_rows[role].scope == (enum espi_scope)scope
@@ -117,7 +126,7 @@ static int add_all(esp_context *ctx, const struct espi_config *config, struct es
 
 int espi_params_init(esp_context *ctx, const struct espi_config *config, bool allocate, struct espi_params *out)
 {
-    *out = (struct espi_params){.layers = config->layers};
+    *out = (struct espi_params){.layers = config->layers, .shared = espi_config_sharing(config)};
     size_t most;
     if (!espi_size_mul(config->layers + 1, ESPI_ROLE_COUNT, &most) || most > UINT32_MAX)
         return espi_fail(ctx, ESP_ERR_LIMIT, "%zu layers are too many", config->layers);
@@ -149,7 +158,7 @@ const struct espi_param *espi_params_find(const struct espi_params *params, enum
 {
     if ((size_t)role >= ESPI_ROLE_COUNT || layer >= params->layers)
         return NULL;
-    uint32_t number = params->at[layer * ESPI_ROLE_COUNT + role];
+    uint32_t number = params->at[layer / params->shared * ESPI_ROLE_COUNT + role];
     return number ? &params->list[number - 1] : NULL;
 }
 

@@ -22,6 +22,10 @@ enum espi_scope { ESPI_SCOPE_EMBEDDING, ESPI_SCOPE_LAYER, ESPI_SCOPE_HEAD };
 enum espi_extent {
     ESPI_EXTENT_ONE, // columns of a vector
     ESPI_EXTENT_HIDDEN,
+    ESPI_EXTENT_WORD,      // see espi_config_word_width
+    ESPI_EXTENT_PROJECTED, // hidden, where the embeddings are projected
+    ESPI_EXTENT_BUCKETS,
+    ESPI_EXTENT_HEADS,
     ESPI_EXTENT_CONTEXT, // see espi_config_context
     ESPI_EXTENT_INTERMEDIATE,
     ESPI_EXTENT_VOCAB,
@@ -59,7 +63,7 @@ enum { ESPI_TENSOR_NAME_BYTES = 128 };
 
 struct espi_param {
     enum espi_role role;
-    size_t layer;                      // 0 for tensors outside the layers
+    size_t layer;                      // see espi_config_stored; 0 for tensors outside the layers
     size_t rows, cols;                 // a vector has cols == 0 and rows elements
     size_t offset;                     // of the first element in the slab, in elements
     size_t count;                      // elements
@@ -74,7 +78,8 @@ struct espi_params {
                      // query/key/value tensors of a layer follow each other without a gap
     float *slab;     // (elements), 64-byte aligned; NULL when only the list was made
     size_t layers;
-    uint32_t *at; // private: (layers, ESPI_ROLE_COUNT) 1 + index in `list`; 0: none
+    size_t shared; // layers that have the weights of one
+    uint32_t *at;  // private: (stored layers, ESPI_ROLE_COUNT) 1 + index in `list`; 0: none
 };
 
 /* Lists the tensors of a config and sizes the slab (allocated, zero, when `allocate`). */
@@ -84,7 +89,7 @@ int espi_params_init(esp_context *ctx, const struct espi_config *config, bool al
 int espi_params_allocate(esp_context *ctx, struct espi_params *params) ESPI_NODISCARD;
 void espi_params_clear(struct espi_params *params);
 
-/* NULL when the model has no such tensor. */
+/* NULL when the model has no such tensor. Layers that share their weights have the same. */
 const struct espi_param *espi_params_find(const struct espi_params *params, enum espi_role role, size_t layer);
 /* Its elements in the slab; NULL when there is none. */
 float *espi_params_data(const struct espi_params *params, enum espi_role role, size_t layer);

@@ -4,6 +4,7 @@
 #include "base/size.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 /* Goes through the ops twice: to count them, then to fill them in. */
 struct maker {
@@ -26,6 +27,7 @@ static void use(struct maker *maker, enum espi_buffer buffer)
         [ESPI_BUFFER_BYTES] = 1,
         [ESPI_BUFFER_INNER] = 1,
         [ESPI_BUFFER_INNER_FLOAT] = sizeof(float),
+        [ESPI_BUFFER_EMBEDDED] = sizeof(float),
     };
     size_t qkv = maker->plan->model->static_scales ? 1 : sizeof(float);
     maker->plan->bytes[buffer] = buffer == ESPI_BUFFER_QKV ? qkv : bytes[buffer];
@@ -79,13 +81,13 @@ static struct espi_quantize quantizer(struct maker *maker, size_t rows, size_t l
                                   .zero_point = point_scale.zero_point};
 }
 
-/* The LayerNorm whose result the linear layer `next` of layer `number` reads at `point`: as bytes or as it is. NULL:
- * nothing behind the last layer. */
-static void add_norm(struct maker *maker, size_t layer, const struct espi_esp_norm *norm,
+/* The LayerNorm of `in` whose result the linear layer `next` of layer `number` reads at `point`: as bytes or as it is. NULL:
+ * nothing reads it as bytes. */
+static void add_norm(struct maker *maker, size_t layer, enum espi_buffer in, const struct espi_esp_norm *norm,
                      const struct espi_esp_linear *next, size_t number, enum espi_esp_point point)
 {
     const struct espi_config *config = &maker->plan->model->config;
-    struct espi_plan_op *op = append(maker, ESPI_PLAN_NORM, layer, ESPI_BUFFER_STREAM, ESPI_BUFFER_BYTES);
+    struct espi_plan_op *op = append(maker, ESPI_PLAN_NORM, layer, in, ESPI_BUFFER_BYTES);
     op->norm = (struct espi_layer_norm){.gain = norm->gain, .bias = norm->bias, .epsilon = config->layer_norm_eps};
     if (next && next->precision == ESPI_INT8)
         op->quantize = quantizer(maker, config->hidden, number, point, norm->factor);
@@ -144,8 +146,11 @@ static void add_attention(struct maker *maker, size_t layer, enum espi_buffer ou
     size_t size = espi_config_head_size(&model->config);
     const struct espi_scale *points = model->layers[layer].points, *context = &points[ESPI_POINT_CONTEXT];
     float value = points[ESPI_POINT_VALUE].scale;
-    espi_attention_scores(&op->attention, size,
-                          points[ESPI_POINT_QUERY].scale * points[ESPI_POINT_KEY].scale / sqrtf((float)size));
+    float scores = points[ESPI_POINT_QUERY].scale * points[ESPI_POINT_KEY].scale / sqrtf((float)size);
+    if (model->distance_bias)
+        op->score_unit = espi_attention_biased_scores(&op->attention, scores);
+    else
+        espi_attention_scores(&op->attention, size, scores);
     if (out == ESPI_BUFFER_CONTEXT_FLOAT) {
         op->attention.scale = constant(maker, size, value);
         return;
@@ -225,17 +230,31 @@ static void add_layer(struct maker *maker, size_t number)
     add_linear(maker, number, &layer->qkv, normed(&layer->qkv), ESPI_BUFFER_QKV,
                model->static_scales ? ESPI_EPILOGUE_U8 : ESPI_EPILOGUE_F32);
     add_context(maker, number);
-    add_norm(maker, number, &layer->attention_norm, &layer->ffn_in, number, ESPI_POINT_FFN_INPUT);
+    add_norm(maker, number, ESPI_BUFFER_STREAM, &layer->attention_norm, &layer->ffn_in, number, ESPI_POINT_FFN_INPUT);
     add_feed_forward(maker, number);
-    add_norm(maker, number, &layer->ffn_norm, next, number + 1, ESPI_POINT_INPUT);
+    add_norm(maker, number, ESPI_BUFFER_STREAM, &layer->ffn_norm, next, number + 1, ESPI_POINT_INPUT);
+}
+
+/* From ids to what the first layer reads. */
+static void add_embedding(struct maker *maker)
+{
+    const struct espi_esp_model *model = maker->plan->model;
+    const struct espi_esp_linear *project = &model->embed_project, *next = &model->layers[0].qkv;
+    enum espi_buffer embedded = project->rows ? ESPI_BUFFER_EMBEDDED : ESPI_BUFFER_STREAM;
+    append(maker, ESPI_PLAN_EMBED, 0, embedded, embedded);
+    add_norm(maker, 0, embedded, &model->embed_norm, project->rows ? NULL : next, 0, ESPI_POINT_INPUT);
+    if (!project->rows)
+        return;
+    add_linear(maker, 0, project, embedded, ESPI_BUFFER_STREAM, ESPI_EPILOGUE_F32);
+    if (next->precision == ESPI_INT8)
+        add_quantize(maker, 0, project->rows, ESPI_BUFFER_STREAM, ESPI_BUFFER_BYTES, ESPI_POINT_INPUT);
 }
 
 static void add_all(struct maker *maker)
 {
     const struct espi_esp_model *model = maker->plan->model;
     maker->length = 0;
-    append(maker, ESPI_PLAN_EMBED, 0, ESPI_BUFFER_STREAM, ESPI_BUFFER_STREAM);
-    add_norm(maker, 0, &model->embed_norm, &model->layers[0].qkv, 0, ESPI_POINT_INPUT);
+    add_embedding(maker);
     for (size_t layer = 0; layer < model->config.layers; layer++)
         add_layer(maker, layer);
 }
@@ -247,6 +266,7 @@ static void size_buffers(struct espi_plan *plan)
         plan->rows[i] = config->hidden;
     plan->rows[ESPI_BUFFER_QKV] = 3 * config->hidden;
     plan->rows[ESPI_BUFFER_INNER] = plan->rows[ESPI_BUFFER_INNER_FLOAT] = config->intermediate;
+    plan->rows[ESPI_BUFFER_EMBEDDED] = espi_config_word_width(config);
 }
 
 int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct espi_plan *out)
@@ -267,6 +287,8 @@ int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct 
     if (!out->ops)
         return ESP_ERR_MEMORY;
     maker.zeros = constant(&maker, espi_config_head_size(config), 0);
+    if (config->block.buckets)
+        maker.status = espi_config_buckets(ctx, config, &out->buckets);
     if (!model->static_scales)
         maker.ones = constant(&maker, espi_size_max(config->hidden, config->intermediate), 1);
     add_all(&maker);
@@ -279,6 +301,7 @@ int espi_plan_make(esp_context *ctx, const struct espi_esp_model *model, struct 
 
 void espi_plan_clear(struct espi_plan *plan)
 {
+    free(plan->buckets);
     espi_arena_clear(&plan->arena);
     *plan = (struct espi_plan){0};
 }

@@ -15,12 +15,13 @@ enum espi_buffer {
     ESPI_BUFFER_BYTES,         // u8 (hidden): input of a linear layer
     ESPI_BUFFER_INNER,         // u8 (intermediate)
     ESPI_BUFFER_INNER_FLOAT,   // float (intermediate), where no epilogue makes bytes of it
+    ESPI_BUFFER_EMBEDDED,      // float (word width), where the embeddings are projected
     ESPI_BUFFER_COUNT,
 };
 
 enum espi_plan_op_kind {
-    ESPI_PLAN_EMBED,     // ids to STREAM
-    ESPI_PLAN_NORM,      // LayerNorm of STREAM in place, its bytes to `out` where `quantize` has a scale
+    ESPI_PLAN_EMBED,     // ids to `out`
+    ESPI_PLAN_NORM,      // LayerNorm of `in` in place, its bytes to `out` where `quantize` has a scale
     ESPI_PLAN_LINEAR,    // `in` to `out` by `linear`
     ESPI_PLAN_ACTIVATE,  // INNER_FLOAT in place
     ESPI_PLAN_QUANTIZE,  // `in` to bytes in `out`
@@ -39,6 +40,7 @@ struct espi_plan_op {
     struct espi_attention attention; // ATTENTION: of models with static scales, but for span, row and out
     size_t rows;                     // QUANTIZE: of the input
     size_t heads;                    // ATTENTION: of the layer
+    float score_unit; // ATTENTION: exponent of a unit of the scores, of models with static scales and biases
 };
 
 /* Owner: the caller; zero-initialise, espi_plan_clear releases; the model outlives it. Thread rule: immutable after
@@ -51,6 +53,7 @@ struct espi_plan {
     size_t rows[ESPI_BUFFER_COUNT];  // of each buffer
     size_t bytes[ESPI_BUFFER_COUNT]; // of one value; 0: the model does not need the buffer
     size_t interleaved;              // bytes of the widest interleaved input of a dense product
+    uint8_t *buckets;                // (2 max_positions - 1) of distances, from the smallest on; NULL: none
     struct espi_arena arena;
 };
 

@@ -21,12 +21,12 @@ static float *head_layers(const struct espi_session *session, const struct espi_
 {
     const struct espi_esp_model *model = session->plan->model;
     const struct espi_head_recipe *recipe = &model->config.recipe;
-    size_t hidden = model->config.hidden;
+    size_t hidden = model->config.hidden, width = espi_config_head_width(&model->config);
     float *x = scratch->lanes[0];
     if (recipe->dense) {
         product(session, &(struct espi_lanes){.weights = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_W),
                                               .bias = espi_esp_head(model, ESPI_ESP_HEAD_DENSE_B),
-                                              .rows = hidden,
+                                              .rows = width,
                                               .columns = hidden,
                                               .x = x,
                                               .stride = ESPI_HEAD_LANES,
@@ -35,13 +35,13 @@ static float *head_layers(const struct espi_session *session, const struct espi_
                                               .out_row = ESPI_HEAD_LANES,
                                               .out_lane = 1});
         x = scratch->lanes[1];
-        session->plan->kernels.activate(recipe->activation, x, hidden * ESPI_HEAD_LANES);
+        session->plan->kernels.activate(recipe->activation, x, width * ESPI_HEAD_LANES);
     }
     const float *norm = espi_esp_head(model, ESPI_ESP_HEAD_NORM);
     if (recipe->norm)
         session->plan->kernels.layer_norm(
-            x, hidden, ESPI_HEAD_LANES,
-            &(struct espi_layer_norm){.gain = norm, .bias = norm + hidden, .epsilon = model->config.layer_norm_eps}, x,
+            x, width, ESPI_HEAD_LANES,
+            &(struct espi_layer_norm){.gain = norm, .bias = norm + width, .epsilon = model->config.layer_norm_eps}, x,
             NULL);
     return x;
 }
@@ -210,7 +210,7 @@ static void decode_block(const struct finish *f, size_t first, size_t lanes)
                              {.bf16 = model->word,
                               .bias = espi_esp_head(model, ESPI_ESP_DECODER_B),
                               .rows = config->vocab_size,
-                              .columns = config->hidden,
+                              .columns = espi_config_word_width(config),
                               .x = head_layers(f->session, scratch),
                               .stride = ESPI_HEAD_LANES,
                               .lanes = lanes,

@@ -54,7 +54,8 @@ static float *token_scale(const struct work *work, const struct espi_scratch *sc
     return work->session->plan->model->static_scales ? NULL : scratch->token_scale[buffer == ESPI_BUFFER_INNER];
 }
 
-static void embed(const struct work *work, const struct espi_scratch *scratch, size_t panel, size_t width)
+static void embed(const struct work *work, const struct espi_scratch *scratch, enum espi_buffer out, size_t panel,
+                  size_t width)
 {
     const struct espi_plan *plan = work->session->plan;
     const struct espi_esp_model *model = plan->model;
@@ -82,8 +83,8 @@ static void embed(const struct work *work, const struct espi_scratch *scratch, s
         {.kind = ESPI_TABLE_BF16, .rows = model->position, .ids = scratch->ids[1]},
         {.kind = ESPI_TABLE_BF16, .rows = model->type, .ids = scratch->ids[2]},
     };
-    plan->kernels.embed(tables, model->type ? 3 : 2, model->config.hidden, tokens, width,
-                        espi_session_panel(work->session, scratch, ESPI_BUFFER_STREAM, panel));
+    plan->kernels.embed(tables, model->type ? 3 : 2, espi_config_word_width(&model->config), tokens, width,
+                        espi_session_panel(work->session, scratch, out, panel));
 }
 
 /* The quantizer of a op with this panel's outputs. */
@@ -172,7 +173,7 @@ static void run_op(const struct work *work, const struct espi_scratch *scratch, 
     double begun = profile_begin(work->session);
     switch (op->kind) {
     case ESPI_PLAN_EMBED:
-        embed(work, scratch, panel, width);
+        embed(work, scratch, op->out, panel, width);
         break;
     case ESPI_PLAN_NORM:
         plan->kernels.layer_norm(in, plan->rows[op->in], width, &op->norm, in, quantize.scale ? &quantize : NULL);
@@ -194,6 +195,23 @@ static void run_op(const struct work *work, const struct espi_scratch *scratch, 
 
 /* ---- attention ------------------------------------------------------------------------------------------------------------ */
 
+/* A head's biases in units of its scores, by the distance of a query from its key. */
+static const int16_t *place_distances(const struct work *work, const struct espi_scratch *scratch, size_t head,
+                                      size_t tokens, float unit)
+{
+    const struct espi_plan *plan = work->session->plan;
+    const struct espi_config *config = &plan->model->config;
+    const float *bias = plan->model->distance_bias + espi_config_head_number(config, work->ops->layer, head);
+    const uint8_t *buckets = plan->buckets + config->max_positions - 1;
+    int16_t units[ESPI_MAX_BUCKETS];
+    for (size_t i = 0; i < config->block.buckets; i++)
+        units[i] = (int16_t)lrintf(fminf(fmaxf(bias[i * config->heads] / unit, INT16_MIN), INT16_MAX));
+    int16_t *out = scratch->distances + tokens - 1;
+    for (ptrdiff_t i = 1 - (ptrdiff_t)tokens; i < (ptrdiff_t)tokens; i++)
+        out[i] = units[buckets[-i]];
+    return out;
+}
+
 /* One head of one sequence. */
 static void attend(void *argument, size_t index, size_t thread)
 {
@@ -212,16 +230,23 @@ static void attend(void *argument, size_t index, size_t thread)
     double begun = profile_begin(session);
     struct espi_packed_head head;
     struct espi_attention attention = work->ops->attention;
+    float unit = work->ops->score_unit;
     espi_head_place(&head, tokens, size, scratch->head);
     if (plan->model->static_scales) {
         plan->kernels.attention_pack(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
     } else {
         plan->kernels.attention_pack_f32(session->buffers[ESPI_BUFFER_QKV], &span, rows, &head);
-        espi_attention_scores(&attention, size, head.scale[0] * head.scale[1] / sqrtf((float)size));
+        float scores = head.scale[0] * head.scale[1] / sqrtf((float)size);
+        if (plan->buckets)
+            unit = espi_attention_biased_scores(&attention, scores);
+        else
+            espi_attention_scores(&attention, size, scores);
         for (size_t i = 0; i < size; i++)
             scratch->head_scale[i] = head.scale[2];
         attention.scale = scratch->head_scale;
     }
+    if (plan->buckets)
+        attention.distances = place_distances(work, scratch, index % heads, tokens, unit);
     attention.span = span;
     attention.span.rows = plan->rows[work->ops->out];
     attention.row = row;
@@ -333,8 +358,10 @@ static void place_scratch(struct layout *layout, const struct espi_plan *plan, s
     scratch->head = piece(layout, head_bytes, 1);
     scratch->scores = piece(layout, espi_attention_scratch(config->max_positions, size), 1);
     scratch->head_scale = piece(layout, own_scales ? size : 0, sizeof(float));
+    scratch->distances = piece(layout, plan->buckets ? espi_distance_count(config->max_positions) : 0, sizeof(int16_t));
     for (size_t i = 0; i < 2; i++)
-        scratch->lanes[i] = piece(layout, config->hidden, ESPI_HEAD_LANES * sizeof(float));
+        scratch->lanes[i] = piece(layout, espi_size_max(config->hidden, espi_config_word_width(config)),
+                                  ESPI_HEAD_LANES * sizeof(float));
 }
 
 /* The workspace, in memory or (no slab) measured only. */

@@ -17,7 +17,8 @@ struct espi_scratch {
     void *head;                       // a packed head
     void *scores;                     // scratch of the attention op
     float *head_scale;                // (head size) scale of an attention output with a scale of its own
-    float *lanes[2];                  // (hidden, ESPI_HEAD_LANES)
+    int16_t *distances;               // (espi_distance_count) of a head of a model with biases
+    float *lanes[2];                  // (hidden or word width, ESPI_HEAD_LANES)
 };
 
 /* Whole sequences that fit the workspace, as they stand in the caller's batch. */

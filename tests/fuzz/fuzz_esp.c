@@ -39,7 +39,8 @@ static void run(const struct espi_esp_model *model)
     struct espi_batch batch = {.sequences = 2, .tokens = second, .starts = starts, .ids = ids};
     struct espi_wanted wanted = {.result = ESPI_RESULT_HIDDEN};
     size_t bytes;
-    if (config->max_positions > 4096 || config->hidden > 4096 || config->intermediate > 4096)
+    if (config->max_positions > 4096 || config->hidden > 4096 || config->intermediate > 4096 ||
+        config->block.embedding > 4096)
         return; // would only be slow
     if (!espi_plan_make(NULL, model, &plan) && !espi_session_bytes(NULL, &plan, 0, 1, &bytes) &&
         !espi_session_new(NULL, &plan, NULL, 0, &engine)) {

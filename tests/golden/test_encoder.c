@@ -19,8 +19,10 @@ enum { CASES = 8, SHIPPED_CASES = 4, MAX_SEQUENCES = 64, MAX_TOKENS = 4096, MASK
 static const float tolerance = 2e-5f;
 
 static const char *const all_models[] = {
-    "bert-tiny-qa",        "distilbert-tiny-seqcls", "bert-tiny-tokcls",    "bert-tiny-multilabel", "bert-tiny-mlm",
-    "distilbert-tiny-mlm", "minilm-tiny-encoder",    "roberta-tiny-seqcls", "roberta-tiny-qa",      "roberta-tiny-mlm",
+    "bert-tiny-qa",    "distilbert-tiny-seqcls", "bert-tiny-tokcls",    "bert-tiny-multilabel",
+    "bert-tiny-mlm",   "distilbert-tiny-mlm",    "minilm-tiny-encoder", "roberta-tiny-seqcls",
+    "roberta-tiny-qa", "roberta-tiny-mlm",       "xlmr-tiny-encoder",   "xlmr-tiny-seqcls",
+    "electra-tiny-qa", "electra-tiny-seqcls",    "albert-tiny-seqcls",  "mpnet-tiny-encoder",
 };
 static const char *models[ESPI_COUNT(all_models)];
 static size_t model_count, case_count;

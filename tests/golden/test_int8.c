@@ -18,8 +18,10 @@
 enum { SEQUENCES = 7, POSITIONS = 20 };
 
 static const char *const all_models[] = {
-    "bert-tiny-qa",        "bert-tiny-tokcls",    "bert-tiny-multilabel", "distilbert-tiny-seqcls", "bert-tiny-mlm",
-    "distilbert-tiny-mlm", "minilm-tiny-encoder", "roberta-tiny-seqcls",  "roberta-tiny-qa",        "roberta-tiny-mlm",
+    "bert-tiny-qa",    "bert-tiny-tokcls",    "bert-tiny-multilabel", "distilbert-tiny-seqcls",
+    "bert-tiny-mlm",   "distilbert-tiny-mlm", "minilm-tiny-encoder",  "roberta-tiny-seqcls",
+    "roberta-tiny-qa", "roberta-tiny-mlm",    "xlmr-tiny-encoder",    "xlmr-tiny-seqcls",
+    "electra-tiny-qa", "electra-tiny-seqcls", "albert-tiny-seqcls",   "mpnet-tiny-encoder",
 };
 static const char *models[ESPI_COUNT(all_models)];
 static size_t model_count;

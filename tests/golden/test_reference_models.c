@@ -29,6 +29,12 @@ static const struct expected all_models[] = {
     {"roberta-tiny-seqcls", ESPI_HEAD_SEQUENCE, 3, 32, 2, 96, 3, 2000, 57, true},
     {"roberta-tiny-qa", ESPI_HEAD_QA, 3, 32, 2, 128, 2, 2000, 55, false},
     {"roberta-tiny-mlm", ESPI_HEAD_MLM, 3, 48, 3, 96, 0, 2000, 58, false},
+    {"xlmr-tiny-encoder", ESPI_HEAD_NONE, 3, 32, 4, 96, 0, 4002, 55, true},
+    {"xlmr-tiny-seqcls", ESPI_HEAD_SEQUENCE, 2, 32, 2, 96, 3, 4002, 41, true},
+    {"electra-tiny-qa", ESPI_HEAD_QA, 4, 32, 4, 96, 2, 2000, 73, false},
+    {"electra-tiny-seqcls", ESPI_HEAD_SEQUENCE, 3, 32, 2, 96, 2, 2000, 59, false},
+    {"albert-tiny-seqcls", ESPI_HEAD_SEQUENCE, 4, 48, 3, 96, 2, 3000, 27, true},
+    {"mpnet-tiny-encoder", ESPI_HEAD_NONE, 3, 48, 3, 96, 0, 2000, 55, true},
 };
 static struct expected models[ESPI_COUNT(all_models)];
 static size_t model_count;

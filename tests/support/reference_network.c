@@ -168,9 +168,9 @@ static double *embed(const struct reference *r, const struct espi_pass *pass)
 {
     const struct espi_config *config = r->config;
     const struct espi_batch *batch = pass->batch;
-    size_t hidden = config->hidden;
     const double *word = tensor(r, ESPI_EMBED_WORD, 0), *position = tensor(r, ESPI_EMBED_POSITION, 0);
-    const double *type = tensor(r, ESPI_EMBED_TYPE, 0);
+    const double *type = tensor(r, ESPI_EMBED_TYPE, 0), *project = tensor(r, ESPI_EMBED_PROJECT_W, 0);
+    size_t hidden = project ? config->block.embedding : config->hidden;
     double *x = doubles(batch->tokens * hidden);
     bool typed = batch->types && config->type_vocab > 1;
     for (size_t s = 0; s < batch->sequences; s++) {
@@ -189,7 +189,24 @@ static double *embed(const struct reference *r, const struct espi_pass *pass)
     norm((double)config->layer_norm_eps, tensor(r, ESPI_EMBED_NORM_W, 0), tensor(r, ESPI_EMBED_NORM_B, 0),
          batch->tokens, hidden, x);
     drop_tokens(pass, ESPI_PLACE_EMBEDDING, 0, config->hidden_dropout, hidden, x);
-    return x;
+    if (!project)
+        return x;
+    double *out = linear(project, tensor(r, ESPI_EMBED_PROJECT_B, 0), batch->tokens, hidden, config->hidden, x);
+    free(x);
+    return out;
+}
+
+/* What is added to a score: by the distance of a key behind its query, as T5 puts them into buckets. */
+static double bias_at(const struct reference *r, size_t head, ptrdiff_t distance)
+{
+    const double *bias = tensor(r, ESPI_DISTANCE_BIAS, 0);
+    if (!bias)
+        return 0;
+    static const int firsts[] = {8, 12, 16, 23, 32, 46, 64, 91}; // of the buckets from 8 on
+    size_t n = (size_t)(distance < 0 ? -distance : distance), bucket = n;
+    for (size_t i = 0; i < ESPI_COUNT(firsts); i++)
+        bucket = n >= (size_t)firsts[i] ? 8 + i : bucket;
+    return bias[(bucket + (distance > 0 ? 16 : 0)) * r->config->heads + head];
 }
 
 /* One head of one sequence. */
@@ -206,7 +223,7 @@ static void attend(const struct reference *r, const struct espi_pass *pass, size
             for (size_t i = 0; i < width; i++)
                 score += qkv[(start + q) * 3 * hidden + head * width + i] *
                          qkv[((start + k) * 3 + 1) * hidden + head * width + i];
-            sum += p[k] = exp(score / sqrt((double)width));
+            sum += p[k] = exp(score / sqrt((double)width) + bias_at(r, head, (ptrdiff_t)k - (ptrdiff_t)q));
         }
         for (size_t k = 0; k < tokens; k++)
             p[k] /= sum;
@@ -287,6 +304,7 @@ static double *head_result(const struct reference *r, const struct espi_pass *pa
     const struct espi_head_recipe *recipe = &r->config->recipe;
     const struct espi_batch *batch = pass->batch;
     bool pooled = pass->wanted.result == ESPI_RESULT_POOLED;
+    size_t wide = recipe->decoder && r->config->block.embedding ? r->config->block.embedding : r->config->hidden;
     size_t hidden = r->config->hidden, rows = recipe->rows == ESPI_ROWS_ALL     ? batch->tokens
                                               : recipe->rows == ESPI_ROWS_FIRST ? batch->sequences
                                                                                 : pass->wanted.position_count;
@@ -306,18 +324,18 @@ static double *head_result(const struct reference *r, const struct espi_pass *pa
         }
         if (part == 0 && recipe->dense) {
             double *inner =
-                linear(tensor(r, ESPI_HEAD_DENSE_W, 0), tensor(r, ESPI_HEAD_DENSE_B, 0), rows, hidden, hidden, x);
+                linear(tensor(r, ESPI_HEAD_DENSE_W, 0), tensor(r, ESPI_HEAD_DENSE_B, 0), rows, hidden, wide, x);
             free(x);
             x = inner;
-            activate(recipe->activation, rows * hidden, x);
+            activate(recipe->activation, rows * wide, x);
             if (recipe->norm)
                 norm((double)r->config->layer_norm_eps, tensor(r, ESPI_HEAD_NORM_W, 0), tensor(r, ESPI_HEAD_NORM_B, 0),
-                     rows, hidden, x);
+                     rows, wide, x);
         }
     }
     if (pooled)
         return x;
-    double *out = recipe->decoder ? linear(tensor(r, ESPI_EMBED_WORD, 0), tensor(r, ESPI_DECODER_B, 0), rows, hidden,
+    double *out = recipe->decoder ? linear(tensor(r, ESPI_EMBED_WORD, 0), tensor(r, ESPI_DECODER_B, 0), rows, wide,
                                            r->config->vocab_size, x)
                                   : linear(tensor(r, ESPI_CLASSIFIER_W, 0), tensor(r, ESPI_CLASSIFIER_B, 0), rows,
                                            hidden, r->config->labels, x);

@@ -48,10 +48,26 @@ struct model_case {
                                                                               "\"qa_dropout\": 0.4, "                  \
                                                                               "\"seq_classif_dropout\": 0.5, " shape   \
                                                                                   more "}"
+/* Other families with BERT's fields; `more` has their own. */
+#define ALIKE(type, class, shape, more)                                                                                \
+    "{\"model_type\": \"" type "\", \"architectures\": [\"" class "\"], \"vocab_size\": 60, "                          \
+                                                                  "\"type_vocab_size\": 2, \"initializer_range\": "    \
+                                                                  "0.25, \"hidden_dropout_prob\": 0.2, "               \
+                                                                  "\"attention_probs_dropout_prob\": 0.3, " shape more \
+                                                                  "}"
+#define PLACES(count) ", \"max_position_embeddings\": " #count
+#define ELECTRA(class, shape, more)                                                                                    \
+    ALIKE("electra", "Electra" class, shape, PLACES(24) ", \"classifier_dropout\": 0.4" more)
+#define ALBERT(class, shape, more)                                                                                     \
+    ALIKE("albert", "Albert" class, shape, PLACES(24) ", \"classifier_dropout_prob\": 0.4" more)
+#define MPNET(class, shape, more) ALIKE("mpnet", "MPNet" class, shape, PLACES(126) more)
 #define BERT_SMALL                                                                                                     \
     "\"hidden_size\": 12, \"num_hidden_layers\": 2, \"num_attention_heads\": 3, \"intermediate_size\": 20"
-#define BERT_ODD         "\"hidden_size\": 35, \"num_hidden_layers\": 1, \"num_attention_heads\": 5, \"intermediate_size\": 67"
-#define BERT_DEEP        "\"hidden_size\": 16, \"num_hidden_layers\": 3, \"num_attention_heads\": 2, \"intermediate_size\": 24"
+#define BERT_ODD  "\"hidden_size\": 35, \"num_hidden_layers\": 1, \"num_attention_heads\": 5, \"intermediate_size\": 67"
+#define BERT_DEEP "\"hidden_size\": 16, \"num_hidden_layers\": 3, \"num_attention_heads\": 2, \"intermediate_size\": 24"
+#define ALBERT_FOUR                                                                                                    \
+    "\"hidden_size\": 12, \"num_hidden_layers\": 4, \"num_hidden_groups\": 2, \"num_attention_heads\": 3, "            \
+    "\"intermediate_size\": 20"
 #define DISTILBERT_SMALL "\"dim\": 12, \"n_layers\": 2, \"n_heads\": 2, \"hidden_dim\": 28"
 #define DISTILBERT_WIDE  "\"dim\": 64, \"n_layers\": 1, \"n_heads\": 1, \"hidden_dim\": 80"
 #define THREE_LABELS     ", \"id2label\": {\"0\": \"a\", \"1\": \"b\", \"2\": \"c\"}"
@@ -72,6 +88,32 @@ static const struct model_case cases[] = {
     {"roberta sequence", ROBERTA("ForSequenceClassification", BERT_SMALL, THREE_LABELS), ESPI_RESULT_SEQUENCE_LOGITS,
      ESPI_POOL_NONE, false},
     {"roberta masked", ROBERTA("ForMaskedLM", BERT_SMALL, ", \"hidden_act\": \"relu\""), ESPI_RESULT_VOCAB_LOGITS,
+     ESPI_POOL_NONE, false},
+    {"xlm-roberta tokens", ALIKE("xlm-roberta", "XLMRobertaForTokenClassification", BERT_ODD, PLACES(26) THREE_LABELS),
+     ESPI_RESULT_TOKEN_LOGITS, ESPI_POOL_NONE, false},
+    {"camembert pooled", ALIKE("camembert", "CamembertModel", BERT_SMALL, PLACES(26)), ESPI_RESULT_POOLED,
+     ESPI_POOL_NONE, false},
+    {"electra qa", ELECTRA("ForQuestionAnswering", BERT_ODD, ", \"embedding_size\": 18"), ESPI_RESULT_TOKEN_LOGITS,
+     ESPI_POOL_NONE, false},
+    {"electra sequence", ELECTRA("ForSequenceClassification", BERT_DEEP, ", \"embedding_size\": 37" THREE_LABELS),
+     ESPI_RESULT_SEQUENCE_LOGITS, ESPI_POOL_NONE, false},
+    {"electra tokens", ELECTRA("ForTokenClassification", BERT_SMALL, ", \"embedding_size\": 12" THREE_LABELS),
+     ESPI_RESULT_TOKEN_LOGITS, ESPI_POOL_NONE, false},
+    {"electra masked", ELECTRA("ForMaskedLM", BERT_SMALL, ", \"embedding_size\": 7, \"hidden_act\": \"relu\""),
+     ESPI_RESULT_VOCAB_LOGITS, ESPI_POOL_NONE, false},
+    {"electra masked, wider embeddings", ELECTRA("ForMaskedLM", BERT_SMALL, ", \"embedding_size\": 50"),
+     ESPI_RESULT_VOCAB_LOGITS, ESPI_POOL_NONE, false},
+    {"albert sequence", ALBERT("ForSequenceClassification", BERT_DEEP, ", \"embedding_size\": 9" THREE_LABELS),
+     ESPI_RESULT_SEQUENCE_LOGITS, ESPI_POOL_NONE, false},
+    {"albert qa of two groups", ALBERT("ForQuestionAnswering", ALBERT_FOUR, ", \"embedding_size\": 12"),
+     ESPI_RESULT_TOKEN_LOGITS, ESPI_POOL_NONE, false},
+    {"albert masked", ALBERT("ForMaskedLM", BERT_SMALL, ", \"embedding_size\": 8"), ESPI_RESULT_VOCAB_LOGITS,
+     ESPI_POOL_NONE, false},
+    {"albert pooled", ALBERT("Model", BERT_DEEP, ", \"embedding_size\": 16"), ESPI_RESULT_POOLED, ESPI_POOL_NONE,
+     false},
+    {"mpnet mean", MPNET("Model", BERT_SMALL, ""), ESPI_RESULT_EMBEDDING, ESPI_POOL_MEAN, true},
+    {"mpnet masked", MPNET("ForMaskedLM", BERT_DEEP, ""), ESPI_RESULT_VOCAB_LOGITS, ESPI_POOL_NONE, false},
+    {"mpnet sequence", MPNET("ForSequenceClassification", BERT_ODD, THREE_LABELS), ESPI_RESULT_SEQUENCE_LOGITS,
      ESPI_POOL_NONE, false},
     {"distilbert qa", DISTILBERT("ForQuestionAnswering", DISTILBERT_SMALL, ""), ESPI_RESULT_TOKEN_LOGITS,
      ESPI_POOL_NONE, false},

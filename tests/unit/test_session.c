@@ -37,6 +37,19 @@ static const struct {
      "\"num_hidden_layers\":1,\"num_attention_heads\":6,\"intermediate_size\":40,\"max_position_embeddings\":128,"
      "\"hidden_act\":\"tanh\",\"initializer_range\":0.3}",
      0},
+    {"{\"model_type\":\"electra\",\"architectures\":[\"ElectraForMaskedLM\"],\"vocab_size\":601,\"embedding_size\":52,"
+     "\"hidden_size\":40,\"num_hidden_layers\":2,\"num_attention_heads\":2,\"intermediate_size\":68,"
+     "\"max_position_embeddings\":140,\"initializer_range\":0.2}",
+     0.5},
+    {"{\"model_type\":\"albert\",\"architectures\":[\"AlbertForSequenceClassification\"],\"vocab_size\":80,"
+     "\"embedding_size\":18,\"hidden_size\":48,\"num_hidden_layers\":3,\"num_attention_heads\":4,"
+     "\"intermediate_size\":102,\"max_position_embeddings\":130,\"initializer_range\":0.15,"
+     "\"pruned_heads\":{\"0\":[2]}}",
+     0.7},
+    {"{\"model_type\":\"mpnet\",\"architectures\":[\"MPNetForQuestionAnswering\"],\"vocab_size\":97,\"hidden_size\":48,"
+     "\"num_hidden_layers\":2,\"num_attention_heads\":4,\"intermediate_size\":64,\"max_position_embeddings\":152,"
+     "\"initializer_range\":0.5,\"pruned_heads\":{\"1\":[0,2]}}",
+     0},
 };
 
 static const uint32_t lengths[] = {3, 64, 1, 129, 17, 60, 2, 128, 33};

@@ -12,9 +12,9 @@
 /* What was seen of the points; their histograms have bins in the second pass only. */
 struct watch {
     struct espi_histogram (*ranges)[ESPI_POINT_COUNT]; // (layers)
-    size_t hidden;
-    const float *factors; // see espi_smooth, or NULL
-    float *row;           // (hidden) of a smoothed activation
+    size_t hidden, sharing;                            // see espi_config_sharing
+    const float *factors;                              // see espi_smooth, or NULL
+    float *row;                                        // (hidden) of a smoothed activation
 };
 
 static void widen(struct espi_histogram *range, float low, float high)
@@ -75,7 +75,7 @@ static int tap(void *argument, esp_context *ctx, size_t layer, enum espi_tap tap
     if (watch->factors && (tap == ESPI_TAP_INPUT || tap == ESPI_TAP_FFN_INPUT)) {
         enum espi_smooth_point point = tap == ESPI_TAP_INPUT ? ESPI_SMOOTH_QKV : ESPI_SMOOTH_FFN_IN;
         observe_smoothed(watch, range, tokens, columns,
-                         espi_smooth_factors(watch->factors, watch->hidden, layer, point), x);
+                         espi_smooth_factors(watch->factors, watch->hidden, layer / watch->sharing, point), x);
         return ESP_OK;
     }
     if (tap != ESPI_TAP_QKV) {
@@ -169,7 +169,8 @@ int espi_calibrate(esp_context *ctx, const struct espi_checkpoint *checkpoint, c
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "calibration: expected a percentile above 50, at most 100, found %g",
                          options->percentile);
     const struct espi_config *config = &checkpoint->config;
-    struct watch watch = {.hidden = config->hidden, .factors = options->factors};
+    struct watch watch = {
+        .hidden = config->hidden, .sharing = espi_config_sharing(config), .factors = options->factors};
     watch.ranges = espi_calloc(ctx, config->layers, sizeof *watch.ranges); // 0 is in every range
     watch.row = espi_calloc(ctx, config->hidden, sizeof *watch.row);
     int status =

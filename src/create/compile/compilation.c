@@ -170,7 +170,7 @@ static int find_precisions(esp_context *ctx, struct work *work, const struct esp
 static int compile(esp_context *ctx, struct work *work)
 {
     const struct espi_compilation *how = work->how;
-    size_t linears = work->checkpoint.config.layers * ESPI_LINEAR_COUNT;
+    size_t linears = espi_config_stored_layers(&work->checkpoint.config) * ESPI_LINEAR_COUNT;
     work->precisions = espi_calloc(ctx, linears, sizeof *work->precisions);
     if (!work->precisions)
         return ESP_ERR_MEMORY;

@@ -64,6 +64,7 @@ static double kept_share(const int8_t *weights, size_t rows, size_t columns)
     return (double)kept / (double)(quads * columns);
 }
 
+/* layer: of the weights, see espi_config_stored; as in the following */
 static enum espi_precision precision_at(const struct build *build, size_t layer, enum espi_linear_kind kind)
 {
     const enum espi_precision *precisions = build->options->precisions;
@@ -142,7 +143,7 @@ static int table_unit(esp_context *ctx, const struct build *build, size_t layer,
 /* Steps of a linear layer's input; a value is itself where the layer takes floats. */
 static struct espi_scale input_scale(const struct build *build, size_t layer, enum espi_linear_kind kind)
 {
-    if (precision_at(build, layer, kind) != ESPI_INT8)
+    if (precision_at(build, espi_config_stored(&build->checkpoint->config, layer), kind) != ESPI_INT8)
         return (struct espi_scale){.scale = 1};
     if (!build->options->points)
         return (struct espi_scale){.scale = 1, .zero_point = 128};
@@ -154,6 +155,7 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
                      size_t columns, struct espi_esp_source *source)
 {
     size_t rows = source->section.rows, layer = source->section.layer, padded = espi_round_up(rows, ESPI_QUAD);
+    size_t stored = espi_config_stored(&build->checkpoint->config, layer);
     int32_t *start = espi_calloc(ctx, padded, 3 * sizeof *start);
     if (!start)
         return ESP_ERR_MEMORY;
@@ -162,9 +164,9 @@ static int make_rows(esp_context *ctx, const struct build *build, enum espi_line
     source->section.bytes = padded * 3 * sizeof *start;
 
     struct espi_scale input = input_scale(build, layer, kind), output = {.scale = 1};
-    bool floats = precision_at(build, layer, kind) != ESPI_INT8;
+    bool floats = precision_at(build, stored, kind) != ESPI_INT8;
     if (build->options->points && kind == ESPI_LINEAR_FFN_IN &&
-        precision_at(build, layer, ESPI_LINEAR_FFN_OUT) == ESPI_INT8) {
+        precision_at(build, stored, ESPI_LINEAR_FFN_OUT) == ESPI_INT8) {
         int status = table_unit(ctx, build, layer, &output.scale);
         if (status)
             return status;
@@ -204,9 +206,10 @@ static const float *tensor_of(const struct build *build, const struct espi_esp_s
     return build->checkpoint->params.slab + slot->param->offset;
 }
 
-/* Sections `index`, the weights, and the next, their rows. */
+/* Sections `index`, the weights, and those behind it, their rows: of each layer that has the weights. */
 static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_kind kind, size_t index)
 {
+    const size_t users = espi_config_sharing(&build->checkpoint->config);
     struct espi_esp_source *sources = &build->sources[index];
     const struct espi_esp_section *section = &sources[0].section;
     /* Query, key and value follow each other: one matrix, one vector. */
@@ -217,7 +220,33 @@ static int make_linear(esp_context *ctx, struct build *build, enum espi_linear_k
         weights = smooth_weights(build, weights, section->rows, section->columns, factors);
     espi_quantize_weights(weights, section->rows, section->columns, build->weights, build->scale);
     int status = pack_weights(ctx, build, kind, weights, &sources[0]);
-    return status ? status : make_rows(ctx, build, kind, bias, section->columns, &sources[1]);
+    for (size_t i = 1; !status && i <= users; i++)
+        status = make_rows(ctx, build, kind, bias, section->columns, &sources[i]);
+    return status;
+}
+
+/* The projection of the embeddings, in floats: sections `index` and the next. */
+static int make_projection(esp_context *ctx, struct build *build, size_t index)
+{
+    struct espi_esp_source *weights = &build->sources[index], *rows = &build->sources[index + 1];
+    size_t count = weights->section.rows, padded = espi_round_up(count, ESPI_QUAD);
+    struct espi_packing packing;
+    int status = espi_esp_packing(ctx, &weights->section, &packing);
+    if (status)
+        return status;
+    uint8_t *block = espi_calloc_aligned(ctx, packing.bytes, 1);
+    float *row = espi_calloc(ctx, padded, 3 * sizeof *row); // start: 0
+    weights->data = block;
+    rows->data = row;
+    if (!block || !row)
+        return ESP_ERR_MEMORY;
+    espi_pack_float(&packing, tensor_of(build, &build->slots[index]), block);
+    for (size_t i = 0; i < count; i++)
+        row[padded + i] = 1;
+    memcpy(row + 2 * padded, tensor_of(build, &build->slots[index + 1]), count * sizeof *row);
+    weights->section.bytes = packing.bytes;
+    rows->section.bytes = padded * 3 * sizeof *row;
+    return ESP_OK;
 }
 
 /* ---- the other sections ------------------------------------------------------------------------------------------------ */
@@ -279,7 +308,9 @@ static const float *norm_factors(const struct build *build, const struct espi_es
     size_t next = section->kind == ESPI_ESP_EMBED_NORM ? 0 : section->layer + (size_t)1;
     if (section->kind == ESPI_ESP_ATTENTION_NORM)
         return factors_at(build, section->layer, ESPI_LINEAR_FFN_IN);
-    return next < build->checkpoint->config.layers ? factors_at(build, next, ESPI_LINEAR_QKV) : NULL;
+    const struct espi_config *config = &build->checkpoint->config;
+    bool projected = section->kind == ESPI_ESP_EMBED_NORM && config->block.embedding;
+    return next < espi_config_stored_layers(config) && !projected ? factors_at(build, next, ESPI_LINEAR_QKV) : NULL;
 }
 
 /* Gain and bias, and the factors where there are some. */
@@ -325,11 +356,13 @@ static int make_sections(esp_context *ctx, struct build *build)
 {
     for (size_t i = 0; i < build->count; i++) {
         const struct linear_kind *kind = find_linear(build->sources[i].section.kind);
-        int status = kind ? make_linear(ctx, build, (enum espi_linear_kind)(kind - linear_kinds), i)
-                          : make_section(ctx, build, i);
+        bool projection = build->sources[i].section.kind == ESPI_ESP_EMBED_PROJECT;
+        int status = kind         ? make_linear(ctx, build, (enum espi_linear_kind)(kind - linear_kinds), i)
+                     : projection ? make_projection(ctx, build, i)
+                                  : make_section(ctx, build, i);
         if (status)
             return status;
-        i += kind != NULL; // its rows are made too
+        i += kind ? espi_config_sharing(&build->checkpoint->config) : projection; // their rows are made too
     }
     return ESP_OK;
 }

@@ -25,7 +25,7 @@ enum espi_sparse_choice {
 
 struct espi_compile_options {
     enum espi_sparse_choice sparse;
-    const enum espi_precision *precisions;               // (layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
+    const enum espi_precision *precisions;               // (stored layers, ESPI_LINEAR_COUNT); NULL: int8 throughout
     const struct espi_scale (*points)[ESPI_POINT_COUNT]; // (layers) see espi_calibrate; NULL: a scale per token
     const float *factors;                                // of espi_smooth; NULL: none
     const esp_tokenizer *tokenizer;                      // NULL: a file for raw ids

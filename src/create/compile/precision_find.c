@@ -154,7 +154,8 @@ static int find(esp_context *ctx, struct search *s, double reference, double beg
     search.reference = reference;
     if (search.seconds > 0) // int8 throughout is tried in any case
         search.seconds = fmax(search.seconds - (espi_clock() - begin), DBL_MIN);
-    return espi_precision_search(ctx, &search, &trials, config->layers * ESPI_LINEAR_COUNT, precisions, report);
+    return espi_precision_search(ctx, &search, &trials, espi_config_stored_layers(config) * ESPI_LINEAR_COUNT,
+                                 precisions, report);
 }
 
 static bool is_better(const struct espi_search_report *a, const struct espi_search_report *b)
@@ -169,7 +170,7 @@ static int find_per_token(esp_context *ctx, struct search *s, double begin, enum
                           bool *per_token, struct espi_search_report *report)
 {
     struct espi_search_report other;
-    size_t linears = s->finding->checkpoint->config.layers * ESPI_LINEAR_COUNT;
+    size_t linears = espi_config_stored_layers(&s->finding->checkpoint->config) * ESPI_LINEAR_COUNT;
     enum espi_precision *found = espi_calloc(ctx, linears, sizeof *found);
     if (!found)
         return ESP_ERR_MEMORY;

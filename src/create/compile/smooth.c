@@ -128,6 +128,19 @@ static void migrate(const struct matrix *maker, const struct matrix *reader, con
     }
 }
 
+/* What is seen in any of the layers that share their weights counts for the first. */
+static void join_peaks(const struct peaks *peaks, size_t first, size_t sharing)
+{
+    for (size_t layer = first + 1; layer < first + sharing; layer++)
+        for (enum espi_tap tap = ESPI_TAP_INPUT; tap <= ESPI_TAP_INTERMEDIATE; tap++) {
+            float *to = peaks_at(peaks, tap, first), *from = peaks_at(peaks, tap, layer);
+            size_t columns = tap == ESPI_TAP_INTERMEDIATE ? peaks->intermediate : peaks->hidden;
+            for (size_t c = 0; to && c < columns; c++)
+                to[c] = fmaxf(to[c], from[c]);
+        }
+}
+
+/* `layer`: the first that has these weights. */
 static void smooth_layer(struct espi_checkpoint *checkpoint, const struct peaks *peaks, size_t layer, double alpha,
                          float *factors)
 {
@@ -142,7 +155,12 @@ static void smooth_layer(struct espi_checkpoint *checkpoint, const struct peaks 
     migrate(&value, &out, peaks->context + layer * hidden, alpha);
     if (config->activation == ESPI_RELU)
         migrate(&ffn_in, &ffn_out, peaks->inner + layer * inner, alpha);
-    find_factors(&qkv, peaks->input + layer * hidden, alpha, factors + ESPI_SMOOTH_QKV * hidden);
+    /* The factors are the LayerNorm's that makes the channels: one that others read, too, has none for them. */
+    bool own_norm = !config->block.shared_layers && !(layer == 0 && config->block.embedding);
+    if (own_norm)
+        find_factors(&qkv, peaks->input + layer * hidden, alpha, factors + ESPI_SMOOTH_QKV * hidden);
+    for (size_t c = 0; !own_norm && c < hidden; c++)
+        factors[ESPI_SMOOTH_QKV * hidden + c] = 1;
     find_factors(&ffn_in, peaks->ffn_input + layer * hidden, alpha, factors + ESPI_SMOOTH_FFN_IN * hidden);
 }
 
@@ -160,11 +178,15 @@ int espi_smooth(esp_context *ctx, struct espi_checkpoint *checkpoint, const stru
     if (!status)
         status = find_peaks(ctx, checkpoint, batches, count, pass, &peaks);
     if (!status) {
-        *factors = espi_calloc(ctx, config->layers * ESPI_SMOOTH_COUNT, config->hidden * sizeof **factors);
+        *factors =
+            espi_calloc(ctx, espi_config_stored_layers(config) * ESPI_SMOOTH_COUNT, config->hidden * sizeof **factors);
         status = *factors ? ESP_OK : ESP_ERR_MEMORY;
     }
-    for (size_t layer = 0; !status && layer < config->layers; layer++)
-        smooth_layer(checkpoint, &peaks, layer, alpha, *factors + layer * ESPI_SMOOTH_COUNT * config->hidden);
+    const size_t sharing = espi_config_sharing(config), size = ESPI_SMOOTH_COUNT * config->hidden;
+    for (size_t layer = 0; !status && layer < config->layers; layer += sharing) {
+        join_peaks(&peaks, layer, sharing);
+        smooth_layer(checkpoint, &peaks, layer, alpha, *factors + espi_config_stored(config, layer) * size);
+    }
     free(peaks.input);
     return status;
 }

@@ -18,7 +18,7 @@
 /* Where a LayerNorm stands before int8 weights. */
 enum espi_smooth_point { ESPI_SMOOTH_QKV, ESPI_SMOOTH_FFN_IN, ESPI_SMOOTH_COUNT };
 
-/* 1 / s of the layer's channels (hidden); 0: no weight reads the channel. NULL factors: NULL. */
+/* layer: see espi_config_stored. 1 / s of the layer's channels (hidden); 0: no weight reads the channel. NULL factors: NULL. */
 static inline const float *espi_smooth_factors(const float *factors, size_t hidden, size_t layer,
                                                enum espi_smooth_point point)
 {
@@ -26,7 +26,7 @@ static inline const float *espi_smooth_factors(const float *factors, size_t hidd
 }
 
 /* Finds the factors on the batches, which run once through the fp32 network, and changes the checkpoint's value,
- * attention output and, with ReLU, feed-forward weights. *factors: (layers, ESPI_SMOOTH_COUNT, hidden), free(). alpha from
+ * attention output and, with ReLU, feed-forward weights. *factors: (stored layers, ESPI_SMOOTH_COUNT, hidden), free(). alpha from
  * 0 (all that is uneven goes to the activations) to 1 (all to the weights). ESP_ERR_ARGUMENT: another alpha, no batches. */
 int espi_smooth(esp_context *ctx, struct espi_checkpoint *checkpoint, const struct espi_batch *batches, size_t count,
                 double alpha, const struct espi_calibrate_pass *pass, float **factors) ESPI_NODISCARD;

@@ -8,6 +8,10 @@
 
 static int check_layers(esp_context *ctx, const struct espi_checkpoint *teacher, const size_t *layers, size_t count)
 {
+    if (teacher->config.block.shared_layers && espi_config_stored_layers(&teacher->config) > 1)
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
+                         "%s: a student of some layers: not supported where groups of layers share their weights",
+                         teacher->directory);
     if (!count)
         return espi_fail(ctx, ESP_ERR_ARGUMENT, "%s: expected at least one layer to keep", teacher->directory);
     for (size_t i = 0; i < count; i++) {
@@ -21,7 +25,7 @@ static int check_layers(esp_context *ctx, const struct espi_checkpoint *teacher,
     return ESP_OK;
 }
 
-/* The config with these layers only. */
+/* The config with these layers only; layers of one set of weights still are. */
 static int keep_layers(esp_context *ctx, const struct espi_config *from, const size_t *layers, size_t count,
                        struct espi_config *config)
 {
@@ -31,6 +35,8 @@ static int keep_layers(esp_context *ctx, const struct espi_config *from, const s
     for (size_t i = 0; from->removed_heads && i < count; i++)
         memcpy(removed + i * config->heads, from->removed_heads + layers[i] * config->heads, config->heads);
     config->layers = count;
+    if (config->block.shared_layers)
+        config->block.shared_layers = count > 1 ? count : 0;
     int status = espi_config_remove_heads(ctx, config, removed);
     free(removed);
     return status;

@@ -15,6 +15,11 @@ static int write_checkpoint(esp_context *ctx, const struct espi_initial *initial
                             const char *tokenizer, const char *directory)
 {
     struct espi_params params = {0};
+    if (initial->mimetic && (config->block.embedding || config->block.buckets))
+        return espi_fail(ctx, ESP_ERR_UNSUPPORTED,
+                         "--mimetic: not supported for %s: only for embeddings as wide as the "
+                         "layers, without a bias by distance",
+                         config->family);
     if (initial->mimetic)
         config->initializer_range = espi_mimetic_range(config->hidden);
     int status = espi_params_init(ctx, config, true, &params);

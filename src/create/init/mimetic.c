@@ -58,6 +58,6 @@ float espi_mimetic_range(size_t hidden)
 void espi_params_mimetic(const struct espi_params *params, const struct espi_config *config)
 {
     fill_embeddings(params, config);
-    for (size_t layer = 0; layer < config->layers; layer++)
+    for (size_t layer = 0; layer < config->layers; layer += espi_config_sharing(config))
         tie_keys(params, config, layer);
 }

@@ -41,6 +41,7 @@ struct scratch {
     float *scores;      // (BLOCK, keys)
     float *d_p;         // backward: (BLOCK, keys)
     float *keep;        // (keys) what dropout multiplies a row with
+    float *bias;        // (2 tokens - 1) by distance, from the smallest on
     float *result;      // (BLOCK, columns)
     float *d_key;       // backward: (keys, columns)
     float *d_value;
@@ -102,6 +103,8 @@ static size_t lay_out(const struct attention *a, size_t tokens, char *memory, st
     out->scores = place(&cursor, BLOCK * keys, sizeof(float));
     out->keep = place(&cursor, keys, sizeof(float));
     out->result = place(&cursor, BLOCK * columns, sizeof(float));
+    if (a->pass->distance)
+        out->bias = place(&cursor, 2 * tokens, sizeof(float));
     if (!a->backward)
         return cursor.used;
     out->value_turned = place(&cursor, inner * keys, size);
@@ -279,6 +282,13 @@ ESPI_SIMD static void attention_row_gradient(size_t cols, float scale, float del
     }
 }
 
+/* x = scale x + bias */
+ESPI_SIMD static void attention_row_bias(size_t cols, float scale, const float *restrict bias, float *restrict x)
+{
+    for (size_t i = 0; i < cols; i++)
+        x[i] = x[i] * scale + bias[i];
+}
+
 /* The dropout of a row of probabilities: rows start at multiples of ESPI_DROPOUT_GROUP. */
 static void drop_row(const struct espi_attention_pass *pass, size_t sequence, size_t head, size_t query, size_t tokens,
                      float *x)
@@ -311,6 +321,41 @@ static struct task begin(const struct attention *a, size_t index, size_t thread)
     return t;
 }
 
+/* The task's bias by distance. */
+static void load_bias(const struct task *t)
+{
+    const struct espi_distance_bias *distance = t->a->pass->distance;
+    if (!distance)
+        return;
+    size_t heads = distance->config->heads;
+    const float *bias = distance->bias + espi_config_head_number(distance->config, distance->layer, t->head);
+    const uint8_t *buckets = distance->buckets - (t->tokens - 1);
+    for (size_t i = 0; i < 2 * t->tokens - 1; i++)
+        t->s.bias[i] = bias[buckets[i] * heads];
+}
+
+/* Adds a query's bias to its scores, which are scaled on the way; returns what is still to be multiplied by. */
+static float add_bias(const struct task *t, size_t query, float scale, float *scores)
+{
+    if (!t->a->pass->distance)
+        return scale;
+    attention_row_bias(t->tokens, scale, t->s.bias + t->tokens - 1 - query, scores);
+    return 1.0f;
+}
+
+/* The bias has the gradient of the scaled scores of its bucket; `scale`: what d_scores was multiplied by. */
+static void add_bias_gradient(const struct task *t, size_t query, float scale, const float *d_scores)
+{
+    const struct espi_attention_pass *pass = t->a->pass;
+    if (!pass->distance)
+        return;
+    size_t count = pass->distance->config->block.buckets;
+    float *sums = pass->d_distance + (t->sequence * pass->heads + t->head) * count; // (buckets)
+    const uint8_t *buckets = pass->distance->buckets - query;
+    for (size_t i = 0; i < t->tokens; i++)
+        sums[buckets[i]] += d_scores[i] / scale;
+}
+
 static int forward_block(const struct task *t, size_t first, size_t rows)
 {
     const struct attention *a = t->a;
@@ -325,8 +370,9 @@ static int forward_block(const struct task *t, size_t first, size_t rows)
         return status;
     for (size_t row = 0; row < rows; row++) {
         float *x = s->scores + row * s->keys; // (tokens)
-        float largest = attention_row_max(t->tokens, x) * scale;
-        float sum = attention_row_exp(t->tokens, scale, largest, x);
+        float left = add_bias(t, first + row, scale, x);
+        float largest = attention_row_max(t->tokens, x) * left;
+        float sum = attention_row_exp(t->tokens, left, largest, x);
         lse[row] = largest + logf(sum);
         attention_row_scale(t->tokens, 1.0f / sum, x);
         if (pass->dropout > 0.0f)
@@ -345,6 +391,7 @@ static int forward_task(void *argument, size_t index, size_t thread)
     const struct attention *a = argument;
     struct task t = begin(a, index, thread);
     size_t last = t.tokens < BLOCK, stride = 3 * a->hidden;
+    load_bias(&t);
     load_rows(a, t.tokens, t.s.keys, t.key, stride, t.s.columns, t.s.rows);
     pack_turned(a, &t.s, t.shapes->scores[last], t.s.key_turned);
     load_rows(a, t.tokens, t.s.keys, t.value, stride, t.s.columns, t.s.rows);
@@ -369,13 +416,14 @@ static void gradient_rows(const struct task *t, size_t first, size_t rows, size_
         float *p = s->scores + row * s->keys, *d_p = s->d_p + row * s->keys; // (tokens)
         float delta =
             attention_row_dot(pass->width, pass->d_out + place + row * a->hidden, pass->out + place + row * a->hidden);
-        attention_row_exp(t->tokens, scale, lse[row], p);
+        attention_row_exp(t->tokens, add_bias(t, first + row, scale, p), lse[row], p);
         if (pass->dropout > 0.0f) {
             for (size_t i = 0; i < t->tokens; i++)
                 s->keep[i] = 1.0f;
             drop_row(pass, t->sequence, t->head, first + row, t->tokens, s->keep);
         }
         attention_row_gradient(t->tokens, scale, delta, s->keep, p, d_p);
+        add_bias_gradient(t, first + row, scale, d_p);
         load_keys(a, s, t->tokens, p, (char *)s->p + row * row_bytes);
         load_keys(a, s, t->tokens, d_p, (char *)s->d_scores + row * row_bytes);
     }
@@ -433,6 +481,7 @@ static int backward_task(void *argument, size_t index, size_t thread)
     struct task t = begin(a, index, thread);
     const struct scratch *s = &t.s;
     size_t last = t.tokens < BLOCK, stride = 3 * a->hidden;
+    load_bias(&t);
     load_rows(a, t.tokens, s->keys, t.value, stride, s->columns, s->rows);
     pack_turned(a, s, t.shapes->scores[last], s->value_turned);
     load_rows(a, t.tokens, s->keys, t.key, stride, s->columns, s->rows);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/size.h"
-#include "create/layers/layer_attention.h"
 #include "create/network/network_private.h"
 
 #include <assert.h>
@@ -36,14 +35,17 @@ int espi_network_refresh(esp_context *ctx, struct espi_network *network)
             return ESP_ERR_MEMORY;
     }
     int status = ESP_OK;
-    for (size_t l = 0; !status && l < config->layers; l++) {
-        struct espi_network_layer *layer = &network->layers[l];
+    for (size_t l = 0; !status && l < config->layers; l += espi_config_sharing(config)) {
+        struct espi_network_layer *layer = espi_network_layer_at(network, l);
         if ((status = pack(ctx, network, ESPI_QUERY_W, 3, l, &layer->qkv)) ||
             (status = pack(ctx, network, ESPI_ATTENTION_OUT_W, 1, l, &layer->attention_out)) ||
             (status = pack(ctx, network, ESPI_FFN_IN_W, 1, l, &layer->ffn_in)))
             return status;
         status = pack(ctx, network, ESPI_FFN_OUT_W, 1, l, &layer->ffn_out);
     }
+    if (!status && network->project.outputs)
+        status = espi_dense_pack(ctx, network->matmuls, &network->project,
+                                 espi_params_data(network->params, ESPI_EMBED_PROJECT_W, 0));
     if (!status)
         status = espi_network_refresh_heads(ctx, network);
     network->packed = !status;
@@ -82,6 +84,15 @@ static int take_filtered(esp_context *ctx, struct espi_network *network, size_t 
     return status ? status : espi_operand_from_float(ctx, network->matmuls, rows, columns, floats, operand);
 }
 
+struct espi_distance_bias espi_network_distance(const struct espi_network *network, size_t layer)
+{
+    const struct espi_config *config = network->config;
+    return (struct espi_distance_bias){.config = config,
+                                       .layer = layer,
+                                       .buckets = network->buckets + (network->buckets ? config->max_positions - 1 : 0),
+                                       .bias = espi_params_data(network->params, ESPI_DISTANCE_BIAS, 0)};
+}
+
 static int attend(esp_context *ctx, struct espi_network *network, size_t number)
 {
     const struct espi_config *config = network->config;
@@ -96,6 +107,9 @@ static int attend(esp_context *ctx, struct espi_network *network, size_t number)
                                        .qkv = layer->qkv,
                                        .lse = layer->lse,
                                        .out = layer->context};
+    struct espi_distance_bias distance = espi_network_distance(network, number);
+    if (network->buckets)
+        pass.distance = &distance;
     int status = espi_layer_attention_forward(ctx, network->matmuls, &pass);
     if (status)
         return status;
@@ -116,8 +130,8 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
     if (network->filtered)
         status = take_filtered(ctx, network, number, ESPI_TAP_INPUT, columns, hidden, layer->input);
     if (!status)
-        status = espi_dense_forward(ctx, network->matmuls, &network->layers[number].qkv, tokens, layer->input,
-                                    espi_params_data(network->params, ESPI_QUERY_B, number), layer->qkv);
+        status = espi_dense_forward(ctx, network->matmuls, &espi_network_layer_at(network, number)->qkv, tokens,
+                                    layer->input, espi_params_data(network->params, ESPI_QUERY_B, number), layer->qkv);
     if (!status && network->filtered)
         status = network->filter.forward(network->filter.argument, ctx, number, ESPI_TAP_QKV, &network->pass.batch,
                                          3 * espi_config_context(network->config, number), network->pass.train, NULL,
@@ -125,14 +139,15 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
     if (!status)
         status = attend(ctx, network, number);
     if (!status)
-        status =
-            espi_dense_forward(ctx, network->matmuls, &network->layers[number].attention_out, tokens, layer->attended,
-                               espi_params_data(network->params, ESPI_ATTENTION_OUT_B, number), layer->attention.sum);
+        status = espi_dense_forward(
+            ctx, network->matmuls, &espi_network_layer_at(network, number)->attention_out, tokens, layer->attended,
+            espi_params_data(network->params, ESPI_ATTENTION_OUT_B, number), layer->attention.sum);
     if (status)
         return status;
     struct espi_norm_forward norm = {
         .network = network,
         .rows = tokens,
+        .width = columns,
         .tensors = espi_network_norm(network, ESPI_ATTENTION_NORM_W, ESPI_ATTENTION_NORM_B, number, NULL),
         .before = espi_network_drop(network, ESPI_PLACE_ATTENTION_OUT, number),
         .residual = hidden,
@@ -147,7 +162,7 @@ static int forward_attention(esp_context *ctx, struct espi_network *network, siz
 static int forward_inner(esp_context *ctx, struct espi_network *network, size_t number)
 {
     struct espi_activations *layer = &network->memory.layers[number];
-    const struct espi_dense *dense = &network->layers[number].ffn_in;
+    const struct espi_dense *dense = &espi_network_layer_at(network, number)->ffn_in;
     const float *bias = espi_params_data(network->params, ESPI_FFN_IN_B, number);
     enum espi_activation kind = network->config->activation;
     size_t tokens = network->pass.batch.tokens, columns = network->config->intermediate;
@@ -174,14 +189,16 @@ static int forward_ffn(esp_context *ctx, struct espi_network *network, size_t nu
     if (!status)
         status = forward_inner(ctx, network, number);
     if (!status)
-        status = espi_dense_forward(ctx, network->matmuls, &network->layers[number].ffn_out, tokens, layer->activated,
-                                    espi_params_data(network->params, ESPI_FFN_OUT_B, number), layer->ffn.sum);
+        status = espi_dense_forward(ctx, network->matmuls, &espi_network_layer_at(network, number)->ffn_out, tokens,
+                                    layer->activated, espi_params_data(network->params, ESPI_FFN_OUT_B, number),
+                                    layer->ffn.sum);
     if (status)
         return status;
     bool last = number + 1 == network->config->layers;
     struct espi_norm_forward norm = {
         .network = network,
         .rows = tokens,
+        .width = columns,
         .tensors = espi_network_norm(network, ESPI_FFN_NORM_W, ESPI_FFN_NORM_B, number, NULL),
         .before = espi_network_drop(network, ESPI_PLACE_FFN_OUT, number),
         .residual = layer->middle,
@@ -193,19 +210,33 @@ static int forward_ffn(esp_context *ctx, struct espi_network *network, size_t nu
     return ESP_OK;
 }
 
-static void embed(struct espi_network *network)
+/* From ids to hidden[0]. */
+static int embed(esp_context *ctx, struct espi_network *network)
 {
+    const struct espi_network_memory *memory = &network->memory;
+    size_t tokens = network->pass.batch.tokens, hidden = network->config->hidden;
+    bool projected = network->project.outputs > 0, operand = memory->copies && !network->filtered;
     struct espi_norm_forward norm = {.network = network,
-                                     .rows = network->pass.batch.tokens,
+                                     .rows = tokens,
+                                     .width = espi_config_word_width(network->config),
                                      .tensors =
                                          espi_network_norm(network, ESPI_EMBED_NORM_W, ESPI_EMBED_NORM_B, 0, NULL),
                                      .after = espi_network_drop(network, ESPI_PLACE_EMBEDDING, 0),
                                      .embed = true,
-                                     .normed = network->memory.embedding,
-                                     .out = network->memory.hidden[0]};
-    if (network->memory.copies && !network->filtered)
-        norm.operand = network->memory.layers[0].input;
+                                     .normed = memory->embedding,
+                                     .out = projected ? memory->embedded : memory->hidden[0],
+                                     .operand = projected ? memory->projected
+                                                : operand ? memory->layers[0].input
+                                                          : NULL};
     espi_network_norm_forward(&norm);
+    if (!projected)
+        return ESP_OK;
+    int status = espi_dense_forward(ctx, network->matmuls, &network->project, tokens, memory->projected,
+                                    espi_params_data(network->params, ESPI_EMBED_PROJECT_B, 0), memory->hidden[0]);
+    void *input;
+    return status || network->filtered
+               ? status
+               : espi_network_operand(ctx, network, tokens, hidden, memory->hidden[0], memory->layers[0].input, &input);
 }
 
 int espi_network_forward(esp_context *ctx, struct espi_network *network, const struct espi_pass *pass)
@@ -222,7 +253,7 @@ int espi_network_forward(esp_context *ctx, struct espi_network *network, const s
     if (!status)
         status = espi_network_reserve(ctx, network, pass->batch->tokens, keeping);
     if (!status)
-        embed(network);
+        status = embed(ctx, network);
     for (size_t l = 0; !status && l < network->config->layers; l++) {
         status = forward_attention(ctx, network, l);
         if (!status)
@@ -256,7 +287,7 @@ void espi_network_free(struct espi_network *network)
 {
     if (!network)
         return;
-    for (size_t l = 0; network->layers && l < network->config->layers; l++) {
+    for (size_t l = 0; network->layers && l < espi_config_stored_layers(network->config); l++) {
         struct espi_network_layer *layer = &network->layers[l];
         espi_dense_clear(&layer->qkv);
         espi_dense_clear(&layer->attention_out);
@@ -264,6 +295,9 @@ void espi_network_free(struct espi_network *network)
         espi_dense_clear(&layer->ffn_out);
     }
     free(network->layers);
+    free(network->buckets);
+    free(network->distance_sums);
+    espi_dense_clear(&network->project);
     espi_network_clear_heads(network);
     espi_network_clear_memory(network);
     free(network->weight_scratch);
@@ -281,7 +315,7 @@ int espi_network_init_dense(esp_context *ctx, struct espi_network *network, size
 
 static int init_layer(esp_context *ctx, struct espi_network *network, size_t number)
 {
-    struct espi_network_layer *layer = &network->layers[number];
+    struct espi_network_layer *layer = espi_network_layer_at(network, number);
     size_t hidden = network->config->hidden, intermediate = network->config->intermediate;
     size_t context = espi_config_context(network->config, number);
     int status = espi_network_init_dense(ctx, network, hidden, 3 * context, &layer->qkv);
@@ -291,6 +325,16 @@ static int init_layer(esp_context *ctx, struct espi_network *network, size_t num
         status = espi_network_init_dense(ctx, network, hidden, intermediate, &layer->ffn_in);
     if (!status)
         status = espi_network_init_dense(ctx, network, intermediate, hidden, &layer->ffn_out);
+    return status;
+}
+
+/* What stands in front of the layers, and what they have in common. */
+static int init_embedding(esp_context *ctx, struct espi_network *network)
+{
+    const struct espi_config *config = network->config;
+    int status = config->block.buckets ? espi_config_buckets(ctx, config, &network->buckets) : ESP_OK;
+    if (!status && config->block.embedding)
+        status = espi_network_init_dense(ctx, network, config->block.embedding, config->hidden, &network->project);
     return status;
 }
 
@@ -307,16 +351,17 @@ static int new_network(esp_context *ctx, const struct espi_config *config, const
     network->forward_only = forward_only;
     network->team = team;
     /* Whole cache lines apart, so that threads do not write to the same one. */
-    network->row_width = espi_round_up(espi_size_max(config->hidden, config->intermediate), 16);
+    network->row_width = espi_size_max(config->hidden, espi_config_word_width(config));
+    network->row_width = espi_round_up(espi_size_max(network->row_width, config->intermediate), 16);
     int status = ESP_ERR_MEMORY;
-    network->layers = espi_calloc(ctx, config->layers, sizeof *network->layers);
+    network->layers = espi_calloc(ctx, espi_config_stored_layers(config), sizeof *network->layers);
     network->rows = espi_calloc_aligned(ctx, espi_team_size(team), network->row_width * sizeof *network->rows);
     if (!network->layers || !network->rows || (status = espi_matmuls_new(ctx, compute, team, &network->matmuls)))
         goto fail;
-    for (size_t l = 0; l < config->layers; l++)
+    for (size_t l = 0; l < config->layers; l += espi_config_sharing(config))
         if ((status = init_layer(ctx, network, l)))
             goto fail;
-    if ((status = espi_network_init_heads(ctx, network)))
+    if ((status = init_embedding(ctx, network)) || (status = espi_network_init_heads(ctx, network)))
         goto fail;
     *out = network;
     return ESP_OK;

@@ -2,7 +2,6 @@
  * Backward: the forward pass of network.c from its end to its beginning. Of a layer's gradient, `carry` is the part
  * that came past it on the residual stream, `branch` what came through it. */
 #include "base/size.h"
-#include "create/layers/layer_attention.h"
 #include "create/network/network_private.h"
 
 #include <string.h>
@@ -51,6 +50,7 @@ static const void *norm(const struct backward *b, struct espi_norm_backward *pas
     bool same = network->compute == ESPI_COMPUTE_F32 && pass->before.rate == 0.0f;
     pass->network = network;
     pass->rows = network->pass.batch.tokens;
+    pass->width = network->config->hidden;
     pass->carry = memory->carry;
     pass->branch = b->branch;
     pass->operand = same ? NULL : memory->operand;
@@ -66,7 +66,7 @@ static int backward_inner(esp_context *ctx, const struct backward *b, size_t num
     struct espi_network *network = b->network;
     struct espi_network_memory *memory = &network->memory;
     const struct espi_activations *layer = &memory->layers[number];
-    const struct espi_dense *dense = &network->layers[number].ffn_out;
+    const struct espi_dense *dense = &espi_network_layer_at(network, number)->ffn_out;
     enum espi_activation kind = network->config->activation;
     size_t tokens = network->pass.batch.tokens, columns = network->config->intermediate;
     int status;
@@ -103,9 +103,30 @@ static int backward_ffn(esp_context *ctx, struct backward *b, size_t number)
     if (status)
         return status;
     b->branch = memory->branch;
-    status = linear(ctx, b, &network->layers[number].ffn_in, ESPI_FFN_IN_W, ESPI_FFN_IN_B, number, layer->ffn_input, dy,
-                    memory->branch);
+    status = linear(ctx, b, &espi_network_layer_at(network, number)->ffn_in, ESPI_FFN_IN_W, ESPI_FFN_IN_B, number,
+                    layer->ffn_input, dy, memory->branch);
     return status ? status : filter(ctx, b, number, ESPI_TAP_FFN_INPUT, config->hidden, memory->branch);
+}
+
+/* Room for the gradient of the bias by distance, of each sequence and head; and its sum, in their order. */
+static int reserve_distance(esp_context *ctx, struct espi_network *network, size_t heads)
+{
+    size_t count = network->pass.batch.sequences * heads * network->config->block.buckets;
+    int status = espi_grow(ctx, &network->distance_sums, &network->distance_capacity, espi_size_max(count, 1),
+                           sizeof *network->distance_sums);
+    if (!status)
+        memset(network->distance_sums, 0, count * sizeof *network->distance_sums);
+    return status;
+}
+
+static void add_distance(const struct backward *b, size_t layer, size_t heads)
+{
+    const struct espi_config *config = b->network->config;
+    float *gradient = gradient_of(b, ESPI_DISTANCE_BIAS, 0); // (buckets, heads of the model)
+    const float *sums = b->network->distance_sums;
+    for (size_t i = 0; i < b->network->pass.batch.sequences * heads; i++)
+        for (size_t bucket = 0; bucket < config->block.buckets; bucket++)
+            gradient[bucket * config->heads + espi_config_head_number(config, layer, i % heads)] += *sums++;
 }
 
 ESPI_NODISCARD static int attend_backward(esp_context *ctx, const struct backward *b, size_t number)
@@ -127,7 +148,16 @@ ESPI_NODISCARD static int attend_backward(esp_context *ctx, const struct backwar
                                        .out = layer->context,
                                        .d_out = memory->branch,
                                        .d_qkv = memory->wide};
-    int status = espi_layer_attention_backward(ctx, network->matmuls, &pass);
+    struct espi_distance_bias distance = espi_network_distance(network, number);
+    int status = network->buckets ? reserve_distance(ctx, network, pass.heads) : ESP_OK;
+    if (!status && network->buckets) {
+        pass.distance = &distance;
+        pass.d_distance = network->distance_sums;
+    }
+    if (!status)
+        status = espi_layer_attention_backward(ctx, network->matmuls, &pass);
+    if (!status && network->buckets)
+        add_distance(b, number, pass.heads);
     const struct espi_layer_gradients *layers = b->wanted->layers;
     if (!status && layers && layers->qkv && layers->qkv[number])
         espi_network_add(network, network->pass.batch.tokens, columns, layers->qkv[number], memory->wide);
@@ -145,8 +175,8 @@ static int backward_attention(esp_context *ctx, struct backward *b, size_t numbe
                                       .before = espi_network_drop(network, ESPI_PLACE_ATTENTION_OUT, number),
                                       .normed = layer->attention};
     const void *dy = norm(b, &pass);
-    int status = linear(ctx, b, &network->layers[number].attention_out, ESPI_ATTENTION_OUT_W, ESPI_ATTENTION_OUT_B,
-                        number, layer->attended, dy, memory->branch);
+    int status = linear(ctx, b, &espi_network_layer_at(network, number)->attention_out, ESPI_ATTENTION_OUT_W,
+                        ESPI_ATTENTION_OUT_B, number, layer->attended, dy, memory->branch);
     if (!status)
         status = filter(ctx, b, number, ESPI_TAP_CONTEXT, context, memory->branch);
     if (!status)
@@ -156,8 +186,8 @@ static int backward_attention(esp_context *ctx, struct backward *b, size_t numbe
         status = espi_network_operand(ctx, network, network->pass.batch.tokens, 3 * context, memory->wide,
                                       memory->operand, &operand);
     if (!status)
-        status = linear(ctx, b, &network->layers[number].qkv, ESPI_QUERY_W, ESPI_QUERY_B, number, layer->input, operand,
-                        memory->branch);
+        status = linear(ctx, b, &espi_network_layer_at(network, number)->qkv, ESPI_QUERY_W, ESPI_QUERY_B, number,
+                        layer->input, operand, memory->branch);
     return status ? status : filter(ctx, b, number, ESPI_TAP_INPUT, hidden, memory->branch);
 }
 
@@ -167,6 +197,8 @@ enum { SCATTER_COLUMNS = 64 }; // a thread's share: all tokens, these columns
 
 struct scatter {
     const struct espi_network *network;
+    size_t width;
+    const float *d; // (tokens, width)
     float *word, *position, *type;
 };
 
@@ -174,33 +206,57 @@ static void scatter_columns(void *argument, size_t index, size_t thread)
 {
     (void)thread;
     const struct scatter *s = argument;
-    size_t hidden = s->network->config->hidden, first = index * SCATTER_COLUMNS;
-    espi_embedding_backward(&s->network->pass.batch, s->network->pass.position_rows, hidden, first,
-                            espi_size_min(SCATTER_COLUMNS, hidden - first), s->network->memory.carry, s->word,
-                            s->position, s->type);
+    size_t first = index * SCATTER_COLUMNS;
+    espi_embedding_backward(&s->network->pass.batch, s->network->pass.position_rows, s->width, first,
+                            espi_size_min(SCATTER_COLUMNS, s->width - first), s->d, s->word, s->position, s->type);
 }
 
-static void backward_embedding(const struct backward *b)
+/* From the gradient of hidden[0] to that of what the projection reads, in `wide`. */
+static int backward_projection(esp_context *ctx, const struct backward *b)
 {
     struct espi_network *network = b->network;
+    struct espi_network_memory *memory = &network->memory;
+    size_t tokens = network->pass.batch.tokens, hidden = network->config->hidden;
+    const float *extra = injected_hidden(b, 0);
+    void *dy;
+    if (b->branch)
+        espi_network_add(network, tokens, hidden, b->branch, memory->carry);
+    if (extra)
+        espi_network_add(network, tokens, hidden, extra, memory->carry);
+    int status = espi_network_operand(ctx, network, tokens, hidden, memory->carry, memory->operand, &dy);
+    return status ? status
+                  : linear(ctx, b, &network->project, ESPI_EMBED_PROJECT_W, ESPI_EMBED_PROJECT_B, 0, memory->projected,
+                           dy, memory->wide);
+}
+
+static int backward_embedding(esp_context *ctx, const struct backward *b)
+{
+    struct espi_network *network = b->network;
+    bool projected = network->project.outputs > 0;
+    int status = projected ? backward_projection(ctx, b) : ESP_OK;
+    if (status)
+        return status;
     struct espi_norm_backward pass = {
         .network = network,
         .rows = network->pass.batch.tokens,
+        .width = espi_config_word_width(network->config),
         .tensors = espi_network_norm(network, ESPI_EMBED_NORM_W, ESPI_EMBED_NORM_B, 0, b->wanted->gradients),
         .after = espi_network_drop(network, ESPI_PLACE_EMBEDDING, 0),
         .normed = network->memory.embedding,
-        .carry = network->memory.carry,
-        .branch = b->branch,
-        .extra = injected_hidden(b, 0),
+        .carry = projected ? network->memory.wide : network->memory.carry,
+        .branch = projected ? NULL : b->branch,
+        .extra = projected ? NULL : injected_hidden(b, 0),
         .partial = network->memory.partial};
     espi_network_norm_backward(&pass);
     struct scatter s = {.network = network,
+                        .width = pass.width,
+                        .d = pass.carry,
                         .word = gradient_of(b, ESPI_EMBED_WORD, 0),
                         .position = gradient_of(b, ESPI_EMBED_POSITION, 0)};
     if (espi_params_find(network->params, ESPI_EMBED_TYPE, 0))
         s.type = gradient_of(b, ESPI_EMBED_TYPE, 0);
-    espi_team_run(network->team, (network->config->hidden + SCATTER_COLUMNS - 1) / SCATTER_COLUMNS, scatter_columns,
-                  &s);
+    espi_team_run(network->team, (s.width + SCATTER_COLUMNS - 1) / SCATTER_COLUMNS, scatter_columns, &s);
+    return ESP_OK;
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------------------ */
@@ -226,7 +282,7 @@ int espi_network_backward(esp_context *ctx, struct espi_network *network, const 
     if (!network->pass.done || !network->pass.train)
         return espi_fail(ctx, ESP_ERR_INTERNAL, "network: backward without a forward pass in training");
     struct backward b = {.network = network, .wanted = backward};
-    size_t layers = network->config->layers;
+    size_t layers = network->config->layers, sharing = espi_config_sharing(network->config);
     int status = espi_network_head_backward(ctx, network, backward->d_result, backward->gradients);
     if (!status)
         status = ready(ctx, &b, layer_start(network, layers), network->params->elements);
@@ -235,10 +291,9 @@ int espi_network_backward(esp_context *ctx, struct espi_network *network, const 
         if (!status)
             status = backward_attention(ctx, &b, l);
         if (!status)
-            status = ready(ctx, &b, layer_start(network, l), layer_start(network, l + 1));
+            status = l % sharing ? ESP_OK : ready(ctx, &b, layer_start(network, l), layer_start(network, l + sharing));
     }
-    if (status)
-        return status;
-    backward_embedding(&b);
-    return ready(ctx, &b, 0, layer_start(network, 0));
+    if (!status)
+        status = backward_embedding(ctx, &b);
+    return status ? status : ready(ctx, &b, 0, layer_start(network, 0));
 }

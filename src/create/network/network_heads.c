@@ -255,11 +255,13 @@ static int inner_forward(esp_context *ctx, struct espi_network *network, size_t 
                                     bias_of(network, ESPI_HEAD_DENSE_B), head->inner);
     if (status)
         return status;
-    espi_network_activate(network, recipe->activation, rows, network->config->hidden, head->inner,
+    size_t width = espi_config_head_width(network->config);
+    espi_network_activate(network, recipe->activation, rows, width, head->inner,
                           recipe->norm ? head->normed.sum : head->states, NULL);
     if (recipe->norm) {
         struct espi_norm_forward norm = {.network = network,
                                          .rows = rows,
+                                         .width = width,
                                          .tensors =
                                              espi_network_norm(network, ESPI_HEAD_NORM_W, ESPI_HEAD_NORM_B, 0, NULL),
                                          .normed = head->normed,
@@ -284,7 +286,8 @@ static int rows_forward(esp_context *ctx, struct espi_network *network, float *o
     }
     if (!status && recipe->dense) {
         drop_rows(network, drops.last, rows, head->states);
-        status = espi_operand_from_float(ctx, network->matmuls, rows, hidden, head->states, head->last);
+        status = espi_operand_from_float(ctx, network->matmuls, rows, espi_config_head_width(network->config),
+                                         head->states, head->last);
     }
     if (status)
         return status;
@@ -314,19 +317,20 @@ static int inner_backward(esp_context *ctx, struct espi_network *network, size_t
 {
     const struct espi_head_recipe *recipe = &network->config->recipe;
     struct espi_head_memory *head = &network->head;
-    size_t hidden = network->config->hidden;
+    size_t hidden = network->config->hidden, width = espi_config_head_width(network->config);
     if (recipe->norm) {
         struct espi_norm_backward norm = {
             .network = network,
             .rows = rows,
+            .width = width,
             .tensors = espi_network_norm(network, ESPI_HEAD_NORM_W, ESPI_HEAD_NORM_B, 0, gradients),
             .normed = head->normed,
             .carry = head->states,
             .partial = head->partial};
         espi_network_norm_backward(&norm);
     }
-    const void *dy = espi_network_activate_backward(network, recipe->activation, rows, hidden, head->inner,
-                                                    head->states, head->last);
+    const void *dy =
+        espi_network_activate_backward(network, recipe->activation, rows, width, head->inner, head->states, head->last);
     /* In fp32 dy is head.states, which dx may not overwrite: its room is head.inner, of no more use. */
     int status = linear(ctx, network, &network->heads.dense, ESPI_HEAD_DENSE_W, ESPI_HEAD_DENSE_B, rows, head->input,
                         dy, gradients, head->inner);

@@ -96,10 +96,15 @@ static void place_layers(const struct espi_network *network, struct layout *layo
 static void place(const struct espi_network *network, struct layout *layout, struct espi_network_memory *memory)
 {
     size_t hidden = network->config->hidden, room = memory->room;
-    size_t wide = espi_size_max(3 * hidden, network->config->intermediate);
-    bool train = memory->keeping == ESPI_KEEP_ALL;
+    size_t words = espi_config_word_width(network->config), wider = espi_size_max(hidden, words);
+    size_t wide = espi_size_max(espi_size_max(3 * hidden, network->config->intermediate), words);
+    bool train = memory->keeping == ESPI_KEEP_ALL, projected = network->project.outputs > 0;
     place_layers(network, layout, memory);
-    memory->embedding = train ? normed(layout, room, hidden) : memory->layers[0].attention;
+    memory->embedding = train || projected ? normed(layout, room, words) : memory->layers[0].attention;
+    if (projected)
+        memory->projected = memory->embedded = floats(layout, room, words);
+    if (projected && network->compute == ESPI_COMPUTE_BF16)
+        memory->projected = piece(layout, room, words, espi_operand_size(network->compute));
     if (memory->copies) {
         float *middle = floats(layout, room, hidden);
         for (size_t l = 0; l < network->config->layers; l++)
@@ -112,7 +117,7 @@ static void place(const struct espi_network *network, struct layout *layout, str
     memory->operand = piece(layout, room, wide, espi_operand_size(network->compute));
     memory->carry = floats(layout, room, hidden);
     memory->branch = floats(layout, room, hidden);
-    memory->partial = floats(layout, room / ESPI_ROW_BLOCK, 2 * hidden);
+    memory->partial = floats(layout, room / ESPI_ROW_BLOCK, 2 * wider);
 }
 
 static void clear_activations(struct espi_network_memory *memory)
@@ -162,18 +167,19 @@ fail:
 static void place_head(const struct espi_network *network, struct layout *layout, struct espi_head_memory *head)
 {
     size_t hidden = network->config->hidden, operand = espi_operand_size(network->compute), room = head->room;
+    size_t width = espi_size_max(hidden, espi_config_head_width(network->config));
     head->input = piece(layout, room, hidden, operand);
     if (network->config->recipe.dense || head->train) {
-        head->inner = floats(layout, room, hidden);
-        head->normed = normed(layout, room, hidden);
-        head->last = piece(layout, room, hidden, operand);
-        head->states = floats(layout, room, hidden);
+        head->inner = floats(layout, room, width);
+        head->normed = normed(layout, room, width);
+        head->last = piece(layout, room, width, operand);
+        head->states = floats(layout, room, width);
     }
     head->result = floats(layout, ESPI_MATMUL_ROWS, head->outputs);
     if (!head->train)
         return;
     head->d_result = piece(layout, room, head->outputs, operand);
-    head->partial = floats(layout, room / ESPI_ROW_BLOCK, 2 * hidden);
+    head->partial = floats(layout, room / ESPI_ROW_BLOCK, 2 * width);
 }
 
 int espi_network_reserve_head(esp_context *ctx, struct espi_network *network, size_t rows, size_t outputs)

@@ -118,9 +118,9 @@ struct espi_norm_tensors espi_network_norm(const struct espi_network *network, e
 static void embed_row(const struct espi_network *network, size_t row, float *out)
 {
     const struct espi_network_pass *pass = &network->pass;
-    size_t hidden = network->config->hidden;
-    espi_embedding_forward(1, hidden, pass->ids + row, pass->batch.types ? pass->types + row : NULL,
-                           pass->position_rows + row, espi_params_data(network->params, ESPI_EMBED_WORD, 0),
+    espi_embedding_forward(1, espi_config_word_width(network->config), pass->ids + row,
+                           pass->batch.types ? pass->types + row : NULL, pass->position_rows + row,
+                           espi_params_data(network->params, ESPI_EMBED_WORD, 0),
                            espi_params_data(network->params, ESPI_EMBED_POSITION, 0),
                            espi_params_data(network->params, ESPI_EMBED_TYPE, 0), out);
 }
@@ -128,20 +128,20 @@ static void embed_row(const struct espi_network *network, size_t row, float *out
 static void norm_forward_row(const struct espi_norm_forward *n, size_t row)
 {
     const struct espi_network *network = n->network;
-    size_t hidden = network->config->hidden;
-    float *sum = n->normed.sum + row * hidden, *out = n->out + row * hidden;
+    const size_t width = n->width;
+    float *sum = n->normed.sum + row * width, *out = n->out + row * width;
     if (n->embed)
         embed_row(network, row, sum);
     if (n->before.rate > 0.0f)
-        espi_network_drop_row(network, n->before, network->pass.places[row], hidden, sum);
+        espi_network_drop_row(network, n->before, network->pass.places[row], width, sum);
     if (n->residual)
-        add_to_row(hidden, n->residual + row * hidden, sum);
-    espi_layer_norm_forward(1, hidden, network->config->layer_norm_eps, sum, n->tensors.weight, n->tensors.bias, out,
+        add_to_row(width, n->residual + row * width, sum);
+    espi_layer_norm_forward(1, width, network->config->layer_norm_eps, sum, n->tensors.weight, n->tensors.bias, out,
                             n->normed.statistics + 2 * row);
     if (n->after.rate > 0.0f)
-        espi_network_drop_row(network, n->after, network->pass.places[row], hidden, out);
+        espi_network_drop_row(network, n->after, network->pass.places[row], width, out);
     if (n->operand)
-        espi_network_operand_row(network, row, hidden, out, n->operand);
+        espi_network_operand_row(network, row, width, out, n->operand);
 }
 
 static void norm_forward_block(void *argument, size_t index, size_t thread)
@@ -155,45 +155,45 @@ static void norm_forward_block(void *argument, size_t index, size_t thread)
 
 void espi_network_norm_forward(struct espi_norm_forward *pass)
 {
-    size_t hidden = pass->network->config->hidden, tail = espi_matmul_room(pass->rows) - pass->rows;
+    size_t width = pass->width, tail = espi_matmul_room(pass->rows) - pass->rows;
     espi_team_run(pass->network->team, blocks_of(pass->rows), norm_forward_block, pass);
     if (!pass->network->forward_only)
-        memset(pass->out + pass->rows * hidden, 0, tail * hidden * sizeof *pass->out);
+        memset(pass->out + pass->rows * width, 0, tail * width * sizeof *pass->out);
     if (pass->operand)
-        espi_network_zero_tail(pass->network, pass->rows, hidden, pass->operand);
+        espi_network_zero_tail(pass->network, pass->rows, width, pass->operand);
 }
 
 static void norm_backward_row(const struct espi_norm_backward *n, size_t row, float *sums, float *scratch)
 {
     const struct espi_network *network = n->network;
-    size_t hidden = network->config->hidden;
-    float *carry = n->carry + row * hidden;
+    const size_t width = n->width;
+    float *carry = n->carry + row * width;
     if (n->branch)
-        add_to_row(hidden, n->branch + row * hidden, carry);
+        add_to_row(width, n->branch + row * width, carry);
     if (n->extra)
-        add_to_row(hidden, n->extra + row * hidden, carry);
+        add_to_row(width, n->extra + row * width, carry);
     if (n->after.rate > 0.0f)
-        espi_network_drop_row(network, n->after, network->pass.places[row], hidden, carry);
-    espi_layer_norm_backward(1, hidden, n->normed.sum + row * hidden, n->normed.statistics + 2 * row, n->tensors.weight,
-                             carry, carry, sums, sums + hidden);
+        espi_network_drop_row(network, n->after, network->pass.places[row], width, carry);
+    espi_layer_norm_backward(1, width, n->normed.sum + row * width, n->normed.statistics + 2 * row, n->tensors.weight,
+                             carry, carry, sums, sums + width);
     if (!n->operand)
         return;
     const float *dropped = carry;
     if (n->before.rate > 0.0f) {
-        memcpy(scratch, carry, hidden * sizeof *scratch);
-        espi_network_drop_row(network, n->before, network->pass.places[row], hidden, scratch);
+        memcpy(scratch, carry, width * sizeof *scratch);
+        espi_network_drop_row(network, n->before, network->pass.places[row], width, scratch);
         dropped = scratch;
     }
-    espi_network_operand_row(network, row, hidden, dropped, n->operand);
+    espi_network_operand_row(network, row, width, dropped, n->operand);
 }
 
 static void norm_backward_block(void *argument, size_t index, size_t thread)
 {
     const struct espi_norm_backward *n = argument;
-    size_t hidden = n->network->config->hidden;
+    const size_t width = n->width;
     size_t first = index * ESPI_ROW_BLOCK, end = espi_size_min(first + ESPI_ROW_BLOCK, n->rows);
-    float *sums = n->partial + index * 2 * hidden; // (2, hidden)
-    memset(sums, 0, 2 * hidden * sizeof *sums);
+    float *sums = n->partial + index * 2 * width; // (2, width)
+    memset(sums, 0, 2 * width * sizeof *sums);
     for (size_t row = first; row < end; row++)
         norm_backward_row(n, row, sums, espi_network_row(n->network, thread));
 }
@@ -201,15 +201,15 @@ static void norm_backward_block(void *argument, size_t index, size_t thread)
 /* Each block of rows has sums of its own, which are added in order: the same bits for any team. */
 void espi_network_norm_backward(struct espi_norm_backward *pass)
 {
-    size_t hidden = pass->network->config->hidden, tail = espi_matmul_room(pass->rows) - pass->rows;
+    size_t width = pass->width, tail = espi_matmul_room(pass->rows) - pass->rows;
     espi_team_run(pass->network->team, blocks_of(pass->rows), norm_backward_block, pass);
     for (size_t block = 0; block < blocks_of(pass->rows); block++) {
-        add_to_row(hidden, pass->partial + block * 2 * hidden, pass->tensors.dweight);
-        add_to_row(hidden, pass->partial + (block * 2 + 1) * hidden, pass->tensors.dbias);
+        add_to_row(width, pass->partial + block * 2 * width, pass->tensors.dweight);
+        add_to_row(width, pass->partial + (block * 2 + 1) * width, pass->tensors.dbias);
     }
-    memset(pass->carry + pass->rows * hidden, 0, tail * hidden * sizeof *pass->carry);
+    memset(pass->carry + pass->rows * width, 0, tail * width * sizeof *pass->carry);
     if (pass->operand)
-        espi_network_zero_tail(pass->network, pass->rows, hidden, pass->operand);
+        espi_network_zero_tail(pass->network, pass->rows, width, pass->operand);
 }
 
 /* ---- activation ----------------------------------------------------------------------------------------------------- */

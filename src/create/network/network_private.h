@@ -4,6 +4,7 @@
 #ifndef ESPI_CREATE_NETWORK_PRIVATE_H
 #define ESPI_CREATE_NETWORK_PRIVATE_H
 
+#include "create/layers/layer_attention.h"
 #include "create/layers/layers.h"
 #include "create/network/network.h"
 
@@ -61,27 +62,30 @@ struct espi_network_memory {
     char *slab;
     float **hidden;                  // (layers + 1) each (room, hidden)
     struct espi_activations *layers; // (layers)
-    struct espi_normed embedding;
-    float *wide;    // (room, max(3 hidden, intermediate)) for filters and backward
-    void *operand;  // (room, max(3 hidden, intermediate)) backward
-    float *carry;   // (room, hidden) backward: the gradient of the residual stream
-    float *branch;  // (room, hidden) backward: that of the layer beside it
-    float *partial; // (room / ESPI_ROW_BLOCK, 2, hidden) backward: sums of blocks of rows
+    struct espi_normed embedding;    // as wide as the embeddings
+    float *embedded;                 // (room, word width) behind it, where it is projected to hidden[0]
+    void *projected;                 // operand of embedded
+    float *wide;                     // (room, widest) for filters and backward
+    void *operand;                   // (room, widest) backward
+    float *carry;                    // (room, hidden) backward: the gradient of the residual stream
+    float *branch;                   // (room, hidden) backward: that of the layer beside it
+    float *partial; // (room / ESPI_ROW_BLOCK, 2, hidden or word width) backward: sums of blocks of rows
 };
 
-/* The same for a head: `rows` are tokens, sequences or wanted positions. */
+/* The same for a head: `rows` are tokens, sequences or wanted positions; width: the wider of hidden and
+ * espi_config_head_width. */
 struct espi_head_memory {
     size_t room, outputs;
     bool train;
     char *slab;
     void *input;               // operand (room, hidden)
-    float *inner;              // (room, hidden) before the activation
+    float *inner;              // (room, width) before the activation
     struct espi_normed normed; // masked LM: behind the activation
-    void *last;                // operand (room, hidden) of the classifier or decoder; backward: also of the first layer
-    float *states;             // (room, hidden) forward: normalised; backward: gradients
+    void *last;                // operand (room, width) of the classifier or decoder; backward: also of the first layer
+    float *states;             // (room, width) forward: normalised; backward: gradients
     float *result;             // (ESPI_MATMUL_ROWS, outputs) the last rows of the result
     void *d_result;            // operand (room, outputs) backward
-    float *partial;            // (room / ESPI_ROW_BLOCK, 2, hidden) backward
+    float *partial;            // (room / ESPI_ROW_BLOCK, 2, width) backward
 };
 
 /* A token's sequence and place in it; a row of a sequence head is at place 0. */
@@ -112,8 +116,12 @@ struct espi_network {
     enum espi_compute compute;
     struct espi_team *team;
     struct espi_matmuls *matmuls;
-    struct espi_network_layer *layers; // (config->layers)
+    struct espi_network_layer *layers; // (stored layers): see espi_network_layer_at
     struct espi_network_heads heads;
+    struct espi_dense project; // of the embeddings; outputs 0: there is none
+    uint8_t *buckets;          // (2 max_positions - 1) of distances, from the smallest on; NULL: none
+    float *distance_sums;      // backward: see espi_attention_pass
+    size_t distance_capacity;
     espi_weight_filter_fn *weight_filter;
     void *weight_argument;
     float *weight_scratch; // (largest linear layer), when there is a filter
@@ -125,6 +133,11 @@ struct espi_network {
     float *rows; // (threads, widest row)
     size_t row_width;
 };
+
+static inline struct espi_network_layer *espi_network_layer_at(const struct espi_network *network, size_t layer)
+{
+    return &network->layers[espi_config_stored(network->config, layer)];
+}
 
 enum { ESPI_ROW_BLOCK = 32 }; // rows of one call in passes over rows, whatever the team
 
@@ -158,14 +171,14 @@ struct espi_norm_tensors espi_network_norm(const struct espi_network *network, e
  * not). Rows up to the room become zero in out and operand. */
 struct espi_norm_forward {
     const struct espi_network *network;
-    size_t rows;
+    size_t rows, width;
     struct espi_norm_tensors tensors;
     struct espi_drop before, after; // dropout of sum and of out
-    const float *residual;          // (rows, hidden)
+    const float *residual;          // (rows, width)
     bool embed;
     struct espi_normed normed;
-    float *out;    // (room, hidden)
-    void *operand; // (room, hidden)
+    float *out;    // (room, width)
+    void *operand; // (room, width)
 };
 void espi_network_norm_forward(struct espi_norm_forward *pass);
 
@@ -173,15 +186,15 @@ void espi_network_norm_forward(struct espi_norm_forward *pass);
  * not) that before it. Rows up to the room become zero in both. */
 struct espi_norm_backward {
     const struct espi_network *network;
-    size_t rows;
+    size_t rows, width;
     struct espi_norm_tensors tensors;
     struct espi_drop before, after;
     struct espi_normed normed;
-    float *carry;        // (room, hidden)
-    const float *branch; // (rows, hidden)
-    const float *extra;  // (rows, hidden)
-    void *operand;       // (room, hidden)
-    float *partial;      // (blocks, 2, hidden)
+    float *carry;        // (room, width)
+    const float *branch; // (rows, width)
+    const float *extra;  // (rows, width)
+    void *operand;       // (room, width)
+    float *partial;      // (blocks, 2, width)
 };
 void espi_network_norm_backward(struct espi_norm_backward *pass);
 
@@ -222,6 +235,8 @@ void espi_network_add(struct espi_network *network, size_t rows, size_t columns,
 /* A linear layer of the network, for what the network is for. */
 int espi_network_init_dense(esp_context *ctx, struct espi_network *network, size_t inputs, size_t outputs,
                             struct espi_dense *out) ESPI_NODISCARD;
+
+struct espi_distance_bias espi_network_distance(const struct espi_network *network, size_t layer);
 
 /* ---- heads ---------------------------------------------------------------------------------------------------------- */
 

@@ -134,12 +134,12 @@ static int count_of(esp_context *ctx, const char *option, const char *what, doub
     return ESP_OK;
 }
 
-/* Lists the heads of layers first … end - 1; scaled so that the squares of each layer sum to 1. */
+/* Lists the heads of layers first … end - 1, of those that share their weights the first one's; scaled so that the squares of each layer sum to 1. */
 static size_t list_heads(const struct espi_config *config, const struct espi_importance *importance, size_t first,
                          size_t end, struct candidate *list)
 {
     size_t count = 0;
-    for (size_t layer = first; layer < end; layer++) {
+    for (size_t layer = first; layer < end; layer += espi_config_sharing(config)) {
         double sum = 0;
         for (size_t head = 0; head < config->heads; head++) {
             double worth = importance->heads[layer * config->heads + head];
@@ -190,7 +190,7 @@ static int choose_heads(esp_context *ctx, const struct espi_config *config, cons
     }
     if (!status && !options->uniform) {
         size_t length = list_heads(config, importance, 0, config->layers, list);
-        double wanted = options->heads < 1 ? options->heads * (double)length : options->heads * (double)config->layers;
+        double wanted = options->heads * (double)(options->heads < 1 ? length : espi_config_stored_layers(config));
         remove_least(config, list, length, (size_t)llround(wanted), choice->removed);
     }
     free(list);
@@ -293,7 +293,7 @@ static int copy_weights(esp_context *ctx, const struct espi_checkpoint *from, co
     for (size_t i = 0, layer = SIZE_MAX; !status && i < out->length; i++) {
         const struct espi_param *to = &out->list[i];
         if (to->layer != layer)
-            pick_layer(config, choice, to->layer, &picks);
+            pick_layer(config, choice, to->layer * espi_config_sharing(config), &picks);
         layer = to->layer;
         copy_param(to, &from->params, &picks, out->slab + to->offset);
     }
@@ -314,6 +314,10 @@ static int choose(esp_context *ctx, const struct espi_config *config, const stru
     if (config->removed_heads)
         memcpy(out->removed, config->removed_heads, config->layers * config->heads);
     int status = choose_heads(ctx, config, importance, options, out);
+    const size_t sharing = espi_config_sharing(config);
+    for (size_t layer = 0; layer < config->layers; layer++)
+        memmove(out->removed + layer * config->heads, out->removed + layer / sharing * sharing * config->heads,
+                config->heads);
     return status ? status : choose_neurons(ctx, config, importance, options, out);
 }
 

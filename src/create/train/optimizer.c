@@ -39,9 +39,9 @@ static double layer_rate(const struct espi_config *config, const struct espi_par
     if (decay <= 0 || decay == 1)
         return 1;
     if (espi_role_row(param->role)->scope == ESPI_SCOPE_EMBEDDING)
-        return pow(decay, (double)config->layers + 1);
+        return pow(decay, (double)espi_config_stored_layers(config) + 1);
     if (param->role <= ESPI_FFN_NORM_B)
-        return pow(decay, (double)(config->layers - param->layer));
+        return pow(decay, (double)(espi_config_stored_layers(config) - param->layer));
     return 1;
 }
 
