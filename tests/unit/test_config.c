@@ -50,7 +50,7 @@ static void test_malformed(void **state)
         {"[]", "expected an object, found an array"},
         {"{}", "model_type: expected the family of the model, found nothing (there are none): add \"model_type\": one "
                "of bert, distilbert"},
-        {"{\"hidden_size\":8,\"architectures\":[\"ElectraModel\"],\"model_type\":null}",
+        {"{\"hidden_size\":8,\"architectures\":[\"XlnetModel\"],\"model_type\":null}",
          "found nothing (there are hidden_size, architectures, model_type): add"},
         {"{\"model_type\":7}", "model_type: expected a string"},
         {"{\"model_type\":\"bert\"}", "vocab_size: expected an integer from 1 to 67108864, found nothing"},
