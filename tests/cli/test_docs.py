@@ -76,7 +76,7 @@ class Readme(support.Scratch):
         self.assertLessEqual(len(read("README.md").split()), 900)
 
     def test_families(self):
-        for family in re.findall(r'\.model_type = "([^"]+)"', read("src/model/archs.inc")):
+        for family in re.findall(r'(?:\.model_type = |\{ROBERTA\()"([^"]+)"', read("src/model/archs.inc")):
             self.assertIn(f"`{family}`", read("README.md"))
 
     def test_own_model(self):
