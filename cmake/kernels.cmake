@@ -2,8 +2,8 @@
 # From the rows of src/kernels/isa.inc and kernels.inc: the tables the code includes, without the rows of other architectures
 # (kernels/isa_rows.inc and kernels/kernel_rows.inc); the compiler flags of each version's file; a check that rows and files
 # agree. A new version needs one file and one row, no edit here.
-set(kernels_DIR ${CMAKE_SOURCE_DIR}/src/kernels)
-set(kernels_TABLES ${CMAKE_BINARY_DIR}/tables)
+set(kernels_DIR ${PROJECT_SOURCE_DIR}/src/kernels)
+set(kernels_TABLES ${PROJECT_BINARY_DIR}/tables)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${kernels_DIR}/isa.inc ${kernels_DIR}/kernels.inc)
 file(READ ${kernels_DIR}/isa.inc isa_text)
 file(READ ${kernels_DIR}/kernels.inc kernel_text)

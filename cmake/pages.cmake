@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Manual pages and shell completions: written by the commands' own tables of options (tools/pages), with what docs/man adds.
-set(pages_DIR ${CMAKE_BINARY_DIR}/pages)
+set(pages_DIR ${PROJECT_BINARY_DIR}/pages)
 set(pages_COMMANDS ${cli_SOURCES})
 list(FILTER pages_COMMANDS EXCLUDE REGEX "/(main|parse)\\.c$")
 file(GLOB pages_SOURCES CONFIGURE_DEPENDS tools/pages/*.c)
@@ -12,10 +12,5 @@ add_executable(espalier_pages ${pages_SOURCES} ${pages_COMMANDS})
 target_include_directories(espalier_pages PRIVATE cli)
 target_link_libraries(espalier_pages PRIVATE espi_all)
 add_custom_command(OUTPUT ${pages_DIR}/espalier.bash ${pages_DIR}/_espalier ${pages_DIR}/espalier.fish
-  COMMAND espalier_pages ${CMAKE_SOURCE_DIR}/docs/man ${pages_DIR} ${pages_DATE} DEPENDS espalier_pages ${pages_NOTES} VERBATIM)
+  COMMAND espalier_pages ${PROJECT_SOURCE_DIR}/docs/man ${pages_DIR} ${pages_DATE} DEPENDS espalier_pages ${pages_NOTES} VERBATIM)
 add_custom_target(pages ALL DEPENDS ${pages_DIR}/espalier.bash)
-
-install(DIRECTORY ${pages_DIR}/man1 DESTINATION ${CMAKE_INSTALL_MANDIR})
-install(FILES ${pages_DIR}/espalier.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME espalier)
-install(FILES ${pages_DIR}/_espalier DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
-install(FILES ${pages_DIR}/espalier.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)

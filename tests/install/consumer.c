@@ -9,6 +9,10 @@ int main(int argc, char **argv)
 {
     if (argc != 3)
         return 2;
+    if (esp_version_number() != ESP_VERSION_NUMBER) {
+        fprintf(stderr, "the library is version %s, the header is of another\n", esp_version());
+        return 1;
+    }
     esp_context *context = esp_context_new();
     esp_tokenizer *tokenizer = NULL;
     esp_encoding encoding = {0};

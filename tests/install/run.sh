@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Builds the consumer and the examples against an installed tree with find_package and with pkg-config, shared and static,
-# as C and as C++, and runs them on small models made on the spot.
+# as C and as C++, the consumer within its own tree (add_subdirectory), too, and runs them on small models made on the spot.
 #   tests/install/run.sh PREFIX
 set -eu
 prefix=$(cd "$1" && pwd)
@@ -69,10 +69,14 @@ build() {
     cmake -S "$1" -B "$work/$2" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null && cmake --build "$work/$2" >/dev/null
 }
 build "$here" consumer
-for program in consumer consumer_cxx; do
-    check_consumer "$work/consumer/$program" shared
-    check_consumer "$work/consumer/${program}_static" static
+build "$here/subdirectory" within
+for project in consumer within; do
+    for program in consumer consumer_cxx; do
+        check_consumer "$work/$project/$program" shared
+        check_consumer "$work/$project/${program}_static" static
+    done
 done
+grep -iE 'dnnl|mpi_|cmocka' "$work/within/CMakeCache.txt" && fail "the library alone looks for what only creating needs"
 build "$examples" examples
 check "$work/examples"
 
