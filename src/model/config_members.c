@@ -13,7 +13,7 @@ static const char generation[] = "text generation only", internal[] = "transform
     {                                                                                                                  \
         name, ESPI_MEMBER_APPLIED, why, {0}, family                                                                    \
     }
-#define BERT_APPLIED(name, why) FAMILY_APPLIED("bert", name, why)
+#define BERT_APPLIED(name, why)   FAMILY_APPLIED("bert", name, why)
 #define DISTIL_APPLIED(name, why) FAMILY_APPLIED("distilbert", name, why)
 #define APPLIED(name, why)                                                                                             \
     {                                                                                                                  \

@@ -101,8 +101,8 @@ struct espi_esp_model {
     const uint16_t *position; // bf16 (max_positions + position_offset, word width)
     const uint16_t *type;     // bf16 (type_vocab, word width), or NULL
     struct espi_esp_norm embed_norm;
-    struct espi_esp_linear embed_project; // rows 0: the embeddings are as wide as the layers
-    const float *distance_bias;           // (block.buckets, heads), or NULL
+    struct espi_esp_linear embed_project;       // rows 0: the embeddings are as wide as the layers
+    const float *distance_bias;                 // (block.buckets, heads), or NULL
     struct espi_esp_layer *layers;              // (config.layers)
     const float *heads[ESPI_ESP_HEAD_SECTIONS]; // by kind - ESPI_ESP_HEAD_DENSE_W; NULL: the model has none
     const unsigned char *tokenizer;             // its tables, or NULL

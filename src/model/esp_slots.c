@@ -9,7 +9,8 @@
 struct slot_list {
     struct espi_esp_slot *slots;
     size_t count;
-    size_t sharing; // layers that have the same weights, and rows of their own, since these hold the steps of activations
+    size_t
+        sharing; // layers that have the same weights, and rows of their own, since these hold the steps of activations
 };
 
 static void put(struct slot_list *list, uint32_t kind, const struct espi_param *param, uint32_t encoding, size_t rows,

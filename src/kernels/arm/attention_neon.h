@@ -45,8 +45,8 @@ static struct words score_chunk(const struct espi_packed_head *head, const uint8
 static struct words add_distances(size_t count, const int16_t *distances, size_t query, struct words *scores)
 {
     struct words largest = {vdupq_n_s16(INT16_MIN), vdupq_n_s16(INT16_MIN)};
-    const int16_t *at = distances + query;
-    for (size_t key = 0; key < count; key++, at--) {
+    for (size_t key = 0; key < count; key++) {
+        const int16_t *at = distances + ((ptrdiff_t)query - (ptrdiff_t)key);
         scores[key].low = vqaddq_s16(scores[key].low, vld1q_s16(at));
         scores[key].high = vqaddq_s16(scores[key].high, vld1q_s16(at + 8));
         largest.low = vmaxq_s16(largest.low, scores[key].low);

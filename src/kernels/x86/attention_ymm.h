@@ -23,8 +23,8 @@ struct extremes_16 {
 static struct extremes_16 add_distances(size_t count, const int16_t *distances, size_t query, __m256i *scores)
 {
     struct extremes_16 found = {_mm256_set1_epi16(INT16_MIN), _mm256_set1_epi16(INT16_MAX)};
-    const int16_t *at = distances + query;
-    for (size_t key = 0; key < count; key++, at--) {
+    for (size_t key = 0; key < count; key++) {
+        const int16_t *at = distances + ((ptrdiff_t)query - (ptrdiff_t)key);
         __m256i added = _mm256_permute4x64_epi64(_mm256_loadu_si256((const __m256i *)(const void *)at), 0xd8);
         scores[key] = _mm256_adds_epi16(scores[key], added);
         found.largest = _mm256_max_epi16(found.largest, scores[key]);

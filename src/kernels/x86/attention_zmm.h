@@ -104,9 +104,9 @@ ESPI_INLINE void add_distances(size_t count, const int16_t *distances, size_t qu
     const __m512i order =
         vectors > 1 ? _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7) : _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
     const int words = words_of(vectors);
-    const int16_t *at = distances + query;
     largest[0] = largest[1] = _mm512_set1_epi16(INT16_MIN);
-    for (size_t key = 0; key < count; key++, at--, scores += words) {
+    for (size_t key = 0; key < count; key++, scores += words) {
+        const int16_t *at = distances + ((ptrdiff_t)query - (ptrdiff_t)key);
 #pragma GCC unroll 2
         for (int w = 0; w < words; w++) {
             __m512i added = vectors > 1 ? _mm512_loadu_si512(at + 32 * w)
