@@ -163,9 +163,17 @@ static bool stop(void *cookie)
     return cli_interrupted();
 }
 
-struct espi_watch cli_watch(bool quiet)
+esp_watch cli_watch(bool quiet)
 {
-    return (struct espi_watch){.show = quiet ? NULL : espi_progress_draw, .stop = stop, .cookie = stderr};
+    static struct espi_progress_line line;
+    line.stream = stderr;
+    return (esp_watch){.show = quiet ? NULL : espi_progress_draw, .stop = stop, .cookie = &line};
+}
+
+struct espi_watch cli_inner_watch(bool quiet)
+{
+    const esp_watch watch = cli_watch(quiet);
+    return espi_watch_of(&watch);
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------- */

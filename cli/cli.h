@@ -52,7 +52,8 @@ void cli_stop_signals(sigset_t *set);
 void cli_catch_signals(void);
 bool cli_interrupted(void);
 /* Progress on stderr, unless quiet, and the stop that this flag is. */
-struct espi_watch cli_watch(bool quiet);
+esp_watch cli_watch(bool quiet);
+struct espi_watch cli_inner_watch(bool quiet); // of the layers below espalier_create.h
 
 /* Flushes stdout; a failure (full disk) is reported and makes the exit code CLI_FAILED. When its reader has gone, nothing is
  * said: the program ends by SIGPIPE, or with CLI_FAILED where that was ignored at the start. */

@@ -10,9 +10,8 @@
 #include <string.h>
 
 struct options {
-    struct espi_compilation compilation;
+    esp_compile_options compilation;
     bool search, search_given; // --max-drop; one of the options that need it
-    bool samples_given;
     bool json, quiet;
     struct cli_task_options task;
 };
@@ -78,7 +77,7 @@ static double parse_share(struct argp_state *state, const char *option, const ch
 
 static void check_options(struct argp_state *state, const struct options *options)
 {
-    const struct espi_compilation *how = &options->compilation;
+    const esp_compile_options *how = &options->compilation;
     if (!how->checkpoint)
         argp_error(state, "expected a CKPT: a checkpoint directory");
     if (!how->output)
@@ -87,22 +86,16 @@ static void check_options(struct argp_state *state, const struct options *option
         argp_error(state, "--max-drop and --eval go together: how much may be lost, and on which data");
     if (!options->search && options->search_given)
         argp_error(state, "--eval-limit, --fallback and --time-limit need --max-drop: the search they are of");
-    if (options->search && how->precision != ESPI_INT8)
-        argp_error(state, "--max-drop chooses the precisions: --precision does not go with it");
-    if (how->smooth >= 0 && !how->calibrate)
-        argp_error(state, "--smooth needs --calibrate: the data to find uneven channels on");
-    if ((how->method != ESPI_CALIBRATE_MINMAX || options->samples_given) && !how->calibrate)
-        argp_error(state, "--method, --percentile and --samples need --calibrate: the data to find ranges on");
 }
 
 static error_t parse_search_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
-    struct espi_compilation *how = &options->compilation;
+    esp_compile_options *how = &options->compilation;
     switch (key) {
     case OPTION_MAX_DROP:
         options->search = true;
-        how->search.max_drop = parse_share(state, "max-drop", argument);
+        how->max_drop = parse_share(state, "max-drop", argument);
         return 0;
     case OPTION_EVAL:
         how->eval = argument;
@@ -111,10 +104,10 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
         how->eval_limit = cli_parse_size(state, "eval-limit", argument, 1, SIZE_MAX);
         break;
     case OPTION_FALLBACK:
-        how->search.fallback = cli_parse_word(state, "fallback", argument) ? ESPI_BF16 : ESPI_FP32;
+        how->fallback = cli_parse_word(state, "fallback", argument) ? ESP_PRECISION_BF16 : ESP_PRECISION_FP32;
         break;
     case OPTION_TIME_LIMIT:
-        how->search.seconds = cli_parse_number(state, "time-limit", argument, 0.001, 1e9);
+        how->time_limit = cli_parse_number(state, "time-limit", argument, 0.001, 1e9);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -126,7 +119,7 @@ static error_t parse_search_option(int key, char *argument, struct argp_state *s
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
-    struct espi_compilation *how = &options->compilation;
+    esp_compile_options *how = &options->compilation;
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = state->child_inputs[1] = &options->task;
@@ -139,26 +132,26 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         break;
     case OPTION_SAMPLES:
         how->samples = cli_parse_size(state, "samples", argument, 1, 1 << 20);
-        options->samples_given = true;
         break;
     case OPTION_METHOD:
-        how->method = (enum espi_calibration)cli_parse_word(state, "method", argument);
+        how->method = (esp_calibration)cli_parse_word(state, "method", argument);
         break;
     case OPTION_PERCENTILE:
-        how->method = ESPI_CALIBRATE_PERCENTILE;
+        how->method = ESP_CALIBRATE_PERCENTILE;
         how->percentile = cli_parse_number(state, "percentile", argument, 50.001, 100);
         break;
     case OPTION_ACTIVATIONS:
-        how->activations = (enum espi_activations)(1 + cli_parse_word(state, "activations", argument));
+        how->activations = (esp_activations)(1 + cli_parse_word(state, "activations", argument));
         break;
     case OPTION_SMOOTH:
-        how->smooth = cli_parse_number(state, "smooth", argument, 0, 1);
+        how->smooth = true;
+        how->smooth_alpha = cli_parse_number(state, "smooth", argument, 0, 1);
         break;
     case OPTION_PRECISION:
-        how->precision = (enum espi_precision)cli_parse_word(state, "precision", argument);
+        how->precision = (esp_precision)(ESP_PRECISION_INT8 + cli_parse_word(state, "precision", argument));
         break;
     case OPTION_SPARSE:
-        how->sparse = (enum espi_sparse_choice)cli_parse_word(state, "sparse", argument);
+        how->sparse = (esp_sparse)cli_parse_word(state, "sparse", argument);
         break;
     case 'j':
         options->json = true;
@@ -180,17 +173,16 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 
 static int compile(esp_context *ctx, struct options *options)
 {
-    struct espi_compilation *how = &options->compilation;
-    struct espi_compilation_report report;
-    how->task = options->task.task;
-    how->task_options = options->task.task_options;
+    esp_compile_options *how = &options->compilation;
+    esp_compile_report report;
+    how->data = cli_data_options(&options->task);
     how->threads = options->task.threads;
     how->batch_tokens = options->task.batch_tokens;
     how->watch = cli_watch(options->quiet);
-    int status = espi_compilation_run(ctx, how, &report);
+    int status = esp_compile(ctx, how, &report);
     if (!status && !espi_path_same(how->output, "/dev/stdout")) // the file itself has gone there
         status = cli_compile_report_print(ctx, how, &report, options->json);
-    espi_compilation_report_clear(&report);
+    esp_compile_report_clear(&report);
     return status;
 }
 
@@ -207,7 +199,6 @@ int cmd_compile(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct options options = {.json = false};
-    espi_compilation_default(&options.compilation);
     cli_parse(&argp, "compile", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("compile");

@@ -169,7 +169,7 @@ int cmd_demo(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct options options = {
-        .demo = {.directory = "espalier-demo", .size = &espi_demo_full, .seed = 1, .watch = cli_watch(false)}};
+        .demo = {.directory = "espalier-demo", .size = &espi_demo_full, .seed = 1, .watch = cli_inner_watch(false)}};
     cli_parse(&argp, "demo", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("demo");

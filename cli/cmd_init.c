@@ -3,18 +3,16 @@
 #include "cli.h"
 
 #include "base/memory.h"
-#include "create/init/initial.h"
+#include "model/config.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct options {
-    const char *output;
+    esp_init_options init;
     char *labels;
-    bool random_vocab, head_given, problem_given;
-    struct espi_head_options head;
-    struct espi_initial initial;
+    bool random_vocab, problem_given;
 };
 
 enum { OPTION_RANDOM_VOCAB = 1000, OPTION_LABELS, OPTION_PROBLEM, OPTION_MIMETIC };
@@ -38,14 +36,15 @@ static const struct argp_option option_table[] = {
 
 static void check_options(struct argp_state *state, const struct options *options)
 {
-    if (!options->initial.config)
+    const esp_init_options *o = &options->init;
+    if (!o->config)
         argp_error(state, "expected a CONFIG: a config.json, or a name that `espalier init --help` lists");
-    if (!options->output)
+    if (!o->output)
         argp_error(state, "--output: expected a directory to write");
-    if (!options->initial.tokenizer == !options->random_vocab)
+    if (!o->tokenizer == !options->random_vocab)
         argp_error(state, "expected either --vocab or --random-vocab");
-    bool sequence = options->head_given && options->head.head == ESPI_HEAD_SEQUENCE;
-    if (options->labels && !sequence && !(options->head_given && options->head.head == ESPI_HEAD_TOKEN))
+    bool sequence = o->head == ESP_HEAD_SEQUENCE;
+    if (options->labels && !sequence && o->head != ESP_HEAD_TOKEN)
         argp_error(state, "--labels goes with --head sequence or token");
     if (options->problem_given && !sequence)
         argp_error(state, "--problem goes with --head sequence");
@@ -54,35 +53,35 @@ static void check_options(struct argp_state *state, const struct options *option
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
+    esp_init_options *o = &options->init;
     switch (key) {
     case 'H':
-        options->head.head = (enum espi_head)cli_parse_word(state, "head", argument);
-        options->head_given = true;
+        o->head = (esp_head)(ESP_HEAD_NONE + cli_parse_word(state, "head", argument));
         break;
     case OPTION_LABELS:
         options->labels = argument;
         break;
     case OPTION_PROBLEM:
-        options->head.problem = (enum espi_problem)cli_parse_word(state, "problem", argument);
+        o->problem = (esp_problem)cli_parse_word(state, "problem", argument);
         options->problem_given = true;
         break;
     case 'v':
-        options->initial.tokenizer = argument;
+        o->tokenizer = argument;
         break;
     case OPTION_RANDOM_VOCAB:
         options->random_vocab = true;
         break;
     case OPTION_MIMETIC:
-        options->initial.mimetic = true;
+        o->mimetic = true;
         break;
     case 's':
-        options->initial.seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
+        o->seed = cli_parse_size(state, "seed", argument, 0, SIZE_MAX);
         break;
     case 'o':
-        options->output = cli_parse_output_directory(state, argument);
+        o->output = cli_parse_output_directory(state, argument);
         break;
     case ARGP_KEY_ARG:
-        cli_take_argument(state, "CONFIG", argument, &options->initial.config);
+        cli_take_argument(state, "CONFIG", argument, &o->config);
         break;
     case ARGP_KEY_END:
         check_options(state, options);
@@ -96,43 +95,32 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
 /* Splits "a,b,c" in place, or takes a plain number as the count. */
 static int read_labels(esp_context *ctx, struct options *options, struct espi_arena *arena)
 {
-    if (!options->labels) {
-        options->head.labels = options->head.problem == ESPI_REGRESSION ? 1 : 2;
-        return ESP_OK;
-    }
+    esp_init_options *o = &options->init;
+    o->labels = 1;
     if (options->labels[strspn(options->labels, "0123456789")] == 0) {
-        options->head.labels = strtoul(options->labels, NULL, 10);
-        return ESP_OK;
+        o->labels = strtoul(options->labels, NULL, 10);
+        return o->labels ? ESP_OK
+                         : espi_fail(ctx, ESP_ERR_ARGUMENT,
+                                     "--labels: expected names, or their number from 1, found \"%s\"", options->labels);
     }
-    size_t count = 1;
     for (const char *p = options->labels; *p; p++)
-        count += *p == ',';
-    const char **names = espi_arena_alloc(ctx, arena, count, sizeof *names);
+        o->labels += *p == ',';
+    const char **names = espi_arena_alloc(ctx, arena, o->labels, sizeof *names);
     if (!names)
         return ESP_ERR_MEMORY;
     char *rest = options->labels;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < o->labels; i++)
         names[i] = strsep(&rest, ",");
-        bool other = *names[i] != 0;
-        for (size_t j = 0; other && j < i; j++)
-            other = strcmp(names[i], names[j]) != 0;
-        if (!other)
-            return espi_fail(ctx, ESP_ERR_ARGUMENT,
-                             "--labels: expected another name for each, found \"%s\" as name %zu", names[i], i + 1);
-    }
-    options->head.labels = count;
-    options->head.label_names = names;
+    o->label_names = names;
     return ESP_OK;
 }
 
 static int init(esp_context *ctx, struct options *options)
 {
     struct espi_arena arena = {0};
-    if (options->head_given)
-        options->initial.head = &options->head;
-    int status = read_labels(ctx, options, &arena);
+    int status = options->labels ? read_labels(ctx, options, &arena) : ESP_OK;
     if (!status)
-        status = espi_initial_write(ctx, &options->initial, options->output);
+        status = esp_checkpoint_init(ctx, &options->init);
     espi_arena_clear(&arena);
     return status;
 }
@@ -168,7 +156,7 @@ int cmd_init(int argc, char **argv)
                                      NULL,
                                      list_configs,
                                      NULL};
-    struct options options = {.initial.watch = cli_watch(true)};
+    struct options options = {.init.watch = cli_watch(true)};
     cli_parse(&argp, "init", argc, argv, &options);
     cli_catch_signals(); // no temporary directory may stay behind
     esp_context *ctx = cli_context_new("init");

@@ -164,7 +164,7 @@ static int print_report(esp_context *ctx, const struct options *options, const s
 
 static int prune(esp_context *ctx, struct options *options)
 {
-    const struct espi_watch watch = cli_watch(options->quiet);
+    const struct espi_watch watch = cli_inner_watch(options->quiet);
     struct espi_checkpoint checkpoint;
     int status = espi_prune_one_shot(ctx, &options->train, &watch, options->output, &checkpoint);
     if (!status)
@@ -187,11 +187,7 @@ int cmd_prune(int argc, char **argv)
                               NULL,
                               NULL};
     struct options options = {.ctx = cli_context_new("prune")};
-    espi_train_options_default(&options.train);
-    options.train.score = 0; // magnitude: the only one that needs no data
-    options.train.max_examples = 512;
-    options.train.batch_size = 8;
-    options.train.compute = 1; // fp32, on every CPU alike
+    espi_prune_options_default(&options.train);
     cli_parse(&argp, "prune", argc, argv, &options);
     cli_catch_signals();
     int code = cli_exit_code(options.ctx, "prune", prune(options.ctx, &options));

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * espalier train CKPT --task T --train F --dev F -o DIR: fine-tuning, pre-training, distillation, pruning.
  *
- * The options are those of src/create/train/train_options.inc; they go through the same functions as a recipe's keys. */
+ * The options are those of src/create/train/train_options.inc, given as settings of espalier_create.h. */
 #include "cli.h"
 
 #include "base/file.h"
-#include "create/train/recipe.h"
+#include "create/train/train_call.h"
 #include "task_options.h"
 
 #include <inttypes.h>
@@ -23,17 +23,10 @@ enum {
     MOST_SET = 256
 };
 
-/* An option as it was given, in order. */
-struct given {
-    const struct espi_train_option *option;
-    const char *text;
-};
-
 struct options {
-    const char *checkpoint, *output, *recipe;
-    bool resume, check, json, quiet;
-    struct given given[MOST_SET]; // (count)
-    size_t count;
+    esp_train_options train;
+    esp_setting settings[MOST_SET]; // (train.setting_count)
+    bool check, json, quiet;
 };
 
 static const struct argp_option own_options[OWN_OPTIONS] = {
@@ -48,24 +41,26 @@ static const struct argp_option own_options[OWN_OPTIONS] = {
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
+    esp_train_options *o = &options->train;
     if (key >= OPTION_FIRST && key < OPTION_FIRST + (int)espi_train_option_count) {
-        if (options->count == MOST_SET)
+        if (o->setting_count == MOST_SET)
             argp_error(state, "expected at most %d options", MOST_SET);
-        options->given[options->count++] = (struct given){&espi_train_option_table[key - OPTION_FIRST], argument};
+        options->settings[o->setting_count++] =
+            (esp_setting){espi_train_option_table[key - OPTION_FIRST].name, argument};
         return 0;
     }
     switch (key) {
     case 'o':
-        options->output = cli_parse_output_directory(state, argument);
+        o->output = cli_parse_output_directory(state, argument);
         break;
     case OPTION_RECIPE:
-        options->recipe = argument;
+        o->recipe = argument;
         break;
     case OPTION_CHECK:
         options->check = true;
         break;
     case OPTION_RESUME:
-        options->resume = true;
+        o->resume = true;
         break;
     case 'j':
         options->json = true;
@@ -74,10 +69,10 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->quiet = true;
         break;
     case ARGP_KEY_ARG:
-        cli_take_argument(state, "CKPT", argument, &options->checkpoint);
+        cli_take_argument(state, "CKPT", argument, &o->checkpoint);
         break;
     case ARGP_KEY_END:
-        if (!options->output)
+        if (!o->output)
             argp_error(state, "--output: expected a directory to write");
         break;
     default:
@@ -123,38 +118,17 @@ static char *add_default(int key, const char *text, void *input)
     return written < 0 ? unchanged : help;
 }
 
-/* Puts what was given over a stage's options; a list replaces the recipe's. */
-static int apply(void *argument, esp_context *ctx, struct espi_train_options *to)
-{
-    const struct options *options = argument;
-    int status = ESP_OK;
-    bool begun = false;
-    for (size_t i = 0; !status && i < options->count; i++) {
-        const struct given *given = &options->given[i];
-        if (given->option->kind == ESPI_OPTION_LIST && !begun) {
-            to->train.count = 0;
-            begun = true;
-        }
-        status = espi_train_option_parse(ctx, given->option, given->text, to);
-    }
-    return status;
-}
-
 /* --check: {"stages": [{"name": …, every option}]} */
-static int print_stages(esp_context *ctx, const struct espi_stage *stages, size_t count)
+static int print_stages(esp_context *ctx, const struct options *options, const struct espi_recipe *stages)
 {
     struct espi_json_writer w = {.stream = stdout, .indent = true};
     espi_put_object(&w, NULL);
     espi_put_array(&w, "stages");
-    for (size_t i = 0; i < count; i++) {
-        int status = espi_train_options_check(ctx, &stages[i].options);
-        if (status) {
-            free(w.data);
-            return status;
-        }
+    for (size_t i = 0; i < stages->count; i++) {
+        const struct espi_stage *stage = &stages->stages[i];
         espi_put_object(&w, NULL);
-        espi_put_string(&w, "name", stages[i].name);
-        espi_put_train_options(&w, &stages[i].options);
+        espi_put_string(&w, "name", stage->name ? stage->name : options->train.output);
+        espi_put_train_options(&w, &stage->options);
         espi_put_object_end(&w);
     }
     espi_put_array_end(&w);
@@ -162,39 +136,7 @@ static int print_stages(esp_context *ctx, const struct espi_stage *stages, size_
     return espi_json_writer_end(ctx, &w);
 }
 
-static int run_stage(esp_context *ctx, const struct options *options, const struct espi_train_run *run,
-                     struct espi_train_report *report)
-{
-    struct espi_train_options stage;
-    espi_train_options_default(&stage);
-    stage.model = options->checkpoint;
-    int status = espi_parallel_agree(ctx, run->parallel, apply((void *)(uintptr_t)options, ctx, &stage));
-    if (!status && options->check)
-        return print_stages(ctx, &(struct espi_stage){.name = options->output, .options = stage}, 1);
-    return status ? status : espi_train(ctx, &stage, run, report);
-}
-
-static int run_recipe(esp_context *ctx, const struct options *options, const struct espi_train_run *run,
-                      struct espi_train_report *report, char result[ESPI_PATH_BYTES])
-{
-    struct espi_recipe recipe;
-    const char *stage = NULL;
-    int status = espi_recipe_read(ctx, options->recipe, options->output, options->checkpoint, apply,
-                                  (void *)(uintptr_t)options, &recipe);
-    status = espi_parallel_agree(ctx, run->parallel, status);
-    if (status)
-        return status;
-    if (options->check)
-        status = print_stages(ctx, recipe.stages, recipe.count);
-    else
-        status = espi_recipe_run(ctx, &recipe, run, report, &stage);
-    if (!status && stage)
-        status = espi_path_join(ctx, result, options->output, stage);
-    espi_recipe_clear(&recipe);
-    return status;
-}
-
-static int print_json(esp_context *ctx, const char *result, const struct espi_train_report *report)
+static int print_json(esp_context *ctx, const char *result, const esp_train_report *report)
 {
     struct espi_json_writer w = {.stream = stdout};
     espi_put_object(&w, NULL);
@@ -217,7 +159,7 @@ static int print_json(esp_context *ctx, const char *result, const struct espi_tr
     return espi_json_writer_end(ctx, &w);
 }
 
-static void print_text(const char *result, const struct espi_train_report *report)
+static void print_text(const char *result, const esp_train_report *report)
 {
     if (report->interrupted) {
         printf("stopped after %" PRIu64 " steps; the same command with --resume goes on\n", report->steps);
@@ -235,23 +177,31 @@ static void print_text(const char *result, const struct espi_train_report *repor
     printf(", %.0f tokens/s, %.0f s\n", report->tokens_per_s, report->seconds);
 }
 
+static int print_report(esp_context *ctx, const struct options *options, const esp_train_report *report)
+{
+    char result[ESPI_PATH_BYTES];
+    snprintf(result, sizeof result, "%s", options->train.output);
+    int status = *report->stage ? espi_path_join(ctx, result, options->train.output, report->stage) : ESP_OK;
+    if (!status && options->json)
+        return print_json(ctx, result, report);
+    if (!status)
+        print_text(result, report);
+    return status;
+}
+
 static int train(esp_context *ctx, const struct options *options, struct espi_parallel *parallel)
 {
-    struct espi_train_run run = {.directory = options->output,
-                                 .parallel = parallel,
-                                 .resume = options->resume,
-                                 .watch = cli_watch(options->quiet)};
-    struct espi_train_report report = {0};
-    char result[ESPI_PATH_BYTES];
-    snprintf(result, sizeof result, "%s", options->output);
-    int status =
-        options->recipe ? run_recipe(ctx, options, &run, &report, result) : run_stage(ctx, options, &run, &report);
+    struct espi_recipe stages = {0};
+    esp_train_report report = {0};
+    int status = espi_parallel_agree(ctx, parallel, espi_train_stages(ctx, &options->train, &stages));
+    if (!status && options->check)
+        status = print_stages(ctx, options, &stages);
+    else if (!status)
+        status = espi_train_run_stages(ctx, &options->train, &stages, parallel, &report);
+    espi_recipe_clear(&stages);
     if (status || espi_parallel_rank(parallel) > 0 || options->check)
         return status;
-    if (options->json)
-        return print_json(ctx, result, &report);
-    print_text(result, &report);
-    return ESP_OK;
+    return print_report(ctx, options, &report);
 }
 
 int cmd_train(int argc, char **argv)
@@ -269,8 +219,10 @@ int cmd_train(int argc, char **argv)
         NULL,
         add_default,
         NULL};
-    struct options options = {0};
+    struct options options = {.train.keep = true};
+    options.train.settings = options.settings;
     cli_parse(&argp, "train", argc, argv, &options);
+    options.train.watch = cli_watch(options.quiet);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("train");
     struct espi_parallel *parallel = NULL;

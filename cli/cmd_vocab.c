@@ -2,16 +2,9 @@
  * espalier vocab TEXT...: trains a vocabulary. */
 #include "cli.h"
 
-#include "create/vocab/vocab_files.h"
-
-#include <string.h>
-
 struct options {
-    const char *const *texts; // (text_count) borrowed from argv
-    size_t text_count;
-    const char *output;
+    esp_vocabulary_options vocabulary;
     bool quiet;
-    struct espi_vocab_options vocab;
 };
 
 enum {
@@ -41,42 +34,44 @@ static const struct argp_option option_table[] = {
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct options *options = state->input;
+    esp_vocabulary_options *o = &options->vocabulary;
     switch (key) {
     case 'n':
-        options->vocab.size = cli_parse_size(state, "size", argument, 6, 1 << 24);
+        o->size = cli_parse_size(state, "size", argument, 6, 1 << 24);
         break;
     case 'o':
-        options->output = cli_parse_output_directory(state, argument);
+        o->output = cli_parse_output_directory(state, argument);
         break;
     case OPTION_MODEL:
-        options->vocab.model = (enum espi_vocab_model)cli_parse_word(state, "model", argument);
+        o->model = (esp_vocabulary_model)cli_parse_word(state, "model", argument);
         break;
     case OPTION_CASED:
-        options->vocab.lowercase = false;
+        o->cased = true;
         break;
     case OPTION_KEEP_ACCENTS:
-        options->vocab.strip_accents = 0;
+        o->keep_accents = true;
         break;
     case OPTION_STRIP_ACCENTS:
-        options->vocab.strip_accents = 1;
+        o->strip_accents = true;
         break;
     case OPTION_MIN_FREQUENCY:
-        options->vocab.min_frequency = cli_parse_size(state, "min-frequency", argument, 1, SIZE_MAX);
+        o->min_frequency = cli_parse_size(state, "min-frequency", argument, 1, SIZE_MAX);
         break;
     case OPTION_LIMIT_ALPHABET:
-        options->vocab.limit_alphabet = cli_parse_size(state, "limit-alphabet", argument, 0, 0x110000);
+        o->limit_alphabet = cli_parse_size(state, "limit-alphabet", argument, 0, 0x110000);
+        o->limit_alphabet = o->limit_alphabet ? o->limit_alphabet : ESP_ALL;
         break;
     case 'q':
         options->quiet = true;
         break;
     case ARGP_KEY_ARGS:
-        options->texts = (const char *const *)state->argv + state->next;
-        options->text_count = (size_t)(state->argc - state->next);
+        o->texts = (const char *const *)state->argv + state->next;
+        o->text_count = (size_t)(state->argc - state->next);
         break;
     case ARGP_KEY_END:
-        if (!options->text_count)
+        if (!o->text_count)
             argp_error(state, "expected text files (\"-\": standard input)");
-        if (!options->output)
+        if (!o->output)
             argp_error(state, "--output: expected a directory to write");
         break;
     default:
@@ -97,13 +92,11 @@ int cmd_vocab(int argc, char **argv)
                                      NULL,
                                      NULL};
     struct options options = {0};
-    espi_vocab_options_default(&options.vocab);
     cli_parse(&argp, "vocab", argc, argv, &options);
     cli_catch_signals();
     esp_context *ctx = cli_context_new("vocab");
-    const struct espi_watch watch = cli_watch(options.quiet);
-    int status = espi_vocab_train_files(ctx, &options.vocab, options.texts, options.text_count, &watch, options.output);
-    int code = cli_exit_code(ctx, "vocab", status);
+    options.vocabulary.watch = cli_watch(options.quiet);
+    int code = cli_exit_code(ctx, "vocab", esp_vocabulary_train(ctx, &options.vocabulary));
     esp_context_free(ctx);
     return code;
 }

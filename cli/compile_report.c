@@ -2,64 +2,63 @@
 #include "compile_report.h"
 
 #include "base/json.h"
+#include "create/compile/compile.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* For programs and for people. */
-static const char *const *activations(const struct espi_compilation_report *report)
+static const char *const *activations(const esp_compile_report *report)
 {
     static const char *const words[][2] = {
         {"per_token", "per token"}, {"static", "static (calibrated)"}, {"static", "static (trained)"}};
     return words[report->per_token ? 0 : report->trained ? 2 : 1];
 }
 
-static void put_linears(struct espi_json_writer *w, const struct espi_compilation_report *report)
+static void put_linears(struct espi_json_writer *w, const esp_compile_report *report)
 {
     espi_put_array(w, "linear_layers");
-    for (size_t i = 0; i < report->file.linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->file.linears[i];
+    for (size_t i = 0; i < report->layer_count; i++) {
+        const esp_compiled_layer *l = &report->layers[i];
         espi_put_object(w, NULL);
         espi_put_size(w, "layer", l->layer);
-        espi_put_string(w, "name", espi_linear_names[l->kind]);
+        espi_put_string(w, "name", l->name);
         espi_put_size(w, "rows", l->rows);
         espi_put_size(w, "cols", l->columns);
         espi_put_string(w, "precision", l->precision);
         espi_put_number(w, "kept_blocks_4x1", l->kept);
         espi_put_size(w, "bytes", l->bytes);
-        if (report->search.gains)
-            espi_put_number(w, "error_share", report->search.gains[i]);
+        if (report->error_shares)
+            espi_put_number(w, "error_share", l->error_share);
         espi_put_object_end(w);
     }
     espi_put_array_end(w);
 }
 
-static void put_search(struct espi_json_writer *w, const struct espi_compilation_report *report)
+static void put_search(struct espi_json_writer *w, const esp_compile_report *report)
 {
-    const struct espi_search_report *s = &report->search;
     espi_put_object(w, "search");
-    espi_put_number(w, "fp32", s->reference);
-    espi_put_number(w, "compiled", s->metric);
-    espi_put_bool(w, "met", s->met);
-    espi_put_bool(w, "out_of_time", s->out_of_time);
-    espi_put_size(w, "fallen_back", s->fallen);
-    espi_put_size(w, "evaluations", s->metrics);
-    espi_put_number(w, "seconds", s->seconds);
+    espi_put_number(w, "fp32", report->reference);
+    espi_put_number(w, "compiled", report->metric);
+    espi_put_bool(w, "met", report->met);
+    espi_put_bool(w, "out_of_time", report->out_of_time);
+    espi_put_size(w, "fallen_back", report->fallen_back);
+    espi_put_size(w, "evaluations", report->evaluations);
+    espi_put_number(w, "seconds", report->seconds);
     espi_put_object_end(w);
 }
 
-static int print_json(esp_context *ctx, const struct espi_compilation *how,
-                      const struct espi_compilation_report *report)
+static int print_json(esp_context *ctx, const esp_compile_options *how, const esp_compile_report *report)
 {
     struct espi_json_writer w = {.stream = stdout};
     espi_put_object(&w, NULL);
     espi_put_string(&w, "file", how->output);
-    espi_put_size(&w, "bytes", report->file.file_bytes);
+    espi_put_size(&w, "bytes", report->file_bytes);
     espi_put_string(&w, "activations", activations(report)[0]);
     put_linears(&w, report);
-    if (how->smooth >= 0)
-        espi_put_number(&w, "smooth", how->smooth);
+    if (how->smooth)
+        espi_put_number(&w, "smooth", how->smooth_alpha);
     if (how->eval)
         put_search(&w, report);
     espi_put_object_end(&w);
@@ -67,49 +66,46 @@ static int print_json(esp_context *ctx, const struct espi_compilation *how,
 }
 
 /* Why layers with zeros are packed dense. */
-static void print_dense(const struct espi_compilation *how, const struct espi_compilation_report *report)
+static void print_dense(const esp_compile_options *how, const esp_compile_report *report)
 {
     bool zeros = false;
-    for (size_t i = 0; i < report->file.linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->file.linears[i];
-        zeros |= strcmp(l->precision, "int8-dense") == 0 && l->kept < 1;
-    }
-    if (zeros && how->sparse == ESPI_SPARSE_AUTO)
+    for (size_t i = 0; i < report->layer_count; i++)
+        zeros |= strcmp(report->layers[i].precision, "int8-dense") == 0 && report->layers[i].kept < 1;
+    if (zeros && how->sparse == ESP_SPARSE_AUTO)
         printf("\nint8-dense: these keep more than %g %% of their 4x1 blocks; --sparse always leaves the others out "
                "all the "
                "same\n",
                100 * ESPI_SPARSE_KEPT);
 }
 
-static void print_table(const struct espi_compilation *how, const struct espi_compilation_report *report)
+static void print_table(const esp_compile_options *how, const esp_compile_report *report)
 {
-    const struct espi_search_report *search = &report->search;
-    printf("layer name              rows   cols  precision    kept 4x1 %%%s\n", search->gains ? "  error %" : "");
-    for (size_t i = 0; i < report->file.linear_count; i++) {
-        const struct espi_compiled_linear *l = &report->file.linears[i];
-        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f", l->layer, espi_linear_names[l->kind], l->rows, l->columns,
-               l->precision, 100 * l->kept);
-        if (search->gains)
-            printf("  %7.1f", 100 * search->gains[i]);
+    printf("layer name              rows   cols  precision    kept 4x1 %%%s\n",
+           report->error_shares ? "  error %" : "");
+    for (size_t i = 0; i < report->layer_count; i++) {
+        const esp_compiled_layer *l = &report->layers[i];
+        printf("%5zu %-16s %5zu  %5zu  %-11s  %9.1f", l->layer, l->name, l->rows, l->columns, l->precision,
+               100 * l->kept);
+        if (report->error_shares)
+            printf("  %7.1f", 100 * l->error_share);
         putchar('\n');
     }
     print_dense(how, report);
-    printf("\n%s: %.1f MB, activations %s", how->output, (double)report->file.file_bytes * 1e-6,
-           activations(report)[1]);
-    if (how->smooth >= 0)
-        printf(", smoothed by %g", how->smooth);
+    printf("\n%s: %.1f MB, activations %s", how->output, (double)report->file_bytes * 1e-6, activations(report)[1]);
+    if (how->smooth)
+        printf(", smoothed by %g", how->smooth_alpha);
     putchar('\n');
     if (how->eval)
         printf("metric %.6g, fp32 %.6g (%+.2f %%): %s with %zu of %zu linear layers in higher precision, %zu "
                "evaluation%s in %.0f s%s\n",
-               search->metric, search->reference, 100 * (search->metric - search->reference) / fabs(search->reference),
-               search->met ? "good enough" : "NOT good enough", search->fallen, report->file.linear_count,
-               search->metrics, search->metrics == 1 ? "" : "s", search->seconds,
-               search->out_of_time ? " (the time limit)" : "");
+               report->metric, report->reference, 100 * (report->metric - report->reference) / fabs(report->reference),
+               report->met ? "good enough" : "NOT good enough", report->fallen_back, report->layer_count,
+               report->evaluations, report->evaluations == 1 ? "" : "s", report->seconds,
+               report->out_of_time ? " (the time limit)" : "");
 }
 
-int cli_compile_report_print(esp_context *ctx, const struct espi_compilation *how,
-                             const struct espi_compilation_report *report, bool json)
+int cli_compile_report_print(esp_context *ctx, const esp_compile_options *how, const esp_compile_report *report,
+                             bool json)
 {
     if (json)
         return print_json(ctx, how, report);

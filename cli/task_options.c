@@ -202,6 +202,32 @@ static error_t parse_data_option(int key, char *argument, struct argp_state *sta
 const struct argp cli_task_argp = {task_table, parse_task_option, NULL, NULL, NULL, NULL, NULL};
 const struct argp cli_data_argp = {data_table, parse_data_option, NULL, NULL, NULL, NULL, NULL};
 
+esp_data_options cli_data_options(const struct cli_task_options *options)
+{
+    const struct espi_task_options *o = &options->task_options;
+    esp_data_options data = {.scores = (esp_scores)o->function,
+                             .format = (esp_format)o->format,
+                             .pack = (esp_pack)o->pack,
+                             .no_stride = o->no_stride,
+                             .may_be_empty = o->handle_impossible,
+                             .max_length = o->max_length,
+                             .stride = o->stride,
+                             .max_question_length = o->max_question_length,
+                             .max_answer_length = o->max_answer_length,
+                             .n_best = o->n_best,
+                             .null_threshold = o->null_threshold,
+                             .mask_probability = o->mask_probability,
+                             .seed = o->seed,
+                             .text_column = o->text_column,
+                             .pair_column = o->pair_column,
+                             .label_column = o->label_column,
+                             .word_column = o->word_column};
+    for (esp_task task = ESP_TASK_QA; options->task && task <= ESP_TASK_MLM; task++)
+        if (strcmp(esp_task_name(task), options->task->name) == 0)
+            data.task = task;
+    return data;
+}
+
 const char *cli_training_argument(const struct espi_train_option *option)
 {
     char *text = NULL;

@@ -4,6 +4,7 @@
 #define ESPI_CLI_TASK_OPTIONS_H
 
 #include "create/train/train_options.h"
+#include "espalier_create.h"
 #include "tasks/task.h"
 
 #include <argp.h>
@@ -14,6 +15,9 @@ struct cli_task_options {
     size_t batch_tokens;          // 0: the pipeline's default
     struct espi_task_options task_options;
 };
+
+/* The same for a data set, as espalier_create.h has it. */
+esp_data_options cli_data_options(const struct cli_task_options *options);
 
 /* Of a model's task, and of the data sets it is evaluated on. The input of both parsers is a struct cli_task_options (set
  * state->child_inputs in ARGP_KEY_INIT). */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * espalier: fast Transformer encoders on CPUs. This is the one public header.
+ * espalier: fast Transformer encoders on CPUs. espalier_create.h makes what this header runs.
  *
  * Conventions
  *   - A function that can fail returns 0 (ESP_OK) or a negative esp_status. What went wrong (file, field, expected and

@@ -266,7 +266,7 @@ static int measure(esp_context *ctx, const struct options *options, const struct
 static int measure_all(esp_context *ctx, const struct options *options, const struct espi_any_model *model,
                        struct cli_bench_document *document)
 {
-    struct espi_progress progress = {.watch = cli_watch(!options->json || combinations(options) <= 1),
+    struct espi_progress progress = {.watch = cli_inner_watch(!options->json || combinations(options) <= 1),
                                      .label = "bench",
                                      .unit = "combinations",
                                      .total = combinations(options)};

@@ -25,30 +25,44 @@ static void format_time(char text[32], double seconds)
         snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
 }
 
-static void draw(FILE *stream, bool terminal, const struct espi_progress *p, const char *note, bool last)
+static void draw(FILE *stream, bool terminal, const esp_progress *p)
 {
-    double elapsed = p->drawn - p->started, rate = elapsed > 0 ? (double)(p->done - p->first) / elapsed : 0;
+    double rate = p->seconds > 0 ? (double)(p->done - p->first) / p->seconds : 0;
     char time[32], total[32] = "", speed[32] = "";
     if (p->total)
         snprintf(total, sizeof total, "/%zu", p->total);
     if (rate > 0)
         snprintf(speed, sizeof speed, ", %.1f/s", rate);
-    bool known = !last && p->total > p->done && rate > 0;
-    format_time(time, known ? (double)(p->total - p->done) / rate : elapsed);
+    bool known = !p->last && p->total > p->done && rate > 0;
+    format_time(time, known ? (double)(p->total - p->done) / rate : p->seconds);
     fprintf(stream, "%s%s: %zu%s %s%s, %s %s%s%s%s", terminal ? "\r\033[K" : "", p->label, p->done, total, p->unit,
-            speed, known ? "left" : "took", time, note && *note ? ", " : "", note ? note : "",
-            terminal && !last ? "" : "\n");
+            speed, known ? "left" : "took", time, *p->note ? ", " : "", p->note, terminal && !p->last ? "" : "\n");
     fflush(stream);
 }
 
-void espi_progress_draw(void *stream, struct espi_progress *progress, const char *note, bool last)
+void espi_progress_draw(void *cookie, const esp_progress *progress)
 {
-    bool terminal = can_redraw(stream);
-    double now = espi_clock();
-    if (last || now - progress->drawn >= (terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL)) {
-        progress->drawn = now;
-        draw(stream, terminal, progress, note, last);
-    }
+    struct espi_progress_line *line = cookie;
+    bool terminal = can_redraw(line->stream);
+    if (progress->seconds < line->drawn) // another pass
+        line->drawn = 0;
+    if (!progress->last && progress->seconds - line->drawn < (terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL))
+        return;
+    line->drawn = progress->seconds;
+    draw(line->stream, terminal, progress);
+}
+
+static void show(const struct espi_progress *progress, const char *note, bool last)
+{
+    const esp_progress now = {.label = progress->label,
+                              .unit = progress->unit,
+                              .note = note ? note : "",
+                              .done = progress->done,
+                              .total = progress->total,
+                              .first = progress->first,
+                              .seconds = espi_clock() - progress->started,
+                              .last = last};
+    progress->watch.show(progress->watch.cookie, &now);
 }
 
 void espi_progress_update(struct espi_progress *progress, size_t done, const char *note)
@@ -58,14 +72,14 @@ void espi_progress_update(struct espi_progress *progress, size_t done, const cha
         return;
     if (!progress->begun) {
         progress->begun = true;
-        progress->started = progress->drawn = espi_clock();
+        progress->started = espi_clock();
         progress->first = done;
     }
-    progress->watch.show(progress->watch.cookie, progress, note, false);
+    show(progress, note, false);
 }
 
 void espi_progress_end(struct espi_progress *progress, const char *note)
 {
     if (progress->watch.show && progress->begun)
-        progress->watch.show(progress->watch.cookie, progress, note, true);
+        show(progress, note, true);
 }

@@ -247,8 +247,9 @@ static void test_progress(void **state)
     (void)state;
     char text[256] = "";
     FILE *stream = tmpfile();
+    struct espi_progress_line line = {.stream = stream};
     struct espi_progress progress = {
-        .watch = {.show = espi_progress_draw, .cookie = stream}, .label = "train", .unit = "steps", .total = 1000};
+        .watch = {.show = espi_progress_draw, .cookie = &line}, .label = "train", .unit = "steps", .total = 1000};
     espi_progress_update(&progress, 500, NULL);
     espi_progress_end(&progress, "resumed");
     rewind(stream);

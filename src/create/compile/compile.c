@@ -14,9 +14,9 @@
 struct build {
     const struct espi_checkpoint *checkpoint;
     const struct espi_compile_options *options;
-    struct espi_compile_report *report; // or NULL
-    struct espi_esp_slot *slots;        // (count)
-    struct espi_esp_source *sources;    // (count), the data owned
+    esp_compile_report *report;      // or NULL
+    struct espi_esp_slot *slots;     // (count)
+    struct espi_esp_source *sources; // (count), the data owned
     size_t count;
     /* one linear layer at a time */
     int8_t *weights; // (largest rows * columns)
@@ -100,11 +100,12 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
     size_t rows = section->rows, columns = section->columns;
     enum espi_precision precision = precision_at(build, section->layer, kind);
     struct espi_packing packing;
-    struct espi_compiled_linear linear = {.layer = section->layer,
-                                          .kind = kind,
-                                          .rows = rows,
-                                          .columns = columns,
-                                          .kept = kept_share(build->weights, rows, columns)};
+    esp_compiled_layer linear = {.layer = section->layer,
+                                 .name = espi_linear_names[kind],
+                                 .rows = rows,
+                                 .columns = columns,
+                                 .kept = kept_share(build->weights, rows, columns),
+                                 .error_share = -1};
     section->encoding = choose_encoding(build, precision, linear.kept);
     linear.precision = espi_esp_encoding_name(section->encoding);
     section->groups = section->encoding == ESPI_ESP_QUADS_SPARSE ? espi_count_groups(build->weights, rows, columns) : 0;
@@ -122,7 +123,7 @@ static int pack_weights(esp_context *ctx, const struct build *build, enum espi_l
     section->bytes = packing.bytes;
     linear.bytes = packing.bytes;
     if (build->report)
-        build->report->linears[build->report->linear_count++] = linear;
+        build->report->layers[build->report->layer_count++] = linear;
     return ESP_OK;
 }
 
@@ -380,10 +381,10 @@ static int prepare(esp_context *ctx, struct build *build)
     build->weights = espi_calloc(ctx, rows, config->hidden); // the second feed-forward layer is as large as the first
     build->scale = espi_calloc(ctx, rows, sizeof *build->scale);
     if (build->report)
-        build->report->linears = espi_calloc(ctx, 4 * config->layers, sizeof *build->report->linears);
+        build->report->layers = espi_calloc(ctx, 4 * config->layers, sizeof *build->report->layers);
     if (build->options->factors)
         build->smoothed = espi_calloc(ctx, rows, config->hidden * sizeof *build->smoothed);
-    if (!build->sources || !build->weights || !build->scale || (build->report && !build->report->linears) ||
+    if (!build->sources || !build->weights || !build->scale || (build->report && !build->report->layers) ||
         (build->options->factors && !build->smoothed))
         return ESP_ERR_MEMORY;
     for (size_t i = 0; i < build->count; i++)
@@ -416,20 +417,20 @@ static int make_image(esp_context *ctx, struct build *build, unsigned char **ima
 
 int espi_compile_image(esp_context *ctx, const struct espi_checkpoint *checkpoint,
                        const struct espi_compile_options *options, unsigned char **image, size_t *bytes,
-                       struct espi_compile_report *report)
+                       esp_compile_report *report)
 {
     const struct espi_config *config = &checkpoint->config;
     *image = NULL;
     if (report)
-        *report = (struct espi_compile_report){0};
+        *report = (esp_compile_report){0};
     if (espi_config_head_size(config) % 4 != 0)
         return espi_fail(ctx, ESP_ERR_UNSUPPORTED, "%s: attention heads of %zu features: expected a multiple of 4",
                          checkpoint->directory, espi_config_head_size(config));
     struct build build = {.checkpoint = checkpoint, .options = options, .report = report};
     int status = make_image(ctx, &build, image, bytes);
     if (status && report) {
-        free(report->linears);
-        *report = (struct espi_compile_report){0};
+        free(report->layers);
+        *report = (esp_compile_report){0};
     }
     return status;
 }
@@ -450,7 +451,7 @@ static int check_image(esp_context *ctx, const struct espi_checkpoint *checkpoin
 }
 
 int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
-                 const char *path, struct espi_compile_report *report)
+                 const char *path, esp_compile_report *report)
 {
     unsigned char *image;
     size_t bytes;

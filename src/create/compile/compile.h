@@ -32,29 +32,14 @@ struct espi_compile_options {
     const struct espi_warnings *warnings;                // to keep in the file; NULL: none
 };
 
-/* What became of one linear layer. */
-struct espi_compiled_linear {
-    size_t layer;
-    enum espi_linear_kind kind;
-    size_t rows, columns;
-    const char *precision; // "int8-dense", "int8-sparse", "bf16-dense", "fp32-dense"
-    double kept;           // share of 4x1 blocks that are not zero
-    size_t bytes;
-};
-
-struct espi_compile_report {
-    size_t linear_count;
-    struct espi_compiled_linear *linears; // (linear_count), free()
-    size_t file_bytes;
-};
-
-/* The bytes of the file, 64-byte aligned; free() them. The report may be NULL. ESP_ERR_UNSUPPORTED: attention heads
+/* The bytes of the file, 64-byte aligned; free() them. Of the report, which may be NULL, the layers (free() them) and the size
+ * are filled. ESP_ERR_UNSUPPORTED: attention heads
  * whose size is not a multiple of 4. */
 int espi_compile_image(esp_context *ctx, const struct espi_checkpoint *checkpoint,
                        const struct espi_compile_options *options, unsigned char **image, size_t *bytes,
-                       struct espi_compile_report *report) ESPI_NODISCARD;
+                       esp_compile_report *report) ESPI_NODISCARD;
 /* The same, written to `path` atomically. */
 int espi_compile(esp_context *ctx, const struct espi_checkpoint *checkpoint, const struct espi_compile_options *options,
-                 const char *path, struct espi_compile_report *report) ESPI_NODISCARD;
+                 const char *path, esp_compile_report *report) ESPI_NODISCARD;
 
 #endif

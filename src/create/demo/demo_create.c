@@ -4,12 +4,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/size.h"
-#include "create/compile/compilation.h"
 #include "create/demo/demo_baseline.h"
 #include "create/demo/demo_corpus.h"
-#include "create/init/initial.h"
 #include "create/train/trainer.h"
-#include "create/vocab/vocab_files.h"
 
 enum { VOCABULARY = 1500, CALIBRATION = 128, POSITIONS = 160 };
 
@@ -55,6 +52,12 @@ static int find_two(esp_context *ctx, const struct espi_demo *demo, const char *
     return status ? status : find(ctx, demo, b, place_b);
 }
 
+/* For work that is too short to be shown. */
+static esp_watch silent(const struct espi_demo *demo)
+{
+    return (esp_watch){.stop = demo->watch.stop, .cookie = demo->watch.cookie};
+}
+
 /* ---- data --------------------------------------------------------------------------------------------------------------- */
 
 static int write_train(esp_context *ctx, const struct espi_demo *demo, const char *path)
@@ -97,13 +100,11 @@ static int write_baseline(esp_context *ctx, const struct espi_demo *demo, const 
 static int train_vocabulary(esp_context *ctx, const struct espi_demo *demo, const char *path)
 {
     struct place text;
-    struct espi_vocab_options options;
-    espi_vocab_options_default(&options);
-    options.size = VOCABULARY;
     int status = find(ctx, demo, ESPI_DEMO_PATH_TEXT, &text);
-    const struct espi_watch watch = {.stop = demo->watch.stop, .cookie = demo->watch.cookie};
     const char *const texts[] = {text.path};
-    return status ? status : espi_vocab_train_files(ctx, &options, texts, 1, &watch, path);
+    const esp_vocabulary_options options = {
+        .texts = texts, .text_count = 1, .output = path, .size = VOCABULARY, .watch = silent(demo)};
+    return status ? status : esp_vocabulary_train(ctx, &options);
 }
 
 /* ---- training ----------------------------------------------------------------------------------------------------------- */
@@ -131,16 +132,16 @@ static int write_config(esp_context *ctx, const struct espi_demo *demo, const ch
 
 static int write_initial(esp_context *ctx, const struct espi_demo *demo, const char *path)
 {
-    const struct espi_head_options head = {.head = ESPI_HEAD_NONE};
     struct place shape, vocabulary;
     int status = find_two(ctx, demo, ESPI_DEMO_PATH_CONFIG, &shape, ESPI_DEMO_PATH_VOCABULARY, &vocabulary);
-    const struct espi_initial initial = {.config = shape.path,
-                                         .head = &head,
-                                         .tokenizer = vocabulary.path,
-                                         .seed = demo->seed,
-                                         .mimetic = true,
-                                         .watch = demo->watch};
-    return status ? status : espi_initial_write(ctx, &initial, path);
+    const esp_init_options initial = {.config = shape.path,
+                                      .tokenizer = vocabulary.path,
+                                      .output = path,
+                                      .seed = demo->seed,
+                                      .head = ESP_HEAD_NONE,
+                                      .mimetic = true,
+                                      .watch = silent(demo)};
+    return status ? status : esp_checkpoint_init(ctx, &initial);
 }
 
 /* What all stages of training have in common. */
@@ -167,8 +168,8 @@ static int train(esp_context *ctx, const struct espi_demo *demo, const struct es
     char partial[ESPI_PATH_BYTES + 16];
     snprintf(partial, sizeof partial, "%s.partial", path);
     const struct espi_train_run run = {
-        .directory = path, .resume = demo->resume && espi_path_exists(partial), .watch = demo->watch};
-    struct espi_train_report report = {0};
+        .directory = path, .resume = demo->resume && espi_path_exists(partial), .keep = true, .watch = demo->watch};
+    esp_train_report report = {0};
     return espi_train(ctx, options, &run, &report);
 }
 
@@ -218,21 +219,15 @@ static int train_student(esp_context *ctx, const struct espi_demo *demo, const c
 
 static int compile(esp_context *ctx, const struct espi_demo *demo, const char *checkpoint, const char *path)
 {
-    struct espi_compilation how;
-    struct espi_compilation_report report = {.per_token = false};
     struct place from, data;
     int status = find_two(ctx, demo, checkpoint, &from, ESPI_DEMO_PATH_TRAIN, &data);
-    espi_compilation_default(&how);
-    how.checkpoint = from.path;
-    how.output = path;
-    how.calibrate = data.path;
-    how.samples = CALIBRATION;
-    how.threads = demo->threads;
-    how.watch = (struct espi_watch){.stop = demo->watch.stop, .cookie = demo->watch.cookie};
-    if (!status)
-        status = espi_compilation_run(ctx, &how, &report);
-    espi_compilation_report_clear(&report);
-    return status;
+    const esp_compile_options how = {.checkpoint = from.path,
+                                     .output = path,
+                                     .threads = demo->threads,
+                                     .calibrate = data.path,
+                                     .samples = CALIBRATION,
+                                     .watch = silent(demo)};
+    return status ? status : esp_compile(ctx, &how, NULL);
 }
 
 static int compile_dense(esp_context *ctx, const struct espi_demo *demo, const char *path)

@@ -189,6 +189,15 @@ static int prune_weights(esp_context *ctx, struct espi_trainer *t)
     return status ? status : espi_pruner_prune(ctx, t->pruner, o->sparsity);
 }
 
+void espi_prune_options_default(struct espi_train_options *options)
+{
+    espi_train_options_default(options);
+    options->score = ESPI_SCORE_MAGNITUDE;
+    options->max_examples = 512;
+    options->batch_size = 8;
+    options->compute = 1; // fp32
+}
+
 int espi_prune_one_shot(esp_context *ctx, struct espi_train_options *options, const struct espi_watch *watch,
                         const char *directory, struct espi_checkpoint *out)
 {

@@ -11,6 +11,9 @@
 #include "create/train/train_options.h"
 #include "model/checkpoint.h"
 
+/* Those of training, but magnitude, which needs no data; 512 examples, 8 at a time, in fp32, which is the same on every CPU. */
+void espi_prune_options_default(struct espi_train_options *options);
+
 /* Prunes the checkpoint options->model into a new or empty directory: first heads and neurons as remove_heads and remove_neurons say (structure.h; by
  * magnitude, or with any other score by first order), then, scored anew, the weights of what is left as sparsity, pattern,
  * score, prune_scope and layer_max say. Scores of gradients

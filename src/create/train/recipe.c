@@ -176,7 +176,7 @@ void espi_recipe_clear(struct espi_recipe *recipe)
 /* ---- running ------------------------------------------------------------------------------------------------------------ */
 
 static int run_stage(esp_context *ctx, const struct espi_stage *stage, const struct espi_train_run *run,
-                     struct espi_train_report *report)
+                     esp_train_report *report)
 {
     char path[ESPI_PATH_BYTES], partial[ESPI_PATH_BYTES + 16];
     struct espi_train_run own = *run;
@@ -206,19 +206,18 @@ static int check_places(esp_context *ctx, const struct espi_recipe *recipe, cons
 }
 
 int espi_recipe_run(esp_context *ctx, const struct espi_recipe *recipe, const struct espi_train_run *run,
-                    struct espi_train_report *report, const char **stage)
+                    esp_train_report *report)
 {
-    *report = (struct espi_train_report){0};
+    *report = (esp_train_report){0};
     if (mkdir(run->directory, 0777) != 0 && (errno != EEXIST || !espi_path_is_directory(run->directory)))
         return espi_fail_errno(ctx, ESP_ERR_IO, errno, "cannot create %s", run->directory);
     bool leads = espi_parallel_rank(run->parallel) == 0;
     int status =
         espi_parallel_agree(ctx, run->parallel, leads && !run->resume ? check_places(ctx, recipe, run) : ESP_OK);
     for (size_t i = 0; !status && !report->interrupted && i < recipe->count; i++) {
-        if (stage)
-            *stage = recipe->stages[i].name;
         espi_log(ctx, ESP_LOG_INFO, "stage %zu of %zu: %s", i + 1, recipe->count, recipe->stages[i].name);
         status = run_stage(ctx, &recipe->stages[i], run, report);
+        snprintf(report->stage, sizeof report->stage, "%s", recipe->stages[i].name);
     }
     return status;
 }

@@ -32,8 +32,8 @@ int espi_recipe_read(esp_context *ctx, const char *path, const char *directory, 
 void espi_recipe_clear(struct espi_recipe *recipe);
 
 /* Runs the stages one after another; the result of stage NAME is DIR/NAME. Stages that are done are passed over with
- * run->resume. `report` is the last stage's; *stage (may be NULL) its name. */
+ * run->resume. `report` is the last stage's. */
 int espi_recipe_run(esp_context *ctx, const struct espi_recipe *recipe, const struct espi_train_run *run,
-                    struct espi_train_report *report, const char **stage) ESPI_NODISCARD;
+                    esp_train_report *report) ESPI_NODISCARD;
 
 #endif

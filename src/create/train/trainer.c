@@ -533,7 +533,7 @@ static int take_step(esp_context *ctx, struct espi_trainer *t, struct espi_progr
 
 /* Between two steps a run can be stopped and resumed: what is due at this point (evaluation, checkpoint) is found from
  * the counters alone. */
-static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_report *report)
+static int loop(esp_context *ctx, struct espi_trainer *t, esp_train_report *report)
 {
     struct pace pace = {.began = espi_clock()};
     struct espi_progress progress = {
@@ -562,7 +562,7 @@ static int loop(esp_context *ctx, struct espi_trainer *t, struct espi_train_repo
     report->seconds = espi_clock() - pace.began;
     report->tokens_per_s = pace.seconds > 0 ? pace.tokens / pace.seconds : 0;
     if (!status)
-        status = report->interrupted ? save(ctx, t) : finish(ctx, t);
+        status = !report->interrupted ? finish(ctx, t) : t->run->keep ? save(ctx, t) : ESP_OK;
     return status;
 }
 
@@ -587,7 +587,7 @@ static int open_record(esp_context *ctx, struct espi_trainer *t)
     return status;
 }
 
-static void fill_report(const struct espi_trainer *t, struct espi_train_report *report)
+static void fill_report(const struct espi_trainer *t, esp_train_report *report)
 {
     report->steps = t->counters.step;
     report->loss = espi_trainer_loss(t);
@@ -601,7 +601,9 @@ static void fill_report(const struct espi_trainer *t, struct espi_train_report *
 static void keep_or_discard(esp_context *ctx, struct espi_trainer *t, int status)
 {
     struct espi_train_record *record = &t->record;
-    if (record->saved && status == ESP_ERR_LIMIT)
+    if (!t->run->keep)
+        espi_train_record_discard(record);
+    else if (record->saved && status == ESP_ERR_LIMIT)
         espi_log(ctx, ESP_LOG_INFO, "the last checkpoint is %s", record->checkpoint);
     else if (record->saved)
         espi_log(ctx, ESP_LOG_INFO, "the run stands at step %" PRIu64 " in %s; --resume goes on", record->step,
@@ -613,13 +615,13 @@ static void keep_or_discard(esp_context *ctx, struct espi_trainer *t, int status
 }
 
 int espi_train(esp_context *ctx, const struct espi_train_options *options, const struct espi_train_run *run,
-               struct espi_train_report *report)
+               esp_train_report *report)
 {
     struct espi_trainer t = {
         .options = options, .run = run, .watch = run->watch, .counters = {.best_step = UINT64_MAX}};
     if (!espi_trainer_leads(&t))
         t.watch.show = NULL;
-    *report = (struct espi_train_report){0};
+    *report = (esp_train_report){0};
     int status = open_record(ctx, &t);
     report->already_done = t.record.done;
     bool run_it = !status && !t.record.done;

@@ -14,25 +14,15 @@
 struct espi_train_run {
     const char *directory; // of the result; see train_record.h for what stands there meanwhile
     bool resume;
+    bool
+        keep; // a run that is stopped, or fails, leaves what resuming needs; else whoever asked for it removes the files
     struct espi_parallel *parallel; // NULL: one process
     struct espi_watch watch;        // asked between steps: a run that is stopped writes a checkpoint
-};
-
-struct espi_train_report {
-    uint64_t steps;    // done in all
-    bool interrupted;  // resume goes on
-    bool already_done; // resumed a run that had its result
-    double loss;       // of the last step
-    char metric[32];   // the dev metric's name; "": nothing was evaluated
-    double best;       // its best value
-    uint64_t best_step;
-    double sparsity;              // of the encoder's linear weights
-    double seconds, tokens_per_s; // of this process
 };
 
 /* ESP_ERR_LIMIT: the loss or a gradient is not finite; the message has the step, the last checkpoint is kept. Other
  * errors as those of the parts. */
 int espi_train(esp_context *ctx, const struct espi_train_options *options, const struct espi_train_run *run,
-               struct espi_train_report *report) ESPI_NODISCARD;
+               esp_train_report *report) ESPI_NODISCARD;
 
 #endif

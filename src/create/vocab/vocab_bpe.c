@@ -92,6 +92,8 @@ static int merge_pairs(esp_context *ctx, const struct espi_vocab_options *option
             return status;
         if (progress)
             espi_progress_update(progress, bpe->tokens.count, NULL);
+        if (progress && espi_watch_stops(&progress->watch))
+            return espi_fail(ctx, ESP_ERR_CANCELLED, "interrupted");
     }
     return ESP_OK;
 }

@@ -373,6 +373,8 @@ static int train_pieces(struct unigram *u, struct espi_progress *progress, struc
         status = prune(u, enough, l);
         if (progress)
             espi_progress_update(progress, u->count, NULL);
+        if (progress && espi_watch_stops(&progress->watch))
+            return espi_fail(u->ctx, ESP_ERR_CANCELLED, "interrupted");
         if (u->count == before) // nothing but characters
             break;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "predictions.h"
+#include "eval/predictions.h"
 
 #include "base/json.h"
 #include "base/json_number.h"
@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_task(const struct cli_predictions *predictions, const char *name)
+static bool is_task(const struct espi_predictions *predictions, const char *name)
 {
     return strcmp(predictions->task->name, name) == 0;
 }
 
-int cli_predictions_create(esp_context *ctx, struct cli_predictions *predictions, const struct espi_task *task,
-                           const char *path)
+int espi_predictions_create(esp_context *ctx, struct espi_predictions *predictions, const struct espi_task *task,
+                            const char *path)
 {
-    *predictions = (struct cli_predictions){.task = task};
+    *predictions = (struct espi_predictions){.task = task};
     if (is_task(predictions, "mlm"))
         return espi_fail(ctx, ESP_ERR_ARGUMENT,
                          "--save: expected a task with predictions (qa, classify, tag, embed), "
@@ -26,11 +26,11 @@ int cli_predictions_create(esp_context *ctx, struct cli_predictions *predictions
     if (!status)
         status = espi_output_create(ctx, &predictions->output, path);
     if (status)
-        cli_predictions_abort(predictions);
+        espi_predictions_abort(predictions);
     return status ? espi_fail_prefix(ctx, status, "--save") : ESP_OK;
 }
 
-static int add_question(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,
+static int add_question(esp_context *ctx, struct espi_predictions *predictions, const struct espi_example *example,
                         const struct espi_found *found)
 {
     const char *id = json_string_value(example->id);
@@ -46,8 +46,8 @@ static int add_question(esp_context *ctx, struct cli_predictions *predictions, c
     return espi_json_update(ctx, predictions->answers, &answer); // of two questions with one id the later one counts
 }
 
-int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, const struct espi_example *example,
-                        const struct espi_found *found)
+int espi_predictions_add(esp_context *ctx, struct espi_predictions *predictions, const struct espi_example *example,
+                         const struct espi_found *found)
 {
     if (predictions->answers)
         return add_question(ctx, predictions, example, found);
@@ -70,20 +70,20 @@ int cli_predictions_add(esp_context *ctx, struct cli_predictions *predictions, c
     return ESP_OK;
 }
 
-int cli_predictions_commit(esp_context *ctx, struct cli_predictions *predictions)
+int espi_predictions_commit(esp_context *ctx, struct espi_predictions *predictions)
 {
     int status = ESP_OK;
     if (predictions->answers)
         status = espi_json_print(ctx, predictions->answers, false, predictions->output.stream);
     if (!status)
         status = espi_output_commit(ctx, &predictions->output);
-    cli_predictions_abort(predictions);
+    espi_predictions_abort(predictions);
     return status;
 }
 
-void cli_predictions_abort(struct cli_predictions *predictions)
+void espi_predictions_abort(struct espi_predictions *predictions)
 {
     json_decref(predictions->answers);
     espi_output_abort(&predictions->output);
-    *predictions = (struct cli_predictions){0};
+    *predictions = (struct espi_predictions){0};
 }
