@@ -23,6 +23,7 @@
  *     esp_checkpoint_init(context, &(esp_init_options){.config = "config.json", .tokenizer = "vocab", .output = "initial"});
  *     esp_train(context, &(esp_train_options){.checkpoint = "initial", .recipe = "recipe.json", .output = "run"}, NULL);
  *     esp_compile(context, &(esp_compile_options){.checkpoint = "run/last", .output = "model.esp"}, NULL);
+ * examples/create.c is a whole program.
  */
 #ifndef ESPALIER_CREATE_H
 #define ESPALIER_CREATE_H

@@ -80,6 +80,16 @@ grep -iE 'dnnl|mpi_|cmocka' "$work/within/CMakeCache.txt" && fail "the library a
 build "$examples" examples
 check "$work/examples"
 
+# create: from a text to a compiled student, on what the demo begins with
+"$prefix/bin/espalier" demo --quick -o "$work/demo" >/dev/null 2>"$work/log" || { cat "$work/log" >&2; exit 1; }
+"$work/examples/create" "$work/demo" 10 >"$work/made.txt"
+grep -q '^student: 80 % of the weights are gone' "$work/made.txt" || fail "create: $(cat "$work/made.txt")"
+grep -q 'student.esp: F1 ' "$work/made.txt" || fail "create: $(cat "$work/made.txt")"
+"$work/examples/create" "$work/demo" none 2>"$work/error" && fail "create: a directory that is there was taken"
+rm -r "$work/demo/create"
+"$work/examples/create" "$work/demo" none 2>"$work/error" && fail "create: no number of steps was taken"
+grep -q -- '--max-steps: expected a whole number' "$work/error" || fail "create: $(cat "$work/error")"
+
 export PKG_CONFIG_PATH="$libdir/pkgconfig" LD_LIBRARY_PATH="$libdir"
 case $(pkg-config --cflags --libs espalier) in # nothing of the libraries it uses: their headers may not be there
 *jansson* | *utf8proc* | *UTF8PROC*) fail "pkg-config: $(pkg-config --cflags --libs espalier)" ;;
