@@ -293,9 +293,8 @@ static int index_tokens(esp_context *ctx, esp_tokenizer *tokenizer, const char *
     if (!status)
         status = build_trie(ctx, tokenizer, model, &arena, sets);
     model->unk = !status && *model->unk_token ? find(model, model->unk_token, strlen(model->unk_token)) : -1;
-    if (!status && *model->unk_token && model->unk < 0)
-        status = espi_fail(ctx, ESP_ERR_FORMAT, "%s: the unknown token \"%s\" is not in the vocabulary", source,
-                           model->unk_token);
+    if (!status && *model->unk_token)
+        status = espi_tokenizer_check_unknown(ctx, source, model->unk_token, model->unk);
     if (!status)
         status = build_bytes(ctx, tokenizer, source, model);
     if (!status)

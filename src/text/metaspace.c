@@ -138,6 +138,16 @@ static int pre_tokenize(esp_context *ctx, const void *self, struct espi_parts *p
 const struct espi_stage_form espi_metaspace = {
     .place = ESPI_PLACE_PRE_TOKENIZER, .kind = 7, FORM, .pre_tokenize = pre_tokenize};
 
+void espi_metaspace_put(struct espi_json_writer *w, const char *key)
+{
+    struct metaspace usual;
+    init(&usual);
+    espi_put_object(w, key);
+    espi_put_string(w, "type", espi_metaspace.type);
+    write(w, NULL, &usual);
+    espi_put_object_end(w);
+}
+
 /* ---- decoder --------------------------------------------------------------------------------------------------------------- */
 
 /* The first token loses the characters, in the others they are spaces. */

@@ -7,4 +7,7 @@
 
 extern const struct espi_stage_form espi_metaspace, espi_metaspace_decoder;
 
+/* The stage of tokenizer.json as SentencePiece's models have it. */
+void espi_metaspace_put(struct espi_json_writer *w, const char *key);
+
 #endif

@@ -116,6 +116,13 @@ int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char 
     return tokenizer->model.form->model->index(ctx, tokenizer, source, tokenizer->model.self);
 }
 
+int espi_tokenizer_check_unknown(esp_context *ctx, const char *source, const char *token, int32_t id)
+{
+    return id >= 0
+               ? ESP_OK
+               : espi_fail(ctx, ESP_ERR_FORMAT, "%s: the unknown token \"%s\" is not in the vocabulary", source, token);
+}
+
 static bool is_taken(const esp_tokenizer *tokenizer, int64_t id)
 {
     return (size_t)id < tokenizer->size && tokenizer->tokens[id];

@@ -7,6 +7,7 @@
 #include "base/foreign.h"
 #include "base/json_writer.h"
 #include "base/size.h"
+#include "text/metaspace.h"
 #include "text/spm_file.h"
 
 #include <stdlib.h>
@@ -198,16 +199,6 @@ static void put_model(struct espi_json_writer *w, const struct espi_spm_class *c
     espi_put_object_end(w);
 }
 
-static void put_spaces(struct espi_json_writer *w, const char *key)
-{
-    espi_put_object(w, key);
-    espi_put_string(w, "type", "Metaspace");
-    espi_put_string(w, "replacement", "\xe2\x96\x81");
-    espi_put_string(w, "prepend_scheme", "always");
-    espi_put_bool(w, "split", true);
-    espi_put_object_end(w);
-}
-
 static void put_document(struct espi_json_writer *w, const struct espi_spm_class *class, const struct espi_json *config,
                          const struct espi_spm *spm)
 {
@@ -223,10 +214,10 @@ static void put_document(struct espi_json_writer *w, const struct espi_spm_class
     espi_put_array(w, "pretokenizers");
     if (config_has(config, "split_by_punct", false) && class->normalize == normalize_deberta)
         put_simple(w, "Punctuation");
-    put_spaces(w, NULL);
+    espi_metaspace_put(w, NULL);
     espi_put_array_end(w);
     espi_put_object_end(w);
-    put_spaces(w, "decoder");
+    espi_metaspace_put(w, "decoder");
     put_model(w, class, spm);
     espi_put_object_end(w);
 }

@@ -94,6 +94,9 @@ int espi_tokenizer_add_token(esp_context *ctx, esp_tokenizer *tokenizer, const c
 /* Called once all tokens of the model are there: of two equal ones the later id counts; refuses a missing unknown token. */
 int espi_tokenizer_index(esp_context *ctx, esp_tokenizer *tokenizer, const char *source) ESPI_NODISCARD;
 
+/* ESP_ERR_FORMAT when the id that was found for the unknown token is none. */
+int espi_tokenizer_check_unknown(esp_context *ctx, const char *source, const char *token, int32_t id) ESPI_NODISCARD;
+
 /* The id of a token of the model, or -1. */
 int32_t espi_tokenizer_find_model(const esp_tokenizer *tokenizer, const char *text);
 

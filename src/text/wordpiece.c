@@ -123,9 +123,9 @@ static int index_tokens(esp_context *ctx, esp_tokenizer *tokenizer, const char *
     if (status)
         return status;
     model->unk = tokenizer->special.unk = find(model, model->unk_token, strlen(model->unk_token));
-    if (model->unk < 0)
-        return espi_fail(ctx, ESP_ERR_FORMAT, "%s: the unknown token \"%s\" is not in the vocabulary", source,
-                         model->unk_token);
+    status = espi_tokenizer_check_unknown(ctx, source, model->unk_token, model->unk);
+    if (status)
+        return status;
     tokenizer->longest_word = model->max_word_chars;
     note_ascii(model);
     return ESP_OK;

@@ -6,6 +6,7 @@
 
 #include "base/size.h"
 #include "base/utf8.h"
+#include "text/metaspace.h"
 #include "text/trie.h"
 
 #include <math.h>
@@ -386,22 +387,12 @@ static int train_pieces(struct unigram *u, struct espi_progress *progress, struc
 
 /* ---- tokenizer.json --------------------------------------------------------------------------------------------------------------- */
 
-static void put_spaces(struct espi_json_writer *w, const char *key)
-{
-    espi_put_object(w, key);
-    espi_put_string(w, "type", "Metaspace");
-    espi_put_string(w, "replacement", "\xe2\x96\x81");
-    espi_put_string(w, "prepend_scheme", "always");
-    espi_put_bool(w, "split", true);
-    espi_put_object_end(w);
-}
-
 static void put_stages(struct espi_json_writer *w)
 {
     static const char normalizer[] = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"},{\"type\":\"NFKC\"},"
                                      "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\" {2,}\"},\"content\":\" \"}]}";
     espi_put_raw(w, "normalizer", normalizer, sizeof normalizer - 1);
-    put_spaces(w, "pre_tokenizer");
+    espi_metaspace_put(w, "pre_tokenizer");
 }
 
 static void put_piece(struct espi_json_writer *w, const char *text, double score)
@@ -449,7 +440,7 @@ static int train(esp_context *ctx, const struct espi_vocab_options *options, con
     if (!status) {
         espi_vocab_put_specials(w);
         espi_vocab_put_template(w, false);
-        put_spaces(w, "decoder");
+        espi_metaspace_put(w, "decoder");
         put_model(w, &u);
     }
     free(lattice);
